@@ -1,0 +1,279 @@
+//! The gateway's configuration in its checked form: values that cannot hold nonsense.
+//!
+//! Why here: every part of the data plane names the settings it needs in one place. The raw form (YAML, positions, seed
+//! names) lives in the program; whoever builds a [`Config`] has already proved what can be proved without a socket.
+//!
+//! Never here: reading files, environment or YAML.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+use http::uri::Authority;
+use ipnet::IpNet;
+use wire::{Format, Strip};
+
+/// Everything one generation of the gateway runs on. Swapped whole on reload.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Sockets of the API, each bound at start.
+    pub listen: Vec<SocketAddr>,
+    /// Health and metrics, on a listener of their own. `None`: not served.
+    pub admin_listen: Option<SocketAddr>,
+    pub upstreams: Vec<Upstream>,
+    pub models: Models,
+    pub auth: Auth,
+    pub addresses: Addresses,
+    /// Sliding window charged per key, and per user where one is known.
+    pub rate: Option<Rate>,
+    pub input: InputLimits,
+    pub answer: Answer,
+    pub clocks: Clocks,
+    pub liveness: Liveness,
+    pub audit: Audit,
+    /// Error bodies in this dialect whatever the route's own (the seed's `{"error":"text"}` is Ollama's shape).
+    pub error_format: Option<Format>,
+}
+
+/// One server that runs models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Name in logs and metrics; never shown to callers.
+    pub name: String,
+    pub authority: Authority,
+    /// Path put before the dialect's own, without a trailing slash; usually empty.
+    pub base_path: String,
+    pub format: Format,
+    /// Requests it runs at once (`OLLAMA_NUM_PARALLEL`). `None`: not limited here.
+    pub slots: Option<usize>,
+    /// Requests that may wait for a slot; one more is shed.
+    pub queue_max: usize,
+    /// Bearer token for an upstream that wants one.
+    pub bearer: Option<Secret>,
+}
+
+/// Which models are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Models {
+    /// Whatever the upstreams list, under the public name; other names are refused by the upstream itself.
+    Discovered,
+    /// Exactly these.
+    Listed(Vec<Model>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Name that clients use.
+    pub public: String,
+    /// Name the upstream knows; often with a registry host in front.
+    pub internal: String,
+    /// Name of the upstream that runs it.
+    pub upstream: String,
+}
+
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Every caller must show one of these keys.
+    Keys {
+        /// Header read beside `Authorization: Bearer`.
+        header: Option<HeaderName>,
+        keys: Vec<Key>,
+    },
+    /// Nobody is asked. The checked form exists only for loopback listeners or behind an allow-list.
+    Open,
+}
+
+/// One credential, known by its digest.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Public id: logs, audit, metrics.
+    pub id: String,
+    /// SHA-256 of the whole key text.
+    pub digest: [u8; 32],
+    /// `X-User-Id` is believed from this key.
+    pub speaks_for_users: bool,
+    /// Public model names it may use; `None`: all.
+    pub models: Option<Vec<String>>,
+    /// Own window instead of the general one.
+    pub rate: RateRule,
+    /// A field that a translation would drop is refused instead.
+    pub strict: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RateRule {
+    General,
+    Own(Rate),
+    /// Not charged per key; its users still are.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub requests_max: u32,
+    pub window: Duration,
+    pub retry_after: RetryAfter,
+}
+
+/// What a refused caller is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// Whole seconds until the oldest charge leaves the window, 1..=60.
+    Exact,
+    /// Always the whole window: the seed's table.
+    Window,
+}
+
+/// Who may connect.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// `None`: everybody. Applied at accept, before a byte is read.
+    pub allow: Option<Vec<IpNet>>,
+    /// Peers whose `X-Real-IP`, `X-Forwarded-For` and `X-Request-Id` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Bounds on what a caller may send.
+#[derive(Clone, Debug)]
+pub struct InputLimits {
+    pub prompt_chars_max: usize,
+    pub body_bytes_max: usize,
+    pub header_bytes_max: usize,
+    pub headers_max: usize,
+    pub uri_bytes_max: usize,
+    pub json_depth_max: usize,
+    pub messages_max: usize,
+    pub tools_max: usize,
+    pub images_max: usize,
+    pub image_bytes_max: usize,
+    /// Whole header block must arrive within this.
+    pub header_time: Duration,
+    /// Whole body must arrive within this.
+    pub body_time: Duration,
+    pub connections_max: usize,
+}
+
+impl Default for InputLimits {
+    fn default() -> Self {
+        Self {
+            prompt_chars_max: 32_768,
+            body_bytes_max: 20 << 20,
+            header_bytes_max: 16 << 10,
+            headers_max: 64,
+            uri_bytes_max: 4 << 10,
+            json_depth_max: 64,
+            messages_max: 2_048,
+            tools_max: 128,
+            images_max: 16,
+            image_bytes_max: 10 << 20,
+            header_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(60),
+            connections_max: 8_192,
+        }
+    }
+}
+
+/// What an answer may hold.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Fields removed on top of the format's own allow-list.
+    pub strip: Strip,
+    pub reasoning_alias: bool,
+    /// Leave the model file's sampling alone instead of OpenAI's 1.0 / 1.0.
+    pub model_sampling_defaults: bool,
+}
+
+/// The four clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    pub connect: Duration,
+    /// Until the first event of a stream: queueing, loading and reading the prompt included.
+    pub first_byte: Duration,
+    /// Between two pieces of a stream.
+    pub idle: Duration,
+    /// The whole answer, streamed or not.
+    pub total: Duration,
+    /// A client that does not take bytes for this long is gone.
+    pub client_write: Duration,
+    /// Wait for a slot at most.
+    pub queue: Duration,
+    /// Silence before a comment keeps proxies from cutting an open stream.
+    pub heartbeat: Duration,
+    /// After SIGTERM, streams may run on for this long.
+    pub drain: Duration,
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            first_byte: Duration::from_secs(600),
+            idle: Duration::from_secs(120),
+            total: Duration::from_secs(3_600),
+            client_write: Duration::from_secs(60),
+            queue: Duration::from_secs(120),
+            heartbeat: Duration::from_secs(15),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// When an upstream counts as dead: silence of its liveness probe, never a slow answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Liveness {
+    pub probe_every: Duration,
+    pub dead_after: Duration,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self { probe_every: Duration::from_millis(500), dead_after: Duration::from_secs(3) }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// `None`: records go to the process log instead of a file.
+    pub file: Option<PathBuf>,
+    pub rotate_bytes: u64,
+    pub keep_files: usize,
+    /// Records that may wait for the disk; when all are taken new requests are refused.
+    pub buffer_records: usize,
+    pub on_error: AuditPolicy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditPolicy {
+    /// No record, no service: 503 until the log can be written again.
+    Refuse,
+    /// Serve on and count what was lost.
+    Drop,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            file: None,
+            rotate_bytes: 100 << 20,
+            keep_files: 10,
+            buffer_records: 8_192,
+            on_error: AuditPolicy::Refuse,
+        }
+    }
+}
+
+/// Text that must not reach a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Canonical form of a peer: an IPv4 address inside IPv6 is the IPv4 address.
+pub fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}

@@ -1,0 +1,19 @@
+//! Every wire format Gatehouse speaks: bytes in, bytes out.
+//!
+//! Why here: what a byte on the wire means is decided once, away from sockets and clocks, so that it can be fuzzed, cut
+//! at every position and compared with golden files. The gateway asks this crate four things: read a client's request,
+//! write the upstream's, turn the upstream's answer into the client's, and say what an upstream's refusal means.
+//!
+//! Never here: I/O, time, randomness, async, logging. Whoever calls brings ids and clocks.
+
+pub mod chat;
+pub mod error;
+pub mod format;
+pub mod models;
+pub mod stream;
+
+pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits, read_chat, write_chat};
+pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind, read_refusal, write_error};
+pub use format::{Format, Lane, Operation, lane, upstream_path};
+pub use models::{Capabilities, ModelEntry, read_capabilities, read_models, read_resident, write_model, write_models};
+pub use stream::{ChatStream, Metered, Progress, Reply, StopReason, Strip, Usage, read_answer};

@@ -1,0 +1,2 @@
+//! CONTRACT STUB
+fn main() {}
