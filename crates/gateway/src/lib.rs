@@ -1,9 +1,14 @@
-//! CONTRACT STUB
-pub mod config;
+//! The data plane: one pipeline that every request walks, from the accepted connection to the audit record.
+//!
+//! Why here: keys, limits, queueing, breaking, relaying and settling have to happen in one order for every dialect. The
+//! order is the text of [`pipeline`]; each stage hands on a proof that the next one asks for.
+//!
+//! Never here: YAML, files other than the audit log, HTML, SQL, or a dialect's bytes (those are `wire`'s).
 
-/// CONTRACT: how the program runs a gateway.
-///
-/// `Gateway::start(config)` binds every listener (an error names the address), starts probes and the audit writer, and
-/// returns a handle: `api_addresses()`, `admin_address()`, `reload(config) -> Result<(), ReloadError>` (listen addresses may not
-/// change), `reopen_audit()`, `drain().await` (stop accepting, let streams run `clocks.drain`, then error events, then return).
-pub struct Contract;
+pub mod allow;
+pub mod audit;
+pub mod auth;
+pub mod config;
+pub mod error;
+pub mod limit;
+pub mod metrics;

@@ -1,0 +1,279 @@
+//! What can go wrong with a request, grouped by who can act, and the one table that says what each means on the wire.
+//!
+//! Why here: status, code, retry advice and log level of every refusal stand side by side in [`Error::verdict`], so that
+//! two refusals of the same kind cannot answer differently on two routes.
+//!
+//! Never here: upstream text, addresses or paths in anything a caller sees. Details go to the log under the request id.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use wire::{ErrorBody, ErrorType, Fault, Format, UpstreamFault, UpstreamFaultKind};
+
+use crate::limit::Refusal;
+
+/// Why a request was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    // The caller can act.
+    #[error("{0}")]
+    Request(Fault),
+    #[error("prompt too long, max {max} chars")]
+    PromptTooLong { max: usize },
+    #[error("request body too large, max {max} bytes")]
+    BodyTooLarge { max: usize },
+    #[error("the request body did not arrive in time")]
+    BodyTooSlow,
+    #[error("request bodies must not be compressed")]
+    BodyEncoded,
+    #[error("the request path is too long")]
+    UriTooLong,
+    #[error("invalid api key")]
+    BadKey,
+    #[error("two different credentials in one request")]
+    TwoCredentials,
+    #[error("this address may not use this service")]
+    AddressRefused,
+    #[error("unknown path")]
+    NoRoute,
+    #[error("method not allowed")]
+    WrongMethod { allow: &'static str },
+    #[error("the model '{model}' does not exist or this key may not use it")]
+    ModelNotFound { model: String },
+    #[error("rate limit reached, max {} requests per window", .0.limit)]
+    RateLimited(Refusal),
+
+    // The operator can act.
+    #[error("the audit log cannot be written")]
+    AuditUnavailable,
+
+    // The upstream failed.
+    #[error("upstream: {}", .0.detail)]
+    Upstream(UpstreamFault),
+    #[error("the upstream does not answer")]
+    UpstreamDown,
+    #[error("{0} ran out")]
+    Deadline(Clock),
+
+    // Nobody: it passes.
+    #[error("too many requests are waiting")]
+    Busy,
+    #[error("the gateway is stopping")]
+    Draining,
+    #[error("internal error")]
+    Internal,
+}
+
+/// Which clock ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    Queue,
+    FirstByte,
+    Idle,
+    Total,
+}
+
+impl std::fmt::Display for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Queue => "the time to wait for a free slot",
+            Self::FirstByte => "the time to wait for the first token",
+            Self::Idle => "the time between two tokens",
+            Self::Total => "the time for the whole answer",
+        })
+    }
+}
+
+/// What an error means: one row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub status: StatusCode,
+    pub kind: ErrorType,
+    pub code: Option<&'static str>,
+    /// Seconds for `retry-after`, 1..=60 except where the seed's table says otherwise.
+    pub retry_after_s: Option<u64>,
+    /// `x-should-retry`: SDKs repeat 5xx, 408, 409 and 429 by themselves unless told not to.
+    pub should_retry: Option<bool>,
+    pub blame: Blame,
+}
+
+/// Who can act; decides the log level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    Caller,
+    Operator,
+    Upstream,
+    Nobody,
+}
+
+impl Error {
+    /// The table.
+    pub fn verdict(&self) -> Verdict {
+        use Blame::{Caller, Nobody, Operator, Upstream};
+        use ErrorType::{InvalidRequest, Permission, RateLimit, Server};
+        let row = |status, kind, code, blame| Verdict {
+            status,
+            kind,
+            code,
+            retry_after_s: None,
+            should_retry: None,
+            blame,
+        };
+        let wait = |seconds, verdict: Verdict| Verdict { retry_after_s: Some(seconds), ..verdict };
+        let once = |verdict: Verdict| Verdict { should_retry: Some(false), ..verdict };
+        type S = StatusCode;
+        match self {
+            Self::Request(fault) => row(S::BAD_REQUEST, InvalidRequest, Some(fault.code), Caller),
+            Self::PromptTooLong { .. } => {
+                row(S::BAD_REQUEST, InvalidRequest, Some("context_length_exceeded"), Caller)
+            }
+            Self::BodyTooLarge { .. } => {
+                row(S::PAYLOAD_TOO_LARGE, InvalidRequest, Some("request_too_large"), Caller)
+            }
+            // 408 would be repeated by every SDK although the same upload will be slow again.
+            Self::BodyTooSlow => once(row(S::REQUEST_TIMEOUT, InvalidRequest, Some("request_timeout"), Caller)),
+            Self::BodyEncoded => {
+                row(S::UNSUPPORTED_MEDIA_TYPE, InvalidRequest, Some("unsupported_content_encoding"), Caller)
+            }
+            Self::UriTooLong => row(S::URI_TOO_LONG, InvalidRequest, Some("uri_too_long"), Caller),
+            Self::BadKey => row(S::UNAUTHORIZED, InvalidRequest, Some("invalid_api_key"), Caller),
+            Self::TwoCredentials => row(S::BAD_REQUEST, InvalidRequest, Some("two_credentials"), Caller),
+            Self::AddressRefused => row(S::FORBIDDEN, Permission, Some("address_not_allowed"), Caller),
+            Self::NoRoute => row(S::NOT_FOUND, InvalidRequest, None, Caller),
+            Self::WrongMethod { .. } => row(S::METHOD_NOT_ALLOWED, InvalidRequest, None, Caller),
+            Self::ModelNotFound { .. } => row(S::NOT_FOUND, InvalidRequest, Some("model_not_found"), Caller),
+            Self::RateLimited(refusal) => wait(
+                refusal.retry_after_s,
+                row(S::TOO_MANY_REQUESTS, RateLimit, Some("rate_limit_exceeded"), Caller),
+            ),
+            Self::AuditUnavailable => {
+                wait(10, row(S::SERVICE_UNAVAILABLE, Server, Some("audit_unavailable"), Operator))
+            }
+            Self::Upstream(fault) => upstream_verdict(fault.kind),
+            Self::UpstreamDown => {
+                wait(5, row(S::SERVICE_UNAVAILABLE, Server, Some("upstream_unavailable"), Upstream))
+            }
+            Self::Deadline(Clock::Queue) => {
+                wait(10, row(S::SERVICE_UNAVAILABLE, Server, Some("queue_timeout"), Nobody))
+            }
+            Self::Deadline(_) => row(S::GATEWAY_TIMEOUT, Server, Some("upstream_timeout"), Upstream),
+            Self::Busy => wait(5, row(S::SERVICE_UNAVAILABLE, Server, Some("queue_full"), Nobody)),
+            Self::Draining => wait(5, row(S::SERVICE_UNAVAILABLE, Server, Some("shutting_down"), Nobody)),
+            Self::Internal => row(S::INTERNAL_SERVER_ERROR, Server, Some("internal_error"), Operator),
+        }
+    }
+
+    /// What a caller may read: what happened, and what to do where that is not plain.
+    pub fn message(&self) -> Cow<'static, str> {
+        match self {
+            Self::Upstream(fault) => fault.message.clone(),
+            Self::UpstreamDown => "the model server is not answering, please try again in a moment".into(),
+            Self::Deadline(Clock::Queue) => {
+                "no model slot became free in time, please try again in a moment".into()
+            }
+            Self::Deadline(clock) => format!("the model server took too long: {clock} ran out").into(),
+            Self::Busy => "the model server is busy, please try again in a moment".into(),
+            Self::Draining => "the service is restarting, please try again in a moment".into(),
+            Self::AuditUnavailable => {
+                "the service cannot record requests at the moment; the operator has to free the audit log".into()
+            }
+            caller => caller.to_string().into(),
+        }
+    }
+
+    /// A further sentence for dialects that have room for it; the seed's bodies hold the bare text.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::BadKey => Some("send your key as 'Authorization: Bearer KEY', or ask the operator for one"),
+            Self::PromptTooLong { .. } => Some("shorten the messages or start a new conversation"),
+            Self::TwoCredentials => Some("send one key, in one header"),
+            Self::ModelNotFound { .. } => Some("GET /v1/models lists the models you may use"),
+            Self::NoRoute => Some("see /v1/chat/completions and /v1/models"),
+            _ => None,
+        }
+    }
+
+    /// The request member at fault, in the caller's dialect.
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Self::Request(fault) => fault.param.as_deref(),
+            Self::PromptTooLong { .. } => Some("messages"),
+            Self::Upstream(UpstreamFault { kind: UpstreamFaultKind::InvalidRequest { param, .. }, .. }) => *param,
+            _ => None,
+        }
+    }
+
+    /// The label of this error in metrics and the audit record.
+    pub fn label(&self) -> &'static str {
+        let verdict = self.verdict();
+        verdict.code.unwrap_or(match verdict.status {
+            StatusCode::NOT_FOUND => "unknown_path",
+            StatusCode::METHOD_NOT_ALLOWED => "wrong_method",
+            _ => "refused",
+        })
+    }
+
+    /// The body in a dialect. `bare`: the seed's texts, without hints.
+    pub fn render(&self, format: Format, bare: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(192);
+        self.with_body(bare, |body| wire::write_error(format, body, &mut out));
+        out
+    }
+
+    /// Lends the error as a dialect-free body, for streams that have begun.
+    pub fn with_body<T>(&self, bare: bool, write: impl FnOnce(&ErrorBody<'_>) -> T) -> T {
+        let verdict = self.verdict();
+        let text = match self.hint().filter(|_| !bare) {
+            Some(hint) => Cow::Owned(format!("{}; {hint}", self.message())),
+            None => self.message(),
+        };
+        write(&ErrorBody { kind: verdict.kind, message: &text, param: self.param(), code: verdict.code })
+    }
+}
+
+fn upstream_verdict(kind: UpstreamFaultKind) -> Verdict {
+    let row = |status, kind, code, blame| Verdict {
+        status,
+        kind,
+        code: Some(code),
+        retry_after_s: None,
+        should_retry: None,
+        blame,
+    };
+    let busy = |verdict: Verdict| Verdict { retry_after_s: Some(5), ..verdict };
+    match kind {
+        UpstreamFaultKind::InvalidRequest { code, .. } => {
+            row(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest, code, Blame::Caller)
+        }
+        UpstreamFaultKind::ModelNotFound => {
+            row(StatusCode::NOT_FOUND, ErrorType::InvalidRequest, "model_not_found", Blame::Caller)
+        }
+        UpstreamFaultKind::RateLimited => busy(row(
+            StatusCode::TOO_MANY_REQUESTS,
+            ErrorType::RateLimit,
+            "rate_limit_exceeded",
+            Blame::Upstream,
+        )),
+        UpstreamFaultKind::Overloaded => busy(row(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorType::Server,
+            "upstream_overloaded",
+            Blame::Upstream,
+        )),
+        UpstreamFaultKind::Broken => {
+            row(StatusCode::BAD_GATEWAY, ErrorType::Server, "upstream_error", Blame::Upstream)
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Request(fault)
+    }
+}
+
+impl From<UpstreamFault> for Error {
+    fn from(fault: UpstreamFault) -> Self {
+        Self::Upstream(fault)
+    }
+}
