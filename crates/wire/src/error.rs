@@ -24,8 +24,24 @@ pub enum UpstreamFaultKind {
     RateLimited,
     /// Its queue is full or it is loading: 503 with retry-after.
     Overloaded,
-    /// Anything else: broken, crashed, nonsense, cut.
+    /// It failed while working: crashed, ran out of memory, cut the answer. 502, `upstream_error`.
     Broken,
+    /// It does not speak the format it was configured with (401, 403, HTML, bad JSON): 502, `upstream_protocol_error`.
+    Protocol,
+}
+
+impl UpstreamFaultKind {
+    /// The code a client sees.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::InvalidRequest { code, .. } => code,
+            Self::ModelNotFound => "model_not_found",
+            Self::RateLimited => "rate_limit_exceeded",
+            Self::Overloaded => "upstream_overloaded",
+            Self::Broken => "upstream_error",
+            Self::Protocol => "upstream_protocol_error",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,5 +15,7 @@ pub mod stream;
 pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits, read_chat, write_chat};
 pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind, read_refusal, write_error};
 pub use format::{Format, Lane, Operation, lane, upstream_path};
-pub use models::{Capabilities, ModelEntry, read_capabilities, read_models, read_resident, write_model, write_models};
+pub use models::{
+    Capabilities, ListedModel, ModelEntry, read_capabilities, read_model, read_models, read_resident, write_model, write_models,
+};
 pub use stream::{ChatStream, Metered, Progress, Reply, StopReason, Strip, Usage, read_answer};

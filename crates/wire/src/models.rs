@@ -17,6 +17,13 @@ impl ModelEntry {
     pub fn public_name(&self) -> &str {
         todo!()
     }
+    /// Namespace of the public name, or `library`.
+    pub fn owner(&self) -> &str {
+        todo!()
+    }
+    pub fn listed(&self) -> ListedModel<'_> {
+        ListedModel { name: self.public_name(), created: self.created, owner: self.owner() }
+    }
 }
 
 /// From `/api/show`.
@@ -41,13 +48,27 @@ pub fn read_resident(body: &[u8]) -> Result<Vec<String>, UpstreamFault> {
     todo!("{body:?}")
 }
 
+/// A model as a client sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedModel<'a> {
+    pub name: &'a str,
+    pub created: u64,
+    /// Namespace of the name, or `library`.
+    pub owner: &'a str,
+}
+
+/// From the answer to [`crate::Operation::RetrieveModel`] (`/api/show`; for the OpenAI format its own model object). `name` is the upstream's own name.
+pub fn read_model(upstream: Format, name: &str, body: &[u8]) -> Result<ModelEntry, UpstreamFault> {
+    todo!("{upstream:?} {name} {body:?}")
+}
+
 /// One model object under its public name.
-pub fn write_model(client: Format, public_name: &str, created: u64, out: &mut Vec<u8>) {
-    todo!("{client:?} {public_name} {created} {out:?}")
+pub fn write_model(client: Format, model: &ListedModel<'_>, out: &mut Vec<u8>) {
+    todo!("{client:?} {model:?} {out:?}")
 }
 
 /// The list; an empty list is `[]`, never null.
-pub fn write_models<'a>(client: Format, models: impl Iterator<Item = (&'a str, u64)>, out: &mut Vec<u8>) {
+pub fn write_models<'a>(client: Format, models: impl Iterator<Item = ListedModel<'a>>, out: &mut Vec<u8>) {
     let _ = models;
     todo!("{client:?} {out:?}")
 }
