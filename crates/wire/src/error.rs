@@ -81,3 +81,9 @@ pub fn write_error(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
 pub fn read_refusal(upstream: Format, status: u16, content_type: Option<&str>, body: &[u8]) -> UpstreamFault {
     todo!("{upstream:?} {status} {content_type:?} {body:?}")
 }
+
+/// Renders an error as the one event of a stream that had already begun (its head was sent) but has no answer: for OpenAI
+/// `data: {"error":{...}}` and a blank line. CONTRACT: the gateway calls this; keep it when this file is rewritten.
+pub fn write_error_event(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
+    todo!("{client:?} {error:?} {out:?}")
+}

@@ -13,7 +13,7 @@ pub mod models;
 pub mod stream;
 
 pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits, read_chat, write_chat};
-pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind, read_refusal, write_error};
+pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind, read_refusal, write_error, write_error_event};
 pub use format::{Format, Lane, Operation, lane, upstream_path};
 pub use models::{
     Capabilities, ListedModel, ModelEntry, read_capabilities, read_model, read_models, read_resident, write_model, write_models,
