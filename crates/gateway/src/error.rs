@@ -232,37 +232,31 @@ impl Error {
 }
 
 fn upstream_verdict(kind: UpstreamFaultKind) -> Verdict {
-    let row = |status, kind, code, blame| Verdict {
+    let row = |status, error_type, blame| Verdict {
         status,
-        kind,
-        code: Some(code),
+        kind: error_type,
+        code: Some(kind.code()),
         retry_after_s: None,
         should_retry: None,
         blame,
     };
     let busy = |verdict: Verdict| Verdict { retry_after_s: Some(5), ..verdict };
     match kind {
-        UpstreamFaultKind::InvalidRequest { code, .. } => {
-            row(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest, code, Blame::Caller)
+        UpstreamFaultKind::InvalidRequest { .. } => {
+            row(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest, Blame::Caller)
         }
         UpstreamFaultKind::ModelNotFound => {
-            row(StatusCode::NOT_FOUND, ErrorType::InvalidRequest, "model_not_found", Blame::Caller)
+            row(StatusCode::NOT_FOUND, ErrorType::InvalidRequest, Blame::Caller)
         }
-        UpstreamFaultKind::RateLimited => busy(row(
-            StatusCode::TOO_MANY_REQUESTS,
-            ErrorType::RateLimit,
-            "rate_limit_exceeded",
-            Blame::Upstream,
-        )),
-        UpstreamFaultKind::Overloaded => busy(row(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorType::Server,
-            "upstream_overloaded",
-            Blame::Upstream,
-        )),
-        UpstreamFaultKind::Broken => {
-            row(StatusCode::BAD_GATEWAY, ErrorType::Server, "upstream_error", Blame::Upstream)
+        UpstreamFaultKind::RateLimited => {
+            busy(row(StatusCode::TOO_MANY_REQUESTS, ErrorType::RateLimit, Blame::Upstream))
         }
+        UpstreamFaultKind::Overloaded => {
+            busy(row(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Server, Blame::Upstream))
+        }
+        UpstreamFaultKind::Broken => row(StatusCode::BAD_GATEWAY, ErrorType::Server, Blame::Upstream),
+        // Most often a wrong address or format in the configuration.
+        UpstreamFaultKind::Protocol => row(StatusCode::BAD_GATEWAY, ErrorType::Server, Blame::Operator),
     }
 }
 

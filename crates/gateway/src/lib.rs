@@ -5,10 +5,180 @@
 //!
 //! Never here: YAML, files other than the audit log, HTML, SQL, or a dialect's bytes (those are `wire`'s).
 
+mod admin;
+pub mod admit;
 pub mod allow;
 pub mod audit;
 pub mod auth;
 pub mod config;
+pub mod dial;
 pub mod error;
+mod exchange;
+mod guard;
+pub mod http;
 pub mod limit;
 pub mod metrics;
+mod pipeline;
+mod progress;
+mod relay;
+mod route;
+pub mod routes;
+mod snapshot;
+mod stop;
+mod upstream;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::audit::AuditLog;
+use crate::config::Config;
+use crate::dial::{Dial, Tcp};
+use crate::limit::Limiter;
+use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
+use crate::stop::{Announcer, Phase};
+
+/// What lives as long as the process.
+pub struct Core {
+    snapshot: ArcSwap<Snapshot>,
+    limiter: Limiter,
+    audit: AuditLog,
+    metrics: Arc<Metrics>,
+    stop: Announcer,
+    dial: Arc<dyn Dial>,
+}
+
+impl Core {
+    /// A core without listeners: `http::serve` feeds it connections. `Gateway` is this with sockets.
+    pub fn new(config: Config, dial: Arc<dyn Dial>) -> io::Result<Arc<Self>> {
+        let audit = AuditLog::start(&config.audit)?;
+        let metrics = Arc::new(Metrics::new());
+        let snapshot = ArcSwap::from_pointee(Snapshot::new(config, &dial, None));
+        Ok(Arc::new(Self { snapshot, limiter: Limiter::new(), audit, metrics, stop: Announcer::new(), dial }))
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Swaps the whole configuration; running requests keep the one they began with.
+    pub fn reload(&self, config: Config) {
+        let next = Snapshot::new(config, &self.dial, Some(&self.snapshot()));
+        self.snapshot.store(Arc::new(next));
+        self.metrics.reloaded(true);
+    }
+
+    /// Stops: no new requests, then after `patience` an error for what still runs.
+    async fn drain(&self, patience: Duration, finished: impl Future<Output = ()>) {
+        self.stop.announce(Phase::Drain);
+        let mut finished = std::pin::pin!(finished);
+        if tokio::time::timeout(patience, finished.as_mut()).await.is_err() {
+            self.stop.announce(Phase::Cut);
+            finished.await;
+        }
+        self.stop.announce(Phase::Cut);
+    }
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {source}")]
+    Bind { address: SocketAddr, source: io::Error },
+    #[error("cannot open the audit log: {0}")]
+    Audit(io::Error),
+}
+
+/// Why a new configuration was not taken; the old one stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error("'{0}' cannot change while running: restart to apply it")]
+    Fixed(&'static str),
+}
+
+/// A running gateway with its sockets.
+pub struct Gateway {
+    core: Arc<Core>,
+    api: Vec<(SocketAddr, JoinHandle<()>)>,
+    admin: Option<(SocketAddr, JoinHandle<()>)>,
+}
+
+impl Gateway {
+    /// Binds every listener, then starts probes, audit writer and accept loops.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let listeners = config.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+        let admin = config.admin_listen.map(bind).transpose()?;
+        let dial = Arc::new(Tcp { connect: config.clocks.connect });
+        let core = Core::new(config, dial).map_err(StartError::Audit)?;
+        let api = listeners
+            .into_iter()
+            .map(|(address, listener)| (address, tokio::spawn(http::accept(core.clone(), listener))))
+            .collect();
+        let admin =
+            admin.map(|(address, listener)| (address, tokio::spawn(admin::run(core.clone(), listener))));
+        Ok(Self { core, api, admin })
+    }
+
+    pub fn api_addresses(&self) -> Vec<SocketAddr> {
+        self.api.iter().map(|(address, _)| *address).collect()
+    }
+
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Takes a new configuration whole, or refuses it whole.
+    pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        let snapshot = self.core.snapshot();
+        let running = &snapshot.config;
+        let fixed = [
+            ("listen", running.listen != config.listen),
+            ("admin_listen", running.admin_listen != config.admin_listen),
+            ("audit", running.audit != config.audit),
+        ];
+        if let Some((name, _)) = fixed.into_iter().find(|(_, changed)| *changed) {
+            self.core.metrics.reloaded(false);
+            return Err(ReloadError::Fixed(name));
+        }
+        self.core.reload(config);
+        Ok(())
+    }
+
+    /// The configuration could not even be read: tells the metrics.
+    pub fn reload_failed(&self) {
+        self.core.metrics.reloaded(false);
+    }
+
+    /// Opens the audit log anew, after its file was moved away.
+    pub fn reopen_audit(&self) {
+        self.core.audit.reopen();
+    }
+
+    /// Stops accepting, lets streams run for the configured drain, ends the rest with an error event, writes the audit.
+    pub async fn drain(self) {
+        let patience = self.core.snapshot().config.clocks.drain;
+        let Self { core, api, admin } = self;
+        let finished = async {
+            for (_, accepting) in api {
+                drop(accepting.await);
+            }
+        };
+        core.drain(patience, finished).await;
+        if let Some((_, serving)) = admin {
+            drop(serving.await);
+        }
+        core.audit.close().await;
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
+    let listener = http::bind(address).map_err(|source| StartError::Bind { address, source })?;
+    let bound = listener.local_addr().map_err(|source| StartError::Bind { address, source })?;
+    Ok((bound, listener))
+}

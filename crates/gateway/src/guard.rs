@@ -1,0 +1,169 @@
+//! The deadlines of one client connection, kept around its socket.
+//!
+//! Why here: a client that sends its head a byte at a time, one that opens a connection and says nothing, and one that
+//! never reads its answer each hold memory for as long as they like, and the HTTP library bounds none of the three by
+//! itself. Only the layer that sees every read and write can.
+//!
+//! Never here: what the bytes mean.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A kept connection may be silent between two requests for this long: longer than clients and proxies keep theirs
+/// (nginx 60 s), so that it is never us who closes while a request is on its way.
+const KEPT_IDLE: Duration = Duration::from_secs(90);
+
+/// Where a connection stands. Shared with the service, which knows when a head is complete and an answer is over.
+#[derive(Debug)]
+pub struct Conn {
+    pub peer: SocketAddr,
+    phase: AtomicU8,
+}
+
+/// Nothing of the first request yet.
+const FRESH: u8 = 0;
+/// Part of a head has come.
+const HEAD: u8 = 1;
+/// A request is being served; its own clocks count.
+const BUSY: u8 = 2;
+/// Answered; waiting for the next request.
+const KEPT: u8 = 3;
+/// No timer is set.
+const UNARMED: u8 = 4;
+
+impl Conn {
+    pub fn new(peer: SocketAddr) -> Self {
+        Self { peer, phase: AtomicU8::new(FRESH) }
+    }
+
+    pub fn busy(&self) {
+        self.phase.store(BUSY, Ordering::Relaxed);
+    }
+
+    pub fn answered(&self) {
+        self.phase.store(KEPT, Ordering::Relaxed);
+    }
+}
+
+/// The limits it applies.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub header: Duration,
+    pub write: Duration,
+}
+
+/// A socket with deadlines.
+pub struct Guard<S> {
+    io: S,
+    conn: std::sync::Arc<Conn>,
+    patience: Patience,
+    read_alarm: Pin<Box<Sleep>>,
+    armed_for: u8,
+    write_alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Guard<S> {
+    pub fn new(io: S, conn: std::sync::Arc<Conn>, patience: Patience) -> Self {
+        let read_alarm = Box::pin(sleep_until(Instant::now()));
+        Self { io, conn, patience, read_alarm, armed_for: UNARMED, write_alarm: None }
+    }
+
+    fn poll_read_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let phase = self.conn.phase.load(Ordering::Relaxed);
+        if phase == BUSY {
+            self.armed_for = UNARMED;
+            return Poll::Pending;
+        }
+        if self.armed_for != phase {
+            let limit = if phase == KEPT { KEPT_IDLE } else { self.patience.header };
+            self.read_alarm.as_mut().reset(Instant::now() + limit);
+            self.armed_for = phase;
+        }
+        self.read_alarm.as_mut().poll(cx)
+    }
+
+    /// Called with the outcome of a write: waits only so long for a client that takes nothing.
+    fn judge_write<T>(
+        &mut self,
+        outcome: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.write_alarm = None;
+            return outcome;
+        }
+        let limit = self.patience.write;
+        let alarm =
+            self.write_alarm.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        match alarm.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        match Pin::new(&mut this.io).poll_read(cx, buf) {
+            Poll::Pending => match this.poll_read_alarm(cx) {
+                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                Poll::Pending => Poll::Pending,
+            },
+            ready => {
+                let phase = this.conn.phase.load(Ordering::Relaxed);
+                if buf.filled().len() > before && matches!(phase, FRESH | KEPT) {
+                    // The clock of a head starts with its first byte and is not reset by the next ones.
+                    this.conn.phase.store(HEAD, Ordering::Relaxed);
+                }
+                ready
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.io).poll_write(cx, buf);
+        this.judge_write(outcome, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        this.judge_write(outcome, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.io).poll_flush(cx);
+        this.judge_write(outcome, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.io).poll_shutdown(cx);
+        this.judge_write(outcome, cx)
+    }
+}

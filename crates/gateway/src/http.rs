@@ -1,0 +1,211 @@
+//! The HTTP rim: sockets, the accept loop, and what a request must be before anything asks what it wants.
+//!
+//! Why here: the address list is applied before a byte is read; heads are bounded in time, size and number; nothing but
+//! HTTP/1 is spoken. One place hands parsed requests to the pipeline, and one place makes response heads.
+//!
+//! Never here: keys, limits, models.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::Core;
+use crate::guard::{Conn, Guard, Patience};
+use crate::pipeline;
+use crate::relay::{Body, Cut};
+use crate::stop::Phase;
+
+/// Connections the kernel may hold for us.
+const BACKLOG: i32 = 1_024;
+/// Pause after an accept that failed for want of descriptors or memory: spinning would only make it worse.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// After the drain deadline, how long error events may take to leave.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Binds a listening socket. `[::]` takes IPv4 too, and falls back to `0.0.0.0` where there is no IPv6.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let any_v6 = address.ip() == Ipv6Addr::UNSPECIFIED;
+    match bind_exactly(address) {
+        Err(error) if any_v6 && error.kind() != io::ErrorKind::AddrInUse => {
+            bind_exactly(SocketAddr::from(([0, 0, 0, 0], address.port())))
+        }
+        outcome => outcome,
+    }
+}
+
+fn bind_exactly(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts until the process drains, then waits for what runs, at most until the drain is over.
+pub async fn accept(core: Arc<Core>, listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    let mut draining = core.stop.listen().reached(Phase::Drain);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut draining => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept(), if connections.len() < core.snapshot().config.input.connections_max => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                if !core.snapshot().addresses.accepts(peer.ip()) {
+                    core.metrics.address_refused();
+                    continue; // the drop closes it: not a byte is read or written
+                }
+                if stream.set_nodelay(true).is_ok() {
+                    connections.spawn(serve(core.clone(), stream, peer));
+                }
+            }
+            // The peer had already gone: nothing is wrong with us.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let mut cut = core.stop.listen().reached(Phase::Cut);
+    tokio::select! {
+        () = &mut cut => {}
+        () = all_gone(&mut connections) => {}
+    }
+    drop(tokio::time::timeout(LAST_WORDS, all_gone(&mut connections)).await);
+    // Whoever is left does not read: half-sent heads, stalled clients.
+    connections.shutdown().await;
+}
+
+async fn all_gone(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
+}
+
+/// Serves one connection over any byte stream.
+pub async fn serve<S>(core: Arc<Core>, stream: S, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let _open = core.metrics.connection_opened();
+    let (builder, patience) = {
+        let snapshot = core.snapshot();
+        let input = &snapshot.config.input;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            // The guard's clocks count; this one would also close kept connections that are merely idle.
+            .header_read_timeout(None)
+            .max_headers(input.headers_max)
+            .max_buf_size(input.header_bytes_max.max(8 << 10));
+        (builder, Patience { header: input.header_time, write: snapshot.config.clocks.client_write })
+    };
+    let conn = Arc::new(Conn::new(peer));
+    let io = TokioIo::new(Guard::new(stream, conn.clone(), patience));
+    let service = service_fn(|request: Request<Incoming>| {
+        conn.busy();
+        answer(core.clone(), conn.clone(), request)
+    });
+    let mut serving = std::pin::pin!(builder.serve_connection(io, service));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = core.stop.listen().reached(Phase::Drain) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, peer = %peer.ip(), "connection ended");
+    }
+}
+
+/// One request: nothing that it does can take the process or another request down.
+async fn answer(
+    core: Arc<Core>,
+    conn: Arc<Conn>,
+    request: Request<Incoming>,
+) -> Result<Response<Tracked>, std::convert::Infallible> {
+    let served = AssertUnwindSafe(pipeline::serve(&core, conn.peer.ip(), request)).catch_unwind().await;
+    let response = served.unwrap_or_else(|_| {
+        core.metrics.panicked();
+        pipeline::internal_error()
+    });
+    Ok(response.map(|body| Tracked { body, conn }))
+}
+
+/// Whether a head is one that a careful server answers: exactly one Host that is a host, and one framing.
+pub fn head_is_sound<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let mut hosts = headers.get_all(HOST).iter();
+    let host_ok = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host(host.as_bytes()),
+        (None, None) => request.version() == http::Version::HTTP_10,
+        _ => false,
+    };
+    let one_framing = !(headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH));
+    // Absolute form would name a second host; nobody but a forward proxy's client sends it.
+    host_ok && one_framing && request.uri().authority().is_none()
+}
+
+/// A host and port, without anything that could be taken for a path, a query or a credential.
+fn is_host(host: &[u8]) -> bool {
+    !host.is_empty()
+        && host.len() <= 255
+        && host.iter().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(b))
+}
+
+/// A body that tells its connection when the answer is over.
+pub struct Tracked {
+    body: Body,
+    conn: Arc<Conn>,
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.conn.answered();
+    }
+}

@@ -1,0 +1,135 @@
+//! The one function a request walks, and the order of its stages.
+//!
+//! Why here: every safety property of the gateway is a statement about order: nobody is charged before he is known, nobody
+//! queues before he is charged, nothing is sent before it was read whole and written anew. Stages never call each other;
+//! they are called here, and each takes the proof that the one before it made.
+//!
+//! Never here: how a stage decides.
+
+mod chat;
+mod head;
+mod models;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+use wire::Operation;
+
+use crate::Core;
+use crate::allow::Client;
+use crate::auth::Principal;
+use crate::error::Error;
+use crate::exchange::Exchange;
+use crate::limit::Charge;
+use crate::relay::{Body, ErrorRender};
+use crate::routes::{self, Match};
+use crate::snapshot::Snapshot;
+
+pub use head::internal_error;
+
+/// A request that may run: who asks, what for, and that it was counted.
+struct Admitted {
+    snapshot: Arc<Snapshot>,
+    principal: Principal,
+    headers: HeaderMap,
+    _client: Client,
+    _charge: Charge,
+}
+
+/// From a parsed head to a response whose body settles the rest.
+pub async fn serve(core: &Arc<Core>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    let snapshot = core.snapshot();
+    let errors = ErrorRender {
+        format: snapshot.config.error_format.unwrap_or(wire::Format::OpenAi),
+        bare: snapshot.config.error_format.is_some(),
+    };
+    let id = head::request_id(&snapshot.addresses, peer, request.headers());
+    let slot = match core.audit.reserve() {
+        Ok(slot) => slot,
+        // Without a record nothing is served; there is no exchange to settle.
+        Err(error) => return head::unrecorded(&error, errors, &id),
+    };
+    let mut exchange = Exchange::begin(id, core.metrics.clone(), slot, errors);
+    let (parts, body) = request.into_parts();
+    exchange.arrived(peer, &parts.method, &parts.headers);
+    let walked = walk(core, &snapshot, peer, parts, body, &mut exchange).await;
+    match walked {
+        Ok(Step::Chat(job)) => chat::serve(*job, exchange).await,
+        Ok(Step::Whole(bytes)) => head::whole(bytes, exchange),
+        Err(error) => head::refusal(&error, exchange),
+    }
+}
+
+/// Where the common way ends.
+enum Step {
+    Whole(Bytes),
+    Chat(Box<chat::Job>),
+}
+
+/// The stages that every request has in common, then the operation's own.
+async fn walk(
+    core: &Arc<Core>,
+    snapshot: &Arc<Snapshot>,
+    peer: IpAddr,
+    parts: http::request::Parts,
+    body: Incoming,
+    exchange: &mut Exchange,
+) -> Result<Step, Error> {
+    let (head, path) = head::sound(parts, &snapshot.config.input)?;
+    let found = routes::find(&head.method, &path);
+    if let Ok(Match { route, .. }) = &found {
+        exchange.routed(route, snapshot.config.error_format);
+    }
+    let client = snapshot.addresses.client(peer, &head.headers)?;
+    exchange.arrived(client.address, &head.method, &head.headers);
+    let principal = snapshot.keys.identify(&head.headers)?;
+    exchange.identified(&principal);
+    // Only callers with a key are told which paths exist.
+    let Match { route, model } = found?;
+    let body = head::read_body(&head, body, &snapshot.config.input).await?;
+    match route.operation {
+        Operation::Chat => {
+            let request = chat::read(snapshot, route.format, &body, exchange)?;
+            let admitted = admit(core, snapshot, head.headers, client, principal, exchange)?;
+            let job = chat::prepare(core, admitted, route.format, request, exchange).await?;
+            Ok(Step::Chat(Box::new(job)))
+        }
+        Operation::ListModels => {
+            let admitted = admit(core, snapshot, head.headers, client, principal, exchange)?;
+            models::list(&admitted, route.format).await.map(Step::Whole)
+        }
+        Operation::RetrieveModel => {
+            let admitted = admit(core, snapshot, head.headers, client, principal, exchange)?;
+            let model = model.unwrap_or_default();
+            exchange.asked(&model, 0, false);
+            models::retrieve(&admitted, route.format, &model).await.map(Step::Whole)
+        }
+    }
+}
+
+/// Counts the request against its limits.
+fn admit(
+    core: &Core,
+    snapshot: &Arc<Snapshot>,
+    headers: HeaderMap,
+    client: Client,
+    principal: Principal,
+    exchange: &mut Exchange,
+) -> Result<Admitted, Error> {
+    let now = tokio::time::Instant::now();
+    let charge = core
+        .limiter
+        .charge(&principal, snapshot.config.rate.as_ref(), now)
+        .map_err(Error::RateLimited)?;
+    exchange.charged(charge.clone());
+    Ok(Admitted { snapshot: snapshot.clone(), principal, headers, _client: client, _charge: charge })
+}
+
+/// What the stages need of a head once it is sound.
+struct Head {
+    method: Method,
+    headers: HeaderMap,
+}

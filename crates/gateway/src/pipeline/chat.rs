@@ -1,0 +1,320 @@
+//! Chat: from a counted request to a body that streams, or to a whole answer.
+//!
+//! Why here: this is the part of the pipeline that waits: for a slot, for the upstream's first event. While it waits it
+//! listens to everything that can end the wait: the client (by being dropped), the breaker, the clocks, the stop signal.
+//!
+//! Never here: dialects' bytes (`wire`), what happens after the first event (`relay`).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep, timeout_at};
+use wire::{ChatStream, Fault, Format, Lane, Metered, Operation, Outbound, Progress, Reply};
+
+use super::{Admitted, head};
+use crate::Core;
+use crate::admit::{Entry, Permit};
+use crate::config::Clocks;
+use crate::error::{Clock, Error};
+use crate::exchange::Exchange;
+use crate::progress::{self, Stage};
+use crate::relay::{Body, Flow, Opening, StreamClocks};
+use crate::route::Target;
+use crate::snapshot::Snapshot;
+use crate::stop::{Listener, Phase};
+use crate::upstream::{self, SendError};
+
+/// A whole answer is this large at most.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// A refusal of the upstream is read this far.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// One event of an upstream's stream is this large at most.
+const LINE_BYTES_MAX: usize = 8 << 20;
+/// How long a stream may be silent before its head is sent and comments keep it open: early failures keep their status,
+/// and the shortest idle limits of proxies (30 s and more) are met.
+const GRACE: Duration = Duration::from_secs(25);
+/// How often the place in the queue and the loading of the model are looked at for who asked.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A request that is ready to be sent.
+pub(super) struct Job {
+    target: Target,
+    lane: Lane,
+    client: Format,
+    body: Bytes,
+    reply: Reply,
+    stream: bool,
+    stage: Option<Stage>,
+    clocks: Clocks,
+    stop: Listener,
+    /// Kept for the life of the request: what it runs on, and that it was counted.
+    _admitted: Admitted,
+}
+
+/// Reads the caller's request and checks what needs no upstream.
+pub(super) fn read<'a>(
+    snapshot: &Snapshot,
+    format: Format,
+    body: &'a [u8],
+    exchange: &mut Exchange,
+) -> Result<wire::ChatRequest<'a>, Error> {
+    let request = wire::read_chat(format, body, &snapshot.read_limits)?;
+    let chars = request.prompt_chars();
+    exchange.asked(request.model(), chars, request.stream());
+    let max = snapshot.config.input.prompt_chars_max;
+    if chars > max {
+        return Err(Error::PromptTooLong { max });
+    }
+    Ok(request)
+}
+
+/// Picks the target and writes the upstream's request.
+pub(super) async fn prepare(
+    core: &Core,
+    admitted: Admitted,
+    client: Format,
+    request: wire::ChatRequest<'_>,
+    exchange: &mut Exchange,
+) -> Result<Job, Error> {
+    let config = &admitted.snapshot.config;
+    let target = admitted.snapshot.fleet.pick(&config.models, &admitted.principal, request.model())?;
+    let format = target.upstream.format;
+    let lane = wire::lane(client, format, Operation::Chat).ok_or_else(|| unsupported("model"))?;
+    let thinks =
+        if request.wants_thinking() { target.upstream.thinks(&target.internal).await } else { None };
+    let to = Outbound {
+        model: &target.internal,
+        thinks,
+        openai_sampling_defaults: !config.answer.model_sampling_defaults,
+    };
+    let mut body = Vec::with_capacity(1 << 10);
+    let dropped = wire::write_chat(lane, format, &request, &to, &mut body)?;
+    if let Some(field) = dropped.first().filter(|_| admitted.principal.strict) {
+        return Err(unsupported(field));
+    }
+    exchange.targeted(&target, dropped);
+    let reply = Reply {
+        id: head::random_hex(),
+        model: target.public.clone(),
+        include_usage: request.include_usage(),
+        strip: config.answer.strip,
+        created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()),
+        reasoning_alias: config.answer.reasoning_alias,
+        line_bytes_max: LINE_BYTES_MAX,
+    };
+    let asks_stage = request.stream() && admitted.headers.contains_key(progress::HEADER);
+    Ok(Job {
+        lane,
+        client,
+        body: body.into(),
+        reply,
+        stream: request.stream(),
+        stage: asks_stage.then(Stage::new),
+        clocks: config.clocks,
+        stop: core.stop.listen(),
+        target,
+        _admitted: admitted,
+    })
+}
+
+fn unsupported(field: &str) -> Error {
+    Error::Request(Fault {
+        code: "unsupported_parameter",
+        param: Some(field.to_owned().into()),
+        message: format!("'{field}' is not supported by this model's server"),
+    })
+}
+
+/// Runs the job. A dropped future is a client that left: the exchange and the permit go with it.
+pub(super) async fn serve(job: Job, mut exchange: Exchange) -> Response<Body> {
+    if job.stream {
+        return stream(job, exchange).await;
+    }
+    match whole(&job, &mut exchange).await {
+        Ok((bytes, metered)) => head::answered(bytes.into(), exchange, metered),
+        Err(error) => head::refusal(&error, exchange),
+    }
+}
+
+async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>, Metered), Error> {
+    let permit = permit(job, exchange).await?;
+    let total_at = exchange.started() + job.clocks.total;
+    let answered = async {
+        let answer = dispatch(job, &permit).await?;
+        let body = upstream::read_body(answer.body, ANSWER_BYTES_MAX).await.map_err(broken)?;
+        let mut out = Vec::with_capacity(body.len() + 256);
+        let format = job.target.upstream.format;
+        let metered = wire::read_answer(job.lane, job.client, format, &job.reply, &body, &mut out)?;
+        Ok((out, metered))
+    };
+    unless_ended(job, answered, total_at, Clock::Total).await
+}
+
+/// Streams: the head goes out with the first event, or before it if the caller asked to be told, or the wait grows long.
+async fn stream(job: Job, exchange: Exchange) -> Response<Body> {
+    let mut headers = HeaderMap::new();
+    exchange.headers(&mut headers);
+    let (errors, heartbeat, stage) = (exchange.errors(), job.clocks.heartbeat, job.stage.clone());
+    let mut opening: Opening = Box::pin(open(job, exchange));
+    if stage.is_none() {
+        tokio::select! {
+            biased;
+            (opened, exchange) = &mut opening => return match opened {
+                Ok(flow) => head::stream(headers, Body::flowing(flow, exchange)),
+                Err(error) => head::refusal(&error, exchange),
+            },
+            () = sleep(GRACE) => {}
+        }
+    }
+    head::stream(headers, Body::opening(opening, stage, errors, heartbeat))
+}
+
+async fn open(job: Job, mut exchange: Exchange) -> (Result<Flow, Error>, Exchange) {
+    let opened = first_event(job, &mut exchange).await;
+    (opened, exchange)
+}
+
+/// Waits for a slot and for the first event.
+async fn first_event(job: Job, exchange: &mut Exchange) -> Result<Flow, Error> {
+    let permit = permit(&job, exchange).await?;
+    let first_at = Instant::now() + job.clocks.first_byte;
+    let begun = async {
+        let answer = dispatch(&job, &permit).await?;
+        begin(&job, answer.body).await
+    };
+    let watched = async {
+        tokio::select! {
+            biased;
+            begun = begun => begun,
+            never = look(&job) => match never {},
+        }
+    };
+    let (body, stream, first, complete) =
+        unless_ended(&job, watched, first_at, Clock::FirstByte).await?;
+    let clocks = StreamClocks {
+        idle: job.clocks.idle,
+        heartbeat: job.clocks.heartbeat,
+        total_at: exchange.started() + job.clocks.total,
+    };
+    let cut = job.stop.reached(Phase::Cut);
+    Ok(Flow { upstream: job.target.upstream, body, stream, first, complete, permit, clocks, cut })
+}
+
+type Begun = (Incoming, ChatStream, Vec<u8>, bool);
+
+/// Reads until the stream's first event has been written.
+async fn begin(job: &Job, mut body: Incoming) -> Result<Begun, Error> {
+    let upstream = &job.target.upstream;
+    let mut stream = ChatStream::new(job.lane, job.client, upstream.format, job.reply.clone());
+    let mut out = Vec::with_capacity(512);
+    loop {
+        let frame =
+            std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
+        let progress = match frame {
+            Some(Ok(frame)) => match frame.data_ref() {
+                Some(bytes) => {
+                    upstream.heard();
+                    stream.push(bytes, &mut out)
+                }
+                None => continue,
+            },
+            Some(Err(_)) | None => stream.end(&mut out),
+        };
+        match progress {
+            Progress::Waiting => {}
+            Progress::Flowing => return Ok((body, stream, out, false)),
+            Progress::Complete => return Ok((body, stream, out, true)),
+            Progress::Failed(fault) => return Err(fault.into()),
+        }
+    }
+}
+
+/// Waits for the right to run.
+async fn permit(job: &Job, exchange: &mut Exchange) -> Result<Permit, Error> {
+    let upstream = &job.target.upstream;
+    let permit = match upstream.door.enter()? {
+        Entry::Now(permit) => permit,
+        Entry::Wait(mut place) => {
+            let queue_at = Instant::now() + job.clocks.queue;
+            let waited = async {
+                loop {
+                    if let Some(stage) = &job.stage {
+                        stage.queued(place.position());
+                    }
+                    tokio::select! {
+                        biased;
+                        permit = place.ready() => return permit,
+                        () = sleep(LOOK_EVERY), if job.stage.is_some() => {}
+                    }
+                }
+            };
+            unless_ended(job, waited, queue_at, Clock::Queue).await?
+        }
+    };
+    if let Some(stage) = &job.stage {
+        stage.reading();
+    }
+    exchange.dispatched();
+    Ok(permit)
+}
+
+/// Sends the request; only who holds a permit may. A refusal is read and understood here.
+async fn dispatch(job: &Job, _permit: &Permit) -> Result<upstream::Answer, Error> {
+    let upstream = &job.target.upstream;
+    let path = wire::upstream_path(upstream.format, Operation::Chat);
+    let answer = upstream.pool.post(path, job.body.clone()).await.map_err(broken)?;
+    upstream.heard();
+    let status = answer.status.as_u16();
+    if status == 200 {
+        return Ok(answer);
+    }
+    let body = upstream::read_body(answer.body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    Err(wire::read_refusal(upstream.format, status, answer.content_type.as_deref(), &body).into())
+}
+
+/// No connection means that the server is away; a broken one that it failed at work.
+fn broken(error: SendError) -> Error {
+    match error {
+        SendError::Connect(detail) => {
+            tracing::warn!(detail, "no connection to the upstream");
+            Error::UpstreamDown
+        }
+        SendError::Broken(detail) => Error::Upstream(wire::UpstreamFault {
+            kind: wire::UpstreamFaultKind::Broken,
+            message: "the model server closed the connection before it answered".into(),
+            detail,
+        }),
+    }
+}
+
+/// For a caller that asked: is the model still being loaded?
+async fn look(job: &Job) -> std::convert::Infallible {
+    let Some(stage) = &job.stage else { return std::future::pending().await };
+    loop {
+        match job.target.upstream.is_resident(&job.target.internal).await {
+            Some(false) => stage.loading(),
+            Some(true) | None => stage.reading(),
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A wait without a byte ends with the upstream's life, its clock, or the process.
+async fn unless_ended<T>(
+    job: &Job,
+    wait: impl Future<Output = Result<T, Error>>,
+    deadline: Instant,
+    clock: Clock,
+) -> Result<T, Error> {
+    let mut alive = job.target.upstream.watch();
+    tokio::select! {
+        biased;
+        outcome = timeout_at(deadline, wait) => outcome.unwrap_or(Err(Error::Deadline(clock))),
+        () = alive.dead() => Err(Error::UpstreamDown),
+        () = job.stop.reached(Phase::Cut) => Err(Error::Draining),
+    }
+}

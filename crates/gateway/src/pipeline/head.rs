@@ -1,0 +1,181 @@
+//! Heads: what a request's must be, and what a response's holds.
+//!
+//! Why here: every answer of the gateway, refusal or stream, carries the same few headers, made in one place from an
+//! allow-list; nothing of an upstream's head ever goes out.
+//!
+//! Never here: bodies' meaning.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use wire::{Fault, Metered};
+
+use super::Head;
+use crate::allow::AddressRules;
+use crate::config::InputLimits;
+use crate::error::Error;
+use crate::exchange::{End, Exchange, rate_headers};
+use crate::relay::{Body, ErrorRender};
+
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// The id of a request: the trusted proxy's if it gave a plain one, else a new one.
+pub(super) fn request_id(addresses: &AddressRules, peer: IpAddr, headers: &HeaderMap) -> Arc<str> {
+    let stated = || {
+        let text = headers.get(X_REQUEST_ID)?.to_str().ok()?;
+        let plain = (1..=128).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        plain.then_some(text)
+    };
+    match addresses.trusts(peer).then(stated).flatten() {
+        Some(text) => text.into(),
+        None => format!("req_{}", random_hex()).into(),
+    }
+}
+
+/// 128 random bits as text.
+pub(super) fn random_hex() -> String {
+    let mut bytes = [0u8; 16];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        // Ids only have to differ: without randomness the clock does.
+        tracing::error!(%error, "no randomness for ids");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        bytes = now.map_or(bytes, |elapsed| elapsed.as_nanos().to_be_bytes());
+    }
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}
+
+/// Refuses heads that two servers could read in two ways; hands on the path, byte for byte as it came.
+pub(super) fn sound(parts: http::request::Parts, limits: &InputLimits) -> Result<(Head, String), Error> {
+    let request = http::Request::from_parts(parts, ());
+    if !crate::http::head_is_sound(&request) {
+        return Err(fault("invalid_request", "the request head is ambiguous (Host, framing or target)"));
+    }
+    let uri = request.uri();
+    if uri.path().len() + uri.query().map_or(0, str::len) > limits.uri_bytes_max {
+        return Err(Error::UriTooLong);
+    }
+    if uri.query().is_some_and(|query| query.contains("key=")) {
+        return Err(fault("key_in_url", "send keys in a header, not in the address: addresses are logged"));
+    }
+    let path = uri.path().to_owned();
+    let (parts, ()) = request.into_parts();
+    Ok((Head { method: parts.method, headers: parts.headers }, path))
+}
+
+fn fault(code: &'static str, message: &str) -> Error {
+    Error::Request(Fault { code, param: None, message: message.to_owned() })
+}
+
+/// The whole body, bounded in size and time.
+pub(super) async fn read_body(head: &Head, body: Incoming, limits: &InputLimits) -> Result<Bytes, Error> {
+    let max = limits.body_bytes_max;
+    let encoding = head.headers.get(CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Error::BodyEncoded);
+    }
+    let announced = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > max as u64) {
+        return Err(Error::BodyTooLarge { max });
+    }
+    let collected = tokio::time::timeout(limits.body_time, Limited::new(body, max).collect()).await;
+    match collected.map_err(|_| Error::BodyTooSlow)? {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Error::BodyTooLarge { max }),
+        Err(_) => Err(fault("invalid_request", "the request body broke off")),
+    }
+}
+
+/// A whole JSON answer.
+pub(super) fn whole(bytes: Bytes, exchange: Exchange) -> Response<Body> {
+    answered(bytes, exchange, Metered::default())
+}
+
+/// A whole JSON answer with its counts.
+pub(super) fn answered(bytes: Bytes, mut exchange: Exchange, metered: Metered) -> Response<Body> {
+    exchange.first_byte();
+    let mut response = Response::new(Body::whole(Bytes::new()));
+    common(response.headers_mut(), JSON);
+    exchange.headers(response.headers_mut());
+    *response.body_mut() = Body::settled(bytes, exchange, End::Complete, metered);
+    response
+}
+
+/// The head of an event stream.
+pub(super) fn stream(exchange_headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    common(response.headers_mut(), EVENT_STREAM);
+    response.headers_mut().extend(exchange_headers);
+    response
+}
+
+/// A refusal in the caller's dialect.
+pub(super) fn refusal(error: &Error, exchange: Exchange) -> Response<Body> {
+    let mut response = refused(error, exchange.errors());
+    exchange.headers(response.headers_mut());
+    exchange.refuse(error);
+    response
+}
+
+/// A refusal of a request that cannot be recorded.
+pub(super) fn unrecorded(error: &Error, errors: ErrorRender, id: &str) -> Response<Body> {
+    let mut response = refused(error, errors);
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// What is left to say after a panic.
+pub fn internal_error() -> Response<Body> {
+    refused(&Error::Internal, ErrorRender { format: wire::Format::OpenAi, bare: false })
+}
+
+fn refused(error: &Error, errors: ErrorRender) -> Response<Body> {
+    let verdict = error.verdict();
+    let mut response = Response::new(Body::whole(error.render(errors.format, errors.bare)));
+    *response.status_mut() = verdict.status;
+    let headers = response.headers_mut();
+    common(headers, JSON);
+    if let Some(seconds) = verdict.retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(retry) = verdict.should_retry {
+        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static(if retry { "true" } else { "false" }));
+    }
+    match error {
+        Error::WrongMethod { allow } => {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        Error::RateLimited(refusal) => rate_headers(&refusal.standing(), headers),
+        _ => {}
+    }
+    if verdict.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    // A body that was not read to its end must not be taken for the next request.
+    if matches!(error, Error::BodyTooLarge { .. } | Error::BodyTooSlow) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn common(headers: &mut HeaderMap, content_type: HeaderValue) {
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}

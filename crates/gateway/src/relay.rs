@@ -1,0 +1,337 @@
+//! The response body: it owns the permit and the exchange, moves the answer, and settles once, however the answer ends.
+//!
+//! Why here: a limit or a slot that is given back at the response head is the classic bug of this field. Whoever drops this
+//! body (client gone, connection broken, process stopping) gives everything back, because everything is inside.
+//!
+//! Never here: choosing upstreams, reading dialects (that is `wire`'s decoder, fed from here).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+use wire::{ChatStream, Metered, Progress};
+
+use crate::admit::Permit;
+use crate::error::{Clock, Error};
+use crate::exchange::{End, Exchange};
+use crate::progress::Stage;
+use crate::stop::Reached;
+use crate::upstream::Upstream;
+
+/// Bytes gathered from frames that are already there before one write is made of them.
+const GATHER_BYTES: usize = 16 << 10;
+/// How long an upstream may take to close its answer after the last event, so that its connection can be used again.
+const CLOSING_TIME: Duration = Duration::from_secs(2);
+
+/// A stream whose first event has arrived, and all that it holds.
+pub struct Flow {
+    pub upstream: Arc<Upstream>,
+    pub body: Incoming,
+    pub stream: ChatStream,
+    /// What the first events made.
+    pub first: Vec<u8>,
+    /// The stream ended within its first bytes.
+    pub complete: bool,
+    pub permit: Permit,
+    pub clocks: StreamClocks,
+    /// Resolves when the drain deadline of a stopping process has passed.
+    pub cut: Reached,
+}
+
+/// The clocks that go on ticking while a stream flows.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamClocks {
+    pub idle: Duration,
+    pub heartbeat: Duration,
+    /// When the whole answer must be over.
+    pub total_at: Instant,
+}
+
+/// A stream that waits for its first event: resolves to the flow, or to the reason why there is none.
+pub type Opening = Pin<Box<dyn Future<Output = (Result<Flow, Error>, Exchange)> + Send>>;
+
+/// What hyper sends to a client.
+pub enum Body {
+    /// Bytes that are all there; settled when they are taken.
+    Whole { bytes: Option<Bytes>, exchange: Option<(Exchange, End, Metered)> },
+    Relay(Box<Relay>),
+}
+
+/// A streamed answer.
+pub struct Relay {
+    phase: Phase,
+    out: Vec<u8>,
+    /// One timer for all clocks: it sleeps until the next of them could run out and is not touched by passing tokens.
+    alarm: Pin<Box<Sleep>>,
+}
+
+enum Phase {
+    Opening { opening: Opening, stage: Option<Stage>, render: ErrorRender, heartbeat: Duration, next_tick: Instant },
+    Flowing { flow: Flow, exchange: Exchange, heard_at: Instant, wrote_at: Instant },
+    Done,
+}
+
+/// How errors are written for a request: in which dialect, with or without hints.
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorRender {
+    pub format: wire::Format,
+    pub bare: bool,
+}
+
+/// How often a caller that asked for it is told where it stands.
+const STAGE_EVERY: Duration = Duration::from_millis(500);
+
+impl Body {
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole { bytes: Some(bytes.into()), exchange: None }
+    }
+
+    /// Bytes whose exchange ends when they are handed over.
+    pub fn settled(bytes: impl Into<Bytes>, exchange: Exchange, end: End, metered: Metered) -> Self {
+        Self::Whole { bytes: Some(bytes.into()), exchange: Some((exchange, end, metered)) }
+    }
+
+    pub fn flowing(flow: Flow, mut exchange: Exchange) -> Self {
+        exchange.first_byte();
+        let now = Instant::now();
+        let alarm = Box::pin(sleep_until(now));
+        let mut relay = Relay { phase: Phase::Done, out: Vec::new(), alarm };
+        relay.start(flow, exchange, now);
+        Self::Relay(Box::new(relay))
+    }
+
+    /// A body that begins before the answer does: comments keep the connection open, and tell the stage to who asked.
+    pub fn opening(opening: Opening, stage: Option<Stage>, render: ErrorRender, heartbeat: Duration) -> Self {
+        let now = Instant::now();
+        let phase = Phase::Opening { opening, stage, render, heartbeat, next_tick: now };
+        Self::Relay(Box::new(Relay { phase, out: Vec::new(), alarm: Box::pin(sleep_until(now)) }))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Whole { bytes, exchange } => {
+                if let Some((exchange, end, metered)) = exchange.take() {
+                    exchange.settle(end, metered);
+                }
+                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+            }
+            Self::Relay(relay) => relay.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole { bytes, .. } => bytes.is_none(),
+            Self::Relay(relay) => matches!(relay.phase, Phase::Done) && relay.out.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole { bytes, .. } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Relay(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A body never fails towards hyper: what goes wrong is told in the stream.
+#[derive(Debug, thiserror::Error)]
+pub enum Cut {}
+
+impl Relay {
+    fn start(&mut self, mut flow: Flow, exchange: Exchange, now: Instant) {
+        self.out.append(&mut flow.first);
+        if flow.complete {
+            finish(flow, exchange);
+        } else {
+            self.phase = Phase::Flowing { flow, exchange, heard_at: now, wrote_at: now };
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            let ready = match self.phase {
+                Phase::Opening { .. } => self.poll_opening(cx),
+                Phase::Flowing { .. } => self.poll_flowing(cx),
+                Phase::Done if self.out.is_empty() => return Poll::Ready(None),
+                Phase::Done => Poll::Ready(()),
+            };
+            if !self.out.is_empty() {
+                return Poll::Ready(Some(Bytes::from(std::mem::take(&mut self.out))));
+            }
+            if ready.is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Phase::Opening { opening, stage, render, heartbeat, next_tick } = &mut self.phase else {
+            return Poll::Ready(());
+        };
+        if let Poll::Ready((result, mut exchange)) = opening.as_mut().poll(cx) {
+            let render = *render;
+            self.phase = Phase::Done;
+            match result {
+                Ok(flow) => {
+                    exchange.first_byte();
+                    self.start(flow, exchange, Instant::now());
+                }
+                Err(error) => {
+                    exchange.log(&error);
+                    error.with_body(render.bare, |body| wire::write_error_event(render.format, body, &mut self.out));
+                    exchange.settle(End::Failed(error.label()), Metered::default());
+                }
+            }
+            return Poll::Ready(());
+        }
+        let now = Instant::now();
+        if now >= *next_tick {
+            let every = match stage {
+                Some(stage) => {
+                    stage.write_comment(&mut self.out);
+                    STAGE_EVERY
+                }
+                None => {
+                    self.out.extend_from_slice(KEEPALIVE);
+                    *heartbeat
+                }
+            };
+            *next_tick = now + every;
+        }
+        let next = *next_tick;
+        self.sleep_until(next, cx)
+    }
+
+    fn poll_flowing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Phase::Flowing { flow, exchange: _, heard_at, wrote_at } = &mut self.phase else {
+            return Poll::Ready(());
+        };
+        loop {
+            let progress = match Pin::new(&mut flow.body).poll_frame(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Some(bytes) = frame.data_ref() else { continue };
+                    flow.upstream.heard();
+                    *heard_at = Instant::now();
+                    flow.stream.push(bytes, &mut self.out)
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, "the upstream's stream broke");
+                    flow.stream.end(&mut self.out)
+                }
+                Poll::Ready(None) => flow.stream.end(&mut self.out),
+            };
+            match progress {
+                Progress::Waiting | Progress::Flowing => {}
+                Progress::Complete => return self.complete(),
+                Progress::Failed(fault) => {
+                    return self.fail(&Error::Upstream(fault), End::UpstreamCut);
+                }
+            }
+            if self.out.len() >= GATHER_BYTES {
+                break;
+            }
+        }
+        if !self.out.is_empty() {
+            *wrote_at = Instant::now();
+            return Poll::Ready(());
+        }
+        self.poll_clocks(cx)
+    }
+
+    /// Nothing moves: looks whether a clock has run out, and sleeps until the next could.
+    fn poll_clocks(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Phase::Flowing { flow, heard_at, wrote_at, .. } = &mut self.phase else {
+            return Poll::Ready(());
+        };
+        if flow.cut.as_mut().poll(cx).is_ready() {
+            return self.fail(&Error::Draining, End::Drained);
+        }
+        let now = Instant::now();
+        let idle_at = *heard_at + flow.clocks.idle;
+        if now >= flow.clocks.total_at {
+            return self.fail(&Error::Deadline(Clock::Total), End::Deadline);
+        }
+        if now >= idle_at {
+            return self.fail(&Error::Deadline(Clock::Idle), End::Deadline);
+        }
+        if now >= *wrote_at + flow.clocks.heartbeat {
+            self.out.extend_from_slice(KEEPALIVE);
+            *wrote_at = now;
+            return Poll::Ready(());
+        }
+        let next = idle_at.min(flow.clocks.total_at).min(*wrote_at + flow.clocks.heartbeat);
+        self.sleep_until(next, cx)
+    }
+
+    fn sleep_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if self.alarm.deadline() != at {
+            self.alarm.as_mut().reset(at);
+        }
+        self.alarm.as_mut().poll(cx)
+    }
+
+    fn complete(&mut self) -> Poll<()> {
+        if let Phase::Flowing { flow, exchange, .. } = std::mem::replace(&mut self.phase, Phase::Done) {
+            finish(flow, exchange);
+        }
+        Poll::Ready(())
+    }
+
+    fn fail(&mut self, error: &Error, end: End) -> Poll<()> {
+        if let Phase::Flowing { mut flow, exchange, .. } = std::mem::replace(&mut self.phase, Phase::Done) {
+            exchange.log(error);
+            let bare = exchange.errors().bare;
+            error.with_body(bare, |body| flow.stream.fail(body, &mut self.out));
+            exchange.settle_failed(end, error, flow.stream.metered());
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // The client left mid-stream: what has passed so far is what it is charged for. (An opening that is dropped drops
+        // its exchange, which settles itself.)
+        if let Phase::Flowing { flow, exchange, .. } = std::mem::replace(&mut self.phase, Phase::Done) {
+            exchange.settle(End::ClientGone, flow.stream.metered());
+        }
+    }
+}
+
+const KEEPALIVE: &[u8] = b": keepalive\n\n";
+
+/// The answer is complete: settles, frees the slot, and lets the upstream close its message so that the connection is kept.
+fn finish(flow: Flow, exchange: Exchange) {
+    exchange.settle(End::Complete, flow.stream.metered());
+    drop(flow.permit);
+    let mut body = flow.body;
+    if !body.is_end_stream() {
+        tokio::spawn(async move {
+            let rest = async {
+                while let Some(Ok(_)) =
+                    std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+                {}
+            };
+            // What does not close by itself is closed by the drop.
+            drop(tokio::time::timeout(CLOSING_TIME, rest).await);
+        });
+    }
+}
