@@ -232,7 +232,7 @@ impl Default for Liveness {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     /// `None`: records go to the process log instead of a file.
     pub file: Option<PathBuf>,

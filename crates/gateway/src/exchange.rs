@@ -183,7 +183,8 @@ impl Exchange {
         self.record.status = verdict.status.as_u16();
         self.metrics.refused(error);
         let label = error.label();
-        self.settle(if self.dispatched { End::Failed(label) } else { End::Refused(label) }, Metered::default());
+        let end = if self.dispatched { End::Failed(label) } else { End::Refused(label) };
+        self.settle(end, Metered::default());
     }
 
     /// Ends. Counts, records, and gives nothing further to do.

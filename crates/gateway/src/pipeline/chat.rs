@@ -5,7 +5,6 @@
 //!
 //! Never here: dialects' bytes (`wire`), what happens after the first event (`relay`).
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
