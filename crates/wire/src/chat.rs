@@ -1,50 +1,200 @@
-//! CONTRACT STUB: the neutral chat request.
+//! The neutral chat request, borrowed from the client's body, and the two doors to it: read and write.
+//!
+//! The reader of a client's format checks what is valid in itself; the writer of an upstream's format refuses what that
+//! dialect cannot say, so that another lane may still carry it.
+//!
+//! Never here: a dialect's field names.
+
+use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::error::Fault;
-use crate::format::{Format, Lane};
+use crate::format::Format;
+use crate::json::{Raw, Text};
+use crate::lanes::Lane;
+use crate::{ollama, openai};
 
 /// Bounds applied while reading, before anything large is decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
+    /// Nesting of the JSON; 128 at most, whatever is asked.
     pub depth: usize,
     pub messages: usize,
     pub tools: usize,
     pub images: usize,
+    /// Decoded bytes of all images of a request together.
     pub image_bytes: usize,
 }
 
 /// A chat request read from a client's body, borrowing from it.
 #[derive(Debug)]
 pub struct ChatRequest<'a> {
-    _body: &'a [u8],
+    pub(crate) body: &'a [u8],
+    pub(crate) places: Places,
+    pub(crate) model: Cow<'a, str>,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+    pub(crate) messages: Vec<Message<'a>>,
+    pub(crate) tools: Vec<Tool<'a>>,
+    pub(crate) tool_choice: ToolChoice,
+    pub(crate) sampling: Sampling<'a>,
+    pub(crate) logprobs: bool,
+    pub(crate) top_logprobs: Option<u64>,
+    pub(crate) shape: Shape<'a>,
+    pub(crate) effort: Option<Effort>,
+    pub(crate) choices: u64,
+    /// Asked for, and expressible in few dialects: field and why it matters, in the order of the body.
+    pub(crate) extras: Vec<Extra>,
+    /// Sent by the client and in no neutral field.
+    pub(crate) dropped: Dropped,
+    /// A key that is one of ours but for its letters' case: two readers may disagree on it.
+    pub(crate) look_alike: Option<&'static str>,
+    pub(crate) prompt_chars: usize,
+    pub(crate) images: usize,
 }
 
-impl<'a> ChatRequest<'a> {
+/// Where in the body the values stand that the relay lane replaces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) model: Range<usize>,
+    pub(crate) usage: UsagePlace,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) enum UsagePlace {
+    /// No options object: one is added.
+    #[default]
+    Absent,
+    /// The options are null: replaced whole.
+    Null(Range<usize>),
+    /// An options object without the flag: added at this offset, before other members or alone.
+    Object { at: usize, alone: bool },
+    /// The flag's value.
+    Flag(Range<usize>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    System,
+    User,
+    Assistant,
+    Tool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) role: Role,
+    pub(crate) parts: Vec<Part<'a>>,
+    pub(crate) thinking: Option<Text<'a>>,
+    pub(crate) calls: Vec<AskedCall<'a>>,
+    /// Of a tool's result: which call it answers, and the tool's name when the client says it.
+    pub(crate) call_id: Option<Text<'a>>,
+    pub(crate) tool_name: Option<Text<'a>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Part<'a> {
+    Text(Text<'a>),
+    /// Base64 of an image or of a sound, checked.
+    Media(Cow<'a, str>),
+}
+
+/// A call that the model made earlier. The arguments are a string that should hold an object.
+#[derive(Debug)]
+pub(crate) struct AskedCall<'a> {
+    pub(crate) id: Option<Text<'a>>,
+    pub(crate) name: Text<'a>,
+    pub(crate) arguments: Text<'a>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Tool<'a> {
+    Function {
+        name: Text<'a>,
+        description: Option<Text<'a>>,
+        parameters: Option<Raw<'a>>,
+    },
+    /// Free-form input under a grammar.
+    Custom,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ToolChoice {
+    #[default]
+    Auto,
+    None,
+    /// `required`, a named tool, a list of allowed ones.
+    Forced,
+}
+
+/// Numbers as the client wrote them.
+#[derive(Debug, Default)]
+pub(crate) struct Sampling<'a> {
+    pub(crate) temperature: Option<&'a str>,
+    pub(crate) top_p: Option<&'a str>,
+    pub(crate) frequency_penalty: Option<&'a str>,
+    pub(crate) presence_penalty: Option<&'a str>,
+    pub(crate) seed: Option<&'a str>,
+    pub(crate) stop: Vec<Text<'a>>,
+    pub(crate) max_output_tokens: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Shape<'a> {
+    #[default]
+    Text,
+    Json,
+    Schema(Raw<'a>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    None,
+    Low,
+    Medium,
+    High,
+    Max,
+}
+
+/// A wish outside the neutral request that changes the answer: a dialect that cannot express it must refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extra {
+    pub(crate) field: &'static str,
+    pub(crate) code: &'static str,
+}
+
+impl ChatRequest<'_> {
     pub fn model(&self) -> &str {
-        todo!()
+        &self.model
     }
+
     pub fn stream(&self) -> bool {
-        todo!()
+        self.stream
     }
+
     /// The client asked for the usage chunk at the end of a stream.
     pub fn include_usage(&self) -> bool {
-        todo!()
+        self.include_usage
     }
+
     /// Characters (Unicode scalar values) of everything the model will read as text: messages, tool calls and results, tool definitions, schema.
     pub fn prompt_chars(&self) -> usize {
-        todo!()
+        self.prompt_chars
     }
+
     /// Images in the request.
     pub fn images(&self) -> usize {
-        todo!()
+        self.images
     }
+
     /// The caller chose a thinking effort (then, and only then, the upstream's capabilities matter).
     pub fn wants_thinking(&self) -> bool {
-        todo!()
+        self.effort.is_some()
     }
+
     /// Cap on the answer, if the caller set one.
     pub fn max_output_tokens(&self) -> Option<u64> {
-        todo!()
+        self.sampling.max_output_tokens
     }
 }
 
@@ -60,11 +210,15 @@ pub struct Outbound<'a> {
 }
 
 /// Names of request fields that a translation could not carry. For the audit record; a strict key gets a 400.
+/// Fields that no documentation names appear once, as `(unknown)`: a caller's own words do not enter the record.
 pub type Dropped = Vec<&'static str>;
 
 /// Reads and checks a client's chat request. Everything that is the caller's fault in any upstream format is found here.
 pub fn read_chat<'a>(client: Format, body: &'a [u8], limits: &ReadLimits) -> Result<ChatRequest<'a>, Fault> {
-    todo!("{client:?} {body:?} {limits:?}")
+    match client {
+        Format::OpenAi => openai::request::read(body, limits),
+        Format::Ollama => Err(unserved()),
+    }
 }
 
 /// Writes the upstream's body. Fails with the caller's fault when that format cannot express what was asked (`n` > 1 for Ollama...).
@@ -75,5 +229,14 @@ pub fn write_chat(
     to: &Outbound<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
-    todo!("{lane:?} {upstream:?} {request:?} {to:?} {out:?}")
+    match (lane, upstream) {
+        (Lane::Relay, Format::OpenAi) => openai::splice::write(request, to, out).map(|()| Dropped::new()),
+        (Lane::Translate, Format::Ollama) => ollama::request::write(request, to, out),
+        (Lane::Relay, Format::Ollama) | (Lane::Translate, Format::OpenAi) => Err(unserved()),
+    }
+}
+
+/// A cell of the lane table that is empty; the gateway asks the table first.
+fn unserved() -> Fault {
+    Fault::whole("unsupported_format", "This API cannot be served for this model.")
 }

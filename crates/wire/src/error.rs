@@ -1,8 +1,15 @@
-//! CONTRACT STUB: faults (found in a request), upstream faults (found in an answer), and error bodies.
+//! Faults found in a request, faults found in an upstream's answer, and the door to error bodies.
+//!
+//! Why two kinds: the first is always the caller's and says where; the second says who can act, and keeps the upstream's
+//! words away from the caller.
+//!
+//! Never here: HTTP statuses of ours, retry rules (the gateway's verdict table has them).
 
 use std::borrow::Cow;
 
 use crate::format::Format;
+use crate::json::{Broken, Why};
+use crate::{ollama, openai};
 
 /// A fault of the caller, found in its request: always a 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,11 +22,44 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    pub(crate) fn new(
+        code: &'static str,
+        param: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { code, param: Some(param.into()), message: message.into() }
+    }
+
+    pub(crate) fn whole(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, param: None, message: message.into() }
+    }
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        let at = broken.at;
+        match broken.why {
+            Why::TooDeep => {
+                Self::whole("json_too_deep", format!("The body is nested too deeply (byte {at})."))
+            }
+            Why::Utf8 => Self::whole("invalid_json", format!("The body is not valid UTF-8 (byte {at}).")),
+            Why::Bom => Self::whole("invalid_json", "The body begins with a byte order mark."),
+            Why::Syntax(why) => {
+                Self::whole("invalid_json", format!("The body is not valid JSON: {why} (byte {at})."))
+            }
+        }
+    }
+}
+
 /// What went wrong upstream, by who can act. The gateway's verdict table gives each its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamFaultKind {
     /// The caller's request, found out by the upstream: 400 with this code.
-    InvalidRequest { code: &'static str, param: Option<&'static str> },
+    InvalidRequest {
+        code: &'static str,
+        param: Option<&'static str>,
+    },
     ModelNotFound,
     RateLimited,
     /// Its queue is full or it is loading: 503 with retry-after.
@@ -42,6 +82,18 @@ impl UpstreamFaultKind {
             Self::Protocol => "upstream_protocol_error",
         }
     }
+
+    /// What a caller is told when nothing more exact is known.
+    fn words(self) -> &'static str {
+        match self {
+            Self::InvalidRequest { .. } => "The model server refused the request.",
+            Self::ModelNotFound => "The model does not exist on the model server.",
+            Self::RateLimited => "The model server limits its requests. Try again later.",
+            Self::Overloaded => "The model server is busy or still loading. Try again shortly.",
+            Self::Broken => "The model server failed while answering. Try again.",
+            Self::Protocol => "The model server gave an answer that cannot be understood.",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +103,40 @@ pub struct UpstreamFault {
     pub message: Cow<'static, str>,
     /// For the operator's log under the request id. May hold the upstream's text: never shown to a caller.
     pub detail: String,
+}
+
+/// Longest piece of an upstream's text that is kept for the log.
+const DETAIL_BYTES_MAX: usize = 2048;
+
+impl UpstreamFault {
+    pub(crate) fn new(kind: UpstreamFaultKind, detail: &str) -> Self {
+        Self::saying(kind, kind.words(), detail)
+    }
+
+    pub(crate) fn saying(
+        kind: UpstreamFaultKind,
+        message: impl Into<Cow<'static, str>>,
+        detail: &str,
+    ) -> Self {
+        let end = (0..=DETAIL_BYTES_MAX.min(detail.len())).rev().find(|at| detail.is_char_boundary(*at));
+        let detail = detail.get(..end.unwrap_or(0)).unwrap_or("");
+        Self { kind, message: message.into(), detail: detail.replace(char::is_control, " ") }
+    }
+
+    pub(crate) fn broken(detail: &str) -> Self {
+        Self::new(UpstreamFaultKind::Broken, detail)
+    }
+
+    pub(crate) fn protocol(detail: &str) -> Self {
+        Self::new(UpstreamFaultKind::Protocol, detail)
+    }
+}
+
+/// Bad JSON inside an answer.
+impl From<Broken> for UpstreamFault {
+    fn from(broken: Broken) -> Self {
+        Self::protocol(&format!("not the JSON of this format at byte {}: {:?}", broken.at, broken.why))
+    }
 }
 
 /// OpenAI's `error.type`; other formats map from it.
@@ -74,16 +160,16 @@ pub struct ErrorBody<'a> {
 
 /// Renders an error body in a client's format (OpenAI: the object with four keys; Ollama: `{"error":"text"}`).
 pub fn write_error(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
-    todo!("{client:?} {error:?} {out:?}")
+    match client {
+        Format::OpenAi => openai::error::write(error, out),
+        Format::Ollama => ollama::error::write(error, out),
+    }
 }
 
 /// What an upstream's refusal (a status other than 200 before any event) means. Matches on status first, on text last.
 pub fn read_refusal(upstream: Format, status: u16, content_type: Option<&str>, body: &[u8]) -> UpstreamFault {
-    todo!("{upstream:?} {status} {content_type:?} {body:?}")
-}
-
-/// Renders an error as the one event of a stream that had already begun (its head was sent) but has no answer: for OpenAI
-/// `data: {"error":{...}}` and a blank line. CONTRACT: the gateway calls this; keep it when this file is rewritten.
-pub fn write_error_event(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
-    todo!("{client:?} {error:?} {out:?}")
+    match upstream {
+        Format::OpenAi => openai::error::read(status, content_type, body),
+        Format::Ollama => ollama::error::read(status, content_type, body),
+    }
 }

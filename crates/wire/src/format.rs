@@ -1,6 +1,8 @@
-//! Formats, operations, and the one table that says which lane a request takes.
+//! Formats and operations: the closed lists everything else is indexed by.
 //!
-//! A format is a dialect, never a host or a vendor. Nothing else in the program decides between formats.
+//! A format is a dialect, never a host or a vendor.
+//!
+//! Never here: what a format does with an operation (`lanes`).
 
 /// A wire dialect. Closed: a new server is configuration, a new dialect is code here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,23 +19,4 @@ pub enum Operation {
     Chat,
     ListModels,
     RetrieveModel,
-}
-
-/// How a request's bytes reach the upstream and come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// Same dialect on both sides: the client's bytes with the model name spliced, events re-emitted from allow-listed fields.
-    Relay,
-    /// Through the neutral request and the neutral events.
-    Translate,
-}
-
-/// The lane table. `None`: this pair cannot be served (the gateway answers a clear 4xx).
-pub fn lane(client: Format, upstream: Format, operation: Operation) -> Option<Lane> {
-    todo!("{client:?} {upstream:?} {operation:?}")
-}
-
-/// Method and path of an operation in a dialect, as an upstream serves it.
-pub fn upstream_path(upstream: Format, operation: Operation) -> &'static str {
-    todo!("{upstream:?} {operation:?}")
 }

@@ -6,16 +6,26 @@
 //!
 //! Never here: I/O, time, randomness, async, logging. Whoever calls brings ids and clocks.
 
+mod body;
 pub mod chat;
 pub mod error;
+mod event;
 pub mod format;
+pub mod frame;
+pub mod json;
+pub mod lanes;
 pub mod models;
+mod ollama;
+mod openai;
+mod refusal;
 pub mod stream;
 
 pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits, read_chat, write_chat};
-pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind, read_refusal, write_error, write_error_event};
-pub use format::{Format, Lane, Operation, lane, upstream_path};
+pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind, read_refusal, write_error};
+pub use format::{Format, Operation};
+pub use lanes::{Lane, lane, upstream_path};
 pub use models::{
-    Capabilities, ListedModel, ModelEntry, read_capabilities, read_model, read_models, read_resident, write_model, write_models,
+    Capabilities, ListedModel, ModelEntry, read_capabilities, read_model, read_models, read_resident,
+    write_model, write_models,
 };
 pub use stream::{ChatStream, Metered, Progress, Reply, StopReason, Strip, Usage, read_answer};

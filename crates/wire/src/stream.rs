@@ -1,7 +1,15 @@
-//! CONTRACT STUB: answers, streamed and whole.
+//! Answers, streamed and whole: the two doors from an upstream's bytes to a client's.
+//!
+//! A stream that did not end properly is never given a proper ending: only `Complete` wrote one.
+//!
+//! Never here: a dialect's rules, sockets, clocks.
 
-use crate::error::{ErrorBody, UpstreamFault};
-use crate::format::{Format, Lane};
+use crate::error::{ErrorBody, UpstreamFault, write_error};
+use crate::event::{Block, Event};
+use crate::format::Format;
+use crate::frame::{Oversize, ndjson};
+use crate::lanes::Lane;
+use crate::{ollama, openai};
 
 /// Fields an operator may strip from answers on top of the allow-list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,11 +59,11 @@ pub struct Metered {
 }
 
 /// Where a stream stands after some bytes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Nothing to show yet: the client's status must still be held back.
     Waiting,
-    /// At least one event has been written.
+    /// At least one event has been written, now or earlier.
     Flowing,
     /// Properly ended, closing bytes written. Later upstream bytes are to be discarded.
     Complete,
@@ -64,26 +72,161 @@ pub enum Progress {
 }
 
 /// One answer's stream: upstream bytes in, client bytes out. Plain state, no I/O.
-pub struct ChatStream {}
+#[derive(Debug)]
+pub struct ChatStream {
+    reply: Reply,
+    client: Format,
+    work: Work,
+    metered: Metered,
+    progress: Progress,
+}
+
+/// The cells of the lane table that have code.
+#[derive(Debug)]
+enum Work {
+    OllamaToOpenAi {
+        lines: ndjson::Decoder,
+        decoder: ollama::decode::Decoder,
+        encoder: openai::encode::Encoder,
+    },
+    RelayOpenAi(openai::relay::Relay),
+    /// An empty cell; the gateway asks the table first.
+    Unserved,
+}
 
 impl ChatStream {
     pub fn new(lane: Lane, client: Format, upstream: Format, reply: Reply) -> Self {
-        todo!("{lane:?} {client:?} {upstream:?} {reply:?}")
+        let work = match (lane, client, upstream) {
+            (Lane::Translate, Format::OpenAi, Format::Ollama) => Work::OllamaToOpenAi {
+                lines: ndjson::Decoder::new(reply.line_bytes_max),
+                decoder: ollama::decode::Decoder::default(),
+                encoder: openai::encode::Encoder::default(),
+            },
+            (Lane::Relay, Format::OpenAi, Format::OpenAi) => {
+                Work::RelayOpenAi(openai::relay::Relay::new(reply.line_bytes_max))
+            }
+            _ => Work::Unserved,
+        };
+        Self { reply, client, work, metered: Metered::default(), progress: Progress::Waiting }
     }
+
     /// Feeds bytes as they came, however they were cut; appends what the client gets.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Progress {
-        todo!("{bytes:?} {out:?}")
+        self.feed(Some(bytes), out)
     }
+
     /// The upstream closed. Reads a last line without LF; anything but a proper end is `Failed`.
     pub fn end(&mut self, out: &mut Vec<u8>) -> Progress {
-        todo!("{out:?}")
+        self.feed(None, out)
     }
+
     /// Ends the client's stream with an error event (and nothing that looks like a proper end).
     pub fn fail(&mut self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
-        todo!("{error:?} {out:?}")
+        match self.client {
+            Format::OpenAi => {
+                out.extend_from_slice(b"data: ");
+                write_error(self.client, error, out);
+                out.extend_from_slice(b"\n\n");
+            }
+            Format::Ollama => {
+                write_error(self.client, error, out);
+                out.push(b'\n');
+            }
+        }
+        if !matches!(self.progress, Progress::Complete | Progress::Failed(_)) {
+            self.progress = Progress::Failed(UpstreamFault::broken("ended by the gateway"));
+        }
     }
+
     pub fn metered(&self) -> Metered {
-        todo!()
+        self.metered
+    }
+
+    fn feed(&mut self, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Progress {
+        if matches!(self.progress, Progress::Complete | Progress::Failed(_)) {
+            return self.progress.clone();
+        }
+        let before = out.len();
+        let done = match &mut self.work {
+            Work::OllamaToOpenAi { lines, decoder, encoder } => {
+                let mut translation =
+                    Translation { decoder, encoder, reply: &self.reply, metered: &mut self.metered };
+                translation.feed(lines, bytes, out)
+            }
+            Work::RelayOpenAi(relay) => relay.feed(bytes, &self.reply, &mut self.metered, out),
+            Work::Unserved => Err(UpstreamFault::protocol("no translation between these formats")),
+        };
+        self.progress = match done {
+            Ok(true) => Progress::Complete,
+            Ok(false) if bytes.is_none() => {
+                Progress::Failed(UpstreamFault::broken("the stream ended before the answer did"))
+            }
+            Ok(false) if out.len() > before => Progress::Flowing,
+            Ok(false) => return self.progress.clone(),
+            Err(fault) => Progress::Failed(fault),
+        };
+        self.progress.clone()
+    }
+}
+
+impl From<Oversize> for UpstreamFault {
+    fn from(oversize: Oversize) -> Self {
+        Self::protocol(&oversize.to_string())
+    }
+}
+
+/// One push through decoder and encoder.
+struct Translation<'s> {
+    decoder: &'s mut ollama::decode::Decoder,
+    encoder: &'s mut openai::encode::Encoder,
+    reply: &'s Reply,
+    metered: &'s mut Metered,
+}
+
+impl Translation<'_> {
+    /// Whether the proper end was reached.
+    fn feed(
+        &mut self,
+        lines: &mut ndjson::Decoder,
+        bytes: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, UpstreamFault> {
+        let Some(mut bytes) = bytes else {
+            return lines.end().map_or(Ok(false), |line| self.line(line, out));
+        };
+        while let Some(line) = lines.next(&mut bytes) {
+            if self.line(line?, out)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<bool, UpstreamFault> {
+        let mark = out.len();
+        let Self { decoder, encoder, reply, metered } = self;
+        let read = decoder.line(line, &mut |event| {
+            meter(event, metered);
+            encoder.event(event, reply, out);
+        });
+        match read {
+            Ok(read) => Ok(read == ollama::decode::Read::Done),
+            Err(fault) => {
+                // Half a line's events are taken back: a failure writes nothing.
+                out.truncate(mark);
+                Err(fault)
+            }
+        }
+    }
+}
+
+fn meter(event: Event<'_>, metered: &mut Metered) {
+    match event {
+        Event::Delta(delta) if !delta.text.is_empty() => metered.deltas += 1,
+        Event::BlockStart(Block::Tool(_)) => metered.deltas += 1,
+        Event::Usage(usage) => metered.usage = Some(usage),
+        Event::Stop(reason) => metered.stop = Some(reason),
+        _ => {}
     }
 }
 
@@ -96,5 +239,16 @@ pub fn read_answer(
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Metered, UpstreamFault> {
-    todo!("{lane:?} {client:?} {upstream:?} {reply:?} {body:?} {out:?}")
+    match (lane, client, upstream) {
+        (Lane::Translate, Format::OpenAi, Format::Ollama) => {
+            let answer = ollama::answer::read(body)?;
+            openai::answer::write(&answer, reply, out);
+            let texts = [!answer.text.is_empty(), answer.thinking.is_some()];
+            let deltas = answer.calls.len() + texts.iter().filter(|there| **there).count();
+            let deltas = u64::try_from(deltas).unwrap_or(u64::MAX);
+            Ok(Metered { usage: answer.usage, deltas, stop: Some(answer.stop) })
+        }
+        (Lane::Relay, Format::OpenAi, Format::OpenAi) => openai::relay::whole(reply, body, out),
+        _ => Err(UpstreamFault::protocol("no translation between these formats")),
+    }
 }

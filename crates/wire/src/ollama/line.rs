@@ -1,0 +1,132 @@
+//! One chat object of Ollama's: a line of a stream, or a whole answer.
+//!
+//! Never here: what follows from it for a client.
+
+use crate::error::UpstreamFault;
+use crate::event::{Call, Logprobs};
+use crate::json::{Broken, Kind, Raw, Reader, Text};
+use crate::stream::Usage;
+
+/// Deepest nesting accepted from an upstream: calls hold arguments of the model's making.
+const DEPTH_MAX: usize = 100;
+
+#[derive(Debug, Default)]
+pub(super) struct Line<'a> {
+    pub(super) created: Option<u64>,
+    pub(super) thinking: Text<'a>,
+    pub(super) content: Text<'a>,
+    /// The array of calls, walked by [`calls`].
+    pub(super) calls: Option<Raw<'a>>,
+    pub(super) logprobs: Option<Logprobs<'a>>,
+    pub(super) done: bool,
+    pub(super) done_reason: Text<'a>,
+    pub(super) usage: Option<Usage>,
+    /// The line is a failure with this text.
+    pub(super) error: Option<Text<'a>>,
+}
+
+/// `want_time`: the time costs a parse, and only the first line's counts.
+pub(super) fn read(bytes: &[u8], want_time: bool) -> Result<Line<'_>, UpstreamFault> {
+    let mut reader = Reader::new(bytes, DEPTH_MAX)?;
+    let mut line = Line::default();
+    let mut counts = (None, None);
+    reader.object(|reader, key| -> Result<(), Broken> {
+        match key.raw() {
+            "created_at" if want_time => line.created = string(reader)?.and_then(unix_seconds),
+            "message" => message(reader, &mut line)?,
+            "done" if reader.kind()? == Kind::Bool => line.done = reader.boolean()?,
+            "done_reason" => line.done_reason = string(reader)?.unwrap_or_default(),
+            "logprobs" => line.logprobs = list(reader)?.map(Logprobs),
+            "prompt_eval_count" => counts.0 = count(reader)?,
+            "eval_count" => counts.1 = count(reader)?,
+            "error" => line.error = Some(string(reader)?.unwrap_or_default()),
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    reader.finish()?;
+    // Both vanish when zero: one alone still is a statement.
+    line.usage = match counts {
+        (None, None) => None,
+        (prompt, output) => {
+            Some(Usage { prompt_tokens: prompt.unwrap_or(0), output_tokens: output.unwrap_or(0) })
+        }
+    };
+    Ok(line)
+}
+
+fn message<'a>(reader: &mut Reader<'a>, line: &mut Line<'a>) -> Result<(), Broken> {
+    if reader.kind()? != Kind::Object {
+        return reader.skip();
+    }
+    reader.object(|reader, key| {
+        match key.raw() {
+            "content" => line.content = string(reader)?.unwrap_or_default(),
+            "thinking" => line.thinking = string(reader)?.unwrap_or_default(),
+            "tool_calls" => line.calls = list(reader)?,
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })
+}
+
+/// Walks the calls; one without a name or an object of arguments ends the answer, for half a call is worse than none.
+pub(super) fn calls<'a>(list: Raw<'a>, mut each: impl FnMut(Call<'a>)) -> Result<(), UpstreamFault> {
+    let mut reader = Reader::over(list.as_str(), DEPTH_MAX);
+    reader.array(|reader, _| {
+        let mut id = None;
+        let mut function = (None, None);
+        reader.object(|reader, key| -> Result<(), Broken> {
+            match key.raw() {
+                "id" => id = string(reader)?.filter(|id| !id.is_empty()),
+                "function" => function = called(reader)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        match function {
+            (Some(name), Some(arguments)) => {
+                each(Call { id, name, arguments });
+                Ok(())
+            }
+            _ => Err(UpstreamFault::protocol("a tool call without a name or without an object of arguments")),
+        }
+    })
+}
+
+fn called<'a>(reader: &mut Reader<'a>) -> Result<(Option<Text<'a>>, Option<Raw<'a>>), Broken> {
+    let mut function = (None, None);
+    reader.object(|reader, key| -> Result<(), Broken> {
+        match key.raw() {
+            "name" => function.0 = string(reader)?,
+            "arguments" if reader.kind()? == Kind::Object => function.1 = Some(reader.raw()?),
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(function)
+}
+
+fn string<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, Broken> {
+    if reader.kind()? == Kind::String { reader.string().map(Some) } else { reader.skip().map(|()| None) }
+}
+
+fn list<'a>(reader: &mut Reader<'a>) -> Result<Option<Raw<'a>>, Broken> {
+    let is_list = reader.kind()? == Kind::Array;
+    let raw = reader.raw()?;
+    Ok(Some(raw).filter(|raw| is_list && !raw.is_hollow()))
+}
+
+fn count(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
+    if reader.kind()? == Kind::Number {
+        Ok(reader.number()?.parse().ok())
+    } else {
+        reader.skip().map(|()| None)
+    }
+}
+
+/// RFC 3339 with any fraction and offset.
+pub(super) fn unix_seconds(time: Text<'_>) -> Option<u64> {
+    let stamp: jiff::Timestamp = time.decode().parse().ok()?;
+    u64::try_from(stamp.as_second()).ok()
+}

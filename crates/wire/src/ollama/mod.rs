@@ -1,0 +1,10 @@
+//! Ollama's native API, upstream side: request writer, stream decoder, whole answers, refusals, model lists.
+//!
+//! Never here: OpenAI's names, and any field of a client's body that is not written out by name.
+
+pub(crate) mod answer;
+pub(crate) mod decode;
+pub(crate) mod error;
+mod line;
+pub(crate) mod models;
+pub(crate) mod request;

@@ -1,0 +1,120 @@
+//! Ollama's lists of installed and resident models, and what it says of one.
+//!
+//! Never here: licence, template, system prompt and parameters of `/api/show`: they are read past.
+
+use super::line::unix_seconds;
+use crate::error::UpstreamFault;
+use crate::json::{Broken, Kind, Reader, Text, write};
+use crate::models::{Capabilities, ListedModel, ModelEntry};
+
+/// `/api/show` nests tensors and tokenizer tables.
+const DEPTH_MAX: usize = 64;
+
+/// `/api/tags` and `/api/ps`.
+pub(crate) fn read_list(body: &[u8]) -> Result<Vec<ModelEntry>, UpstreamFault> {
+    let mut models = None;
+    let mut reader = Reader::new(body, DEPTH_MAX)?;
+    reader.object(|reader, key| -> Result<(), Broken> {
+        match (key.raw(), reader.kind()?) {
+            ("models", Kind::Array) => {
+                let mut list = Vec::new();
+                reader.array(|reader, _| -> Result<(), Broken> {
+                    list.extend(Entry::read(reader)?.finish());
+                    Ok(())
+                })?;
+                models = Some(list);
+            }
+            ("models", Kind::Null) => {
+                reader.null()?;
+                models = Some(Vec::new());
+            }
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    models.ok_or_else(|| UpstreamFault::protocol("a model list without 'models'"))
+}
+
+/// `/api/show`, which does not repeat the name.
+pub(crate) fn read_one(name: &str, body: &[u8]) -> Result<ModelEntry, UpstreamFault> {
+    let entry = Entry::read(&mut Reader::new(body, DEPTH_MAX)?)?;
+    Ok(ModelEntry::new(name, entry.created, entry.is_stub))
+}
+
+#[derive(Default)]
+struct Entry<'a> {
+    model: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+    created: u64,
+    is_stub: bool,
+}
+
+impl<'a> Entry<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Broken> {
+        let mut entry = Entry::default();
+        reader.object(|reader, key| -> Result<(), Broken> {
+            match (key.raw(), reader.kind()?) {
+                ("model", Kind::String) => {
+                    entry.model = Some(reader.string()?).filter(|name| !name.is_empty())
+                }
+                ("name", Kind::String) => entry.name = Some(reader.string()?).filter(|name| !name.is_empty()),
+                ("modified_at", Kind::String) => entry.created = unix_seconds(reader.string()?).unwrap_or(0),
+                ("remote_host" | "remote_model", Kind::String) => {
+                    entry.is_stub |= !reader.string()?.is_empty()
+                }
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(entry)
+    }
+
+    fn finish(self) -> Option<ModelEntry> {
+        let name = self.model.or(self.name)?;
+        Some(ModelEntry::new(&name.decode(), self.created, self.is_stub))
+    }
+}
+
+pub(crate) fn read_capabilities(body: &[u8]) -> Result<Option<Capabilities>, UpstreamFault> {
+    let mut found = None;
+    let mut reader = Reader::new(body, DEPTH_MAX)?;
+    reader.object(|reader, key| -> Result<(), Broken> {
+        if key.raw() != "capabilities" || reader.kind()? != Kind::Array {
+            return reader.skip();
+        }
+        let mut capabilities = Capabilities::default();
+        reader.array(|reader, _| {
+            if reader.kind()? != Kind::String {
+                return reader.skip();
+            }
+            match reader.string()?.raw() {
+                "thinking" => capabilities.thinking = true,
+                "tools" => capabilities.tools = true,
+                "vision" => capabilities.vision = true,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        found = Some(capabilities);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+pub(crate) fn write_list<'a>(models: impl Iterator<Item = ListedModel<'a>>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"models\":[");
+    let mut first = true;
+    for model in models {
+        write::comma(out, &mut first);
+        write_one(&model, out);
+    }
+    out.extend_from_slice(b"]}");
+}
+
+pub(crate) fn write_one(model: &ListedModel<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"name\":");
+    write::string(out, model.name);
+    out.extend_from_slice(b",\"model\":");
+    write::string(out, model.name);
+    out.push(b'}');
+}

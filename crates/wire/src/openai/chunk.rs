@@ -1,0 +1,110 @@
+//! The frame of a `chat.completion.chunk`: what is equal on every chunk is written once and copied.
+//!
+//! Never here: what a delta holds.
+
+use crate::event::Logprobs;
+use crate::json::write;
+use crate::stream::{Reply, StopReason};
+
+/// Everything before `"choices":[`.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    head: Vec<u8>,
+}
+
+impl Frame {
+    /// `created` is the first time that the upstream states; all chunks carry the same.
+    pub(super) fn set(&mut self, reply: &Reply, created: Option<u64>) {
+        self.head.clear();
+        self.head.extend_from_slice(b"data: ");
+        opening(reply, "chat.completion.chunk", created, &mut self.head);
+        self.head.extend_from_slice(b"\"choices\":[");
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        !self.head.is_empty()
+    }
+
+    /// Up to and including `"choices":[`.
+    pub(super) fn open(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+    }
+
+    pub(super) fn close(out: &mut Vec<u8>) {
+        out.extend_from_slice(b"]}\n\n");
+    }
+}
+
+/// `{"id":…,"object":…,"created":…,"model":…,`: of chunks and of whole answers.
+pub(super) fn opening(reply: &Reply, object: &str, created: Option<u64>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":\"chatcmpl-");
+    write::escape(out, &reply.id);
+    out.extend_from_slice(b"\",\"object\":\"");
+    out.extend_from_slice(object.as_bytes());
+    out.extend_from_slice(b"\",");
+    if !reply.strip.created {
+        out.extend_from_slice(b"\"created\":");
+        write::number(out, created.unwrap_or(reply.created));
+        out.push(b',');
+    }
+    if !reply.strip.model {
+        out.extend_from_slice(b"\"model\":");
+        write::string(out, &reply.model);
+        out.push(b',');
+    }
+}
+
+/// What follows a delta or a message: `,"logprobs":…,"finish_reason":…}`.
+pub(super) fn closing(logprobs: Option<Logprobs<'_>>, stop: Option<StopReason>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"logprobs\":");
+    super::logprobs::write(logprobs, out);
+    out.extend_from_slice(b",\"finish_reason\":");
+    out.extend_from_slice(match stop {
+        None => b"null}".as_slice(),
+        Some(StopReason::Stop) => b"\"stop\"}",
+        Some(StopReason::Length) => b"\"length\"}",
+        Some(StopReason::ToolCalls) => b"\"tool_calls\"}",
+        Some(StopReason::ContentFilter) => b"\"content_filter\"}",
+    });
+}
+
+pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// Token counts, and the two details that some upstreams know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) prompt: u64,
+    pub(super) output: u64,
+    pub(super) cached: Option<u64>,
+    pub(super) reasoning: Option<u64>,
+}
+
+impl Counts {
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"prompt_tokens\":");
+        write::number(out, self.prompt);
+        out.extend_from_slice(b",\"completion_tokens\":");
+        write::number(out, self.output);
+        out.extend_from_slice(b",\"total_tokens\":");
+        write::number(out, self.prompt.saturating_add(self.output));
+        if let Some(cached) = self.cached {
+            out.extend_from_slice(b",\"prompt_tokens_details\":{\"cached_tokens\":");
+            write::number(out, cached);
+            out.push(b'}');
+        }
+        if let Some(reasoning) = self.reasoning {
+            out.extend_from_slice(b",\"completion_tokens_details\":{\"reasoning_tokens\":");
+            write::number(out, reasoning);
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+
+    /// The chunk without choices that carries them.
+    pub(super) fn chunk(self, frame: &Frame, out: &mut Vec<u8>) {
+        frame.open(out);
+        out.extend_from_slice(b"],\"usage\":");
+        self.write(out);
+        out.extend_from_slice(b"}\n\n");
+    }
+}

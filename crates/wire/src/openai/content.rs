@@ -1,0 +1,183 @@
+//! Reads the content of a message: a string, or parts of text, images and sound.
+//!
+//! Why images are checked here: their number and size are bounded before a byte is decoded, and an address is refused
+//! for every lane: whoever fetched it would fetch it from inside the network.
+//!
+//! Never here: what an image shows.
+
+use std::borrow::Cow;
+
+use crate::body::{Body, Path, noun, wrong_type};
+use crate::chat::{Part, ReadLimits};
+use crate::error::Fault;
+use crate::json::{Kind, Text};
+
+const PREFIXES: &[&str] = &[
+    "data:image/jpeg;base64,",
+    "data:image/jpg;base64,",
+    "data:image/png;base64,",
+    "data:image/webp;base64,",
+    "data:;base64,",
+];
+
+/// Parts of one message; text in so many pieces has no honest use.
+const PARTS_MAX: usize = 4096;
+
+/// Counts images and their bytes over the whole request.
+pub(super) struct Media<'l> {
+    limits: &'l ReadLimits,
+    count: usize,
+    bytes: usize,
+}
+
+impl<'l> Media<'l> {
+    pub(super) fn new(limits: &'l ReadLimits) -> Self {
+        Self { limits, count: 0, bytes: 0 }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes one more piece of base64, checking bounds before its letters.
+    fn admit(&mut self, at: &Path<'_>, base64: &str) -> Result<(), Fault> {
+        self.count += 1;
+        if self.count > self.limits.images {
+            let message = format!("The request has more than {} images.", self.limits.images);
+            return Err(at.fault("too_many_images", message));
+        }
+        self.bytes = self.bytes.saturating_add(base64.len() / 4 * 3);
+        if self.bytes > self.limits.image_bytes {
+            let message = format!("The images are larger than {} bytes together.", self.limits.image_bytes);
+            return Err(at.fault("image_too_large", message));
+        }
+        if is_base64(base64) {
+            return Ok(());
+        }
+        Err(at.fault("invalid_base64_image", format!("Invalid value for '{at}': not valid base64.")))
+    }
+}
+
+/// Standard alphabet with padding: what every upstream's decoder takes.
+fn is_base64(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let letters = bytes.strip_suffix(b"==").or_else(|| bytes.strip_suffix(b"=")).unwrap_or(bytes);
+    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'+') | (*byte == b'/');
+    !letters.is_empty()
+        && bytes.len().is_multiple_of(4)
+        && letters.iter().fold(true, |good, byte| good & in_alphabet(byte))
+}
+
+pub(super) fn read<'a>(
+    body: &mut Body<'a>,
+    at: &Path<'_>,
+    media: &mut Media<'_>,
+) -> Result<Vec<Part<'a>>, Fault> {
+    match body.json.kind()? {
+        Kind::String => {
+            let text = body.string(at)?;
+            Ok(vec![Part::Text(body.prompt(text))])
+        }
+        Kind::Array => {
+            let mut parts = Vec::new();
+            body.elements(at, PARTS_MAX, |body, index| {
+                parts.push(part(body, &at.index(index), media)?);
+                Ok(())
+            })?;
+            Ok(parts)
+        }
+        other => Err(wrong_type(at, "a string or an array of parts", noun(other))),
+    }
+}
+
+#[derive(Default)]
+struct Draft<'a> {
+    kind: Option<Text<'a>>,
+    text: Option<Text<'a>>,
+    refusal: Option<Text<'a>>,
+    image: Option<Cow<'a, str>>,
+    sound: Option<Cow<'a, str>>,
+}
+
+fn part<'a>(body: &mut Body<'a>, at: &Path<'_>, media: &mut Media<'_>) -> Result<Part<'a>, Fault> {
+    let mut draft = Draft::default();
+    body.members(at, &["type", "text", "refusal", "image_url", "input_audio"], |body, name| {
+        let at = at.key(name);
+        match name {
+            "type" => draft.kind = Some(body.string(&at)?),
+            "text" => draft.text = body.optional(|body| body.string(&at))?,
+            "refusal" => draft.refusal = body.optional(|body| body.string(&at))?,
+            "image_url" => draft.image = body.optional(|body| image(body, &at, media))?,
+            _ => draft.sound = body.optional(|body| sound(body, &at, media))?,
+        }
+        Ok(())
+    })?;
+    let Some(kind) = draft.kind else { return Err(at.key("type").missing()) };
+    match &*kind.decode() {
+        "text" => text_part(body, draft.text, &at.key("text")),
+        "refusal" => text_part(body, draft.refusal, &at.key("refusal")),
+        "image_url" => draft.image.map(Part::Media).ok_or_else(|| at.key("image_url").missing()),
+        "input_audio" => draft.sound.map(Part::Media).ok_or_else(|| at.key("input_audio").missing()),
+        "file" => Err(at.fault("unsupported_value", "Files cannot be carried. Send text or images.")),
+        _ => Err(at.key("type").invalid("expected 'text', 'image_url' or 'input_audio'")),
+    }
+}
+
+fn text_part<'a>(body: &mut Body<'a>, text: Option<Text<'a>>, at: &Path<'_>) -> Result<Part<'a>, Fault> {
+    text.map(|text| Part::Text(body.prompt(text))).ok_or_else(|| at.missing())
+}
+
+/// An object with the address, or the address alone, as Ollama's documentation writes it.
+fn image<'a>(body: &mut Body<'a>, at: &Path<'_>, media: &mut Media<'_>) -> Result<Cow<'a, str>, Fault> {
+    let url = match body.json.kind()? {
+        Kind::String => Some(body.string(at)?),
+        Kind::Object => {
+            let mut url = None;
+            body.members(at, &["url", "detail"], |body, name| match name {
+                "url" => {
+                    url = Some(body.string(&at.key("url"))?);
+                    Ok(())
+                }
+                _ => body.ignore("messages[].content[].image_url.detail"),
+            })?;
+            url
+        }
+        other => return Err(wrong_type(at, "an object or a string", noun(other))),
+    };
+    let url = url.ok_or_else(|| at.key("url").missing())?.decode();
+    let Some(prefix) = PREFIXES.iter().find(|prefix| url.starts_with(**prefix)).copied() else {
+        return Err(refused(at, &url));
+    };
+    let base64 = match url {
+        Cow::Borrowed(url) => Cow::Borrowed(url.get(prefix.len()..).unwrap_or("")),
+        Cow::Owned(url) => Cow::Owned(url.get(prefix.len()..).unwrap_or("").to_owned()),
+    };
+    media.admit(at, &base64)?;
+    Ok(base64)
+}
+
+fn refused(at: &Path<'_>, url: &str) -> Fault {
+    if url.starts_with("data:") {
+        let message = "Invalid image input: expected base64 of a JPEG, PNG or WebP image.";
+        return at.fault("invalid_image_format", message);
+    }
+    at.fault(
+        "invalid_image_url",
+        "Images are not fetched from addresses. Send a data URL (data:image/png;base64,...).",
+    )
+}
+
+fn sound<'a>(body: &mut Body<'a>, at: &Path<'_>, media: &mut Media<'_>) -> Result<Cow<'a, str>, Fault> {
+    let mut data = None;
+    body.members(at, &["data", "format"], |body, name| match name {
+        "data" => {
+            data = Some(body.string(&at.key("data"))?.decode());
+            Ok(())
+        }
+        // The container says it itself.
+        _ => body.ignore("messages[].content[].input_audio.format"),
+    })?;
+    let data = data.ok_or_else(|| at.key("data").missing())?;
+    media.admit(at, &data)?;
+    Ok(data)
+}

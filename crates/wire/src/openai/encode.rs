@@ -1,0 +1,120 @@
+//! Writes neutral events as chat completion chunks.
+//!
+//! What it must remember: whether the role was sent (once, in the first delta), how many calls were sent (their index is
+//! counted here: upstreams repeat it, and a repeated index merges two calls into one broken string), and the usage.
+//!
+//! Never here: an upstream's dialect.
+
+use super::chunk::{Counts, DONE, Frame, closing};
+use crate::event::{Block, Call, Delta, DeltaKind, Event};
+use crate::json::{Text, write};
+use crate::stream::{Reply, StopReason, Usage};
+
+#[derive(Debug, Default)]
+pub(crate) struct Encoder {
+    frame: Frame,
+    role_sent: bool,
+    calls: u64,
+    usage: Option<Usage>,
+}
+
+impl Encoder {
+    pub(crate) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
+        match event {
+            Event::Start { created } => self.frame.set(reply, created),
+            Event::BlockStart(Block::Tool(call)) => self.call(call, reply, out),
+            Event::BlockStart(Block::Text | Block::Thinking) | Event::BlockStop => {}
+            Event::Delta(delta) => self.delta(delta, reply, out),
+            Event::Usage(usage) => self.usage = Some(usage),
+            Event::Stop(reason) => self.stop(reason, reply, out),
+        }
+    }
+
+    fn delta(&mut self, delta: Delta<'_>, reply: &Reply, out: &mut Vec<u8>) {
+        self.open(out);
+        match (delta.kind, self.role(out)) {
+            (DeltaKind::Text, true) => member(b",\"content\":", delta.text, out),
+            (DeltaKind::Text, false) => member(b"\"content\":", delta.text, out),
+            (DeltaKind::Thinking, first) => {
+                out.extend_from_slice(if first {
+                    b",\"content\":\"\",\"reasoning\":".as_slice()
+                } else {
+                    b"\"reasoning\":"
+                });
+                write::text(out, delta.text);
+                if reply.reasoning_alias {
+                    member(b",\"reasoning_content\":", delta.text, out);
+                }
+            }
+        }
+        out.push(b'}');
+        closing(delta.logprobs, None, out);
+        Frame::close(out);
+    }
+
+    fn call(&mut self, call: Call<'_>, reply: &Reply, out: &mut Vec<u8>) {
+        self.open(out);
+        if self.role(out) {
+            out.extend_from_slice(b",\"content\":\"\",");
+        }
+        out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+        write::number(out, self.calls);
+        out.push(b',');
+        call_members(&call, self.calls, &reply.id, out);
+        out.extend_from_slice(b"}]}");
+        closing(None, None, out);
+        Frame::close(out);
+        self.calls += 1;
+    }
+
+    fn stop(&mut self, reason: StopReason, reply: &Reply, out: &mut Vec<u8>) {
+        self.open(out);
+        out.push(b'}');
+        closing(None, Some(reason), out);
+        Frame::close(out);
+        if reply.include_usage {
+            let usage = self.usage.unwrap_or_default();
+            let counts =
+                Counts { prompt: usage.prompt_tokens, output: usage.output_tokens, ..Counts::default() };
+            counts.chunk(&self.frame, out);
+        }
+        out.extend_from_slice(DONE);
+    }
+
+    fn open(&self, out: &mut Vec<u8>) {
+        self.frame.open(out);
+        out.extend_from_slice(b"{\"index\":0,\"delta\":{");
+    }
+
+    /// Writes the role if this is the first delta, and says whether it did.
+    fn role(&mut self, out: &mut Vec<u8>) -> bool {
+        let first = !std::mem::replace(&mut self.role_sent, true);
+        if first {
+            out.extend_from_slice(b"\"role\":\"assistant\"");
+        }
+        first
+    }
+}
+
+/// `"id":…,"type":"function","function":{"name":…,"arguments":"…"}`; the id is made of ours when the upstream has none.
+pub(super) fn call_members(call: &Call<'_>, index: u64, id: &str, out: &mut Vec<u8>) {
+    match call.id {
+        Some(id) => member(b"\"id\":", id, out),
+        None => {
+            out.extend_from_slice(b"\"id\":\"call_");
+            write::escape(out, id);
+            out.push(b'_');
+            write::number(out, index);
+            out.push(b'"');
+        }
+    }
+    member(b",\"type\":\"function\",\"function\":{\"name\":", call.name, out);
+    out.extend_from_slice(b",\"arguments\":");
+    write::string(out, call.arguments.as_str());
+    out.push(b'}');
+}
+
+fn member(key: &[u8], value: Text<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(key);
+    write::text(out, value);
+}

@@ -1,0 +1,86 @@
+//! Writes logprobs as the schema wants them: `bytes` and `top_logprobs` are required there and often left out upstream.
+//!
+//! Never here: how a token was chosen.
+
+use crate::event::Logprobs;
+use crate::json::{Broken, Kind, Raw, Reader, Text, write};
+
+const DEPTH_MAX: usize = 8;
+
+/// `null`, or the object. A list that is not one of tokens becomes `null`: the answer itself is unharmed.
+pub(super) fn write(logprobs: Option<Logprobs<'_>>, out: &mut Vec<u8>) {
+    let Some(Logprobs(list)) = logprobs else {
+        out.extend_from_slice(b"null");
+        return;
+    };
+    let mark = out.len();
+    out.extend_from_slice(b"{\"content\":");
+    if tokens(list, true, out).is_ok() {
+        out.extend_from_slice(b",\"refusal\":null}");
+    } else {
+        out.truncate(mark);
+        out.extend_from_slice(b"null");
+    }
+}
+
+fn tokens(list: Raw<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
+    let mut reader = Reader::over(list.as_str(), DEPTH_MAX);
+    let mut first = true;
+    out.push(b'[');
+    reader.array(|reader, _| -> Result<(), Broken> {
+        write::comma(out, &mut first);
+        token(reader, with_top, out)
+    })?;
+    out.push(b']');
+    Ok(())
+}
+
+fn token(reader: &mut Reader<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
+    let mut text = Text::default();
+    let mut logprob = "0";
+    let mut bytes = None;
+    let mut top = None;
+    reader.object(|reader, key| -> Result<(), Broken> {
+        match (key.raw(), reader.kind()?) {
+            ("token", Kind::String) => text = reader.string()?,
+            ("logprob", Kind::Number) => logprob = reader.number()?,
+            ("bytes", Kind::Array) => bytes = Some(reader.raw()?),
+            ("top_logprobs", Kind::Array) => top = Some(reader.raw()?),
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    out.extend_from_slice(b"{\"token\":");
+    write::text(out, text);
+    out.extend_from_slice(b",\"logprob\":");
+    out.extend_from_slice(logprob.as_bytes());
+    out.extend_from_slice(b",\"bytes\":");
+    byte_list(bytes, out)?;
+    if with_top {
+        out.extend_from_slice(b",\"top_logprobs\":");
+        match top {
+            Some(top) => tokens(top, false, out)?,
+            None => out.extend_from_slice(b"[]"),
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Numbers only, one by one: raw bytes of an upstream never pass.
+fn byte_list(bytes: Option<Raw<'_>>, out: &mut Vec<u8>) -> Result<(), Broken> {
+    let Some(bytes) = bytes else {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    };
+    let mut reader = Reader::over(bytes.as_str(), DEPTH_MAX);
+    let mut first = true;
+    out.push(b'[');
+    reader.array(|reader, _| -> Result<(), Broken> {
+        write::comma(out, &mut first);
+        out.extend_from_slice(reader.number()?.as_bytes());
+        Ok(())
+    })?;
+    out.push(b']');
+    Ok(())
+}

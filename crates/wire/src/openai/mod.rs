@@ -1,0 +1,18 @@
+//! OpenAI's chat completions and models, as its SDKs speak them and as vLLM, llama.cpp and SGLang serve them.
+//!
+//! Client side: `request` (with `message`, `content`, `tools`), `answer`, `encode`. Upstream side: `splice`, `relay`. Both: `error`, `models`.
+//!
+//! Never here: another dialect.
+
+pub(crate) mod answer;
+mod chunk;
+mod content;
+pub(crate) mod encode;
+pub(crate) mod error;
+mod logprobs;
+mod message;
+pub(crate) mod models;
+pub(crate) mod relay;
+pub(crate) mod request;
+pub(crate) mod splice;
+mod tools;

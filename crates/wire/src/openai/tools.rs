@@ -1,0 +1,84 @@
+//! Reads tool definitions and the choice among them.
+//!
+//! Schemas stay raw: they are copied, not understood.
+//!
+//! Never here: calls (they stand in messages).
+
+use crate::body::{Body, Path, noun, wrong_type};
+use crate::chat::{Tool, ToolChoice};
+use crate::error::Fault;
+use crate::json::{Kind, Raw};
+
+pub(super) fn list<'a>(body: &mut Body<'a>, at: &Path<'_>, count_max: usize) -> Result<Vec<Tool<'a>>, Fault> {
+    let mut tools = Vec::new();
+    body.elements(at, count_max, |body, index| {
+        tools.push(tool(body, &at.index(index))?);
+        Ok(())
+    })?;
+    Ok(tools)
+}
+
+fn tool<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Tool<'a>, Fault> {
+    let mut kind = None;
+    let mut tool = None;
+    body.members(at, &["type", "function", "custom"], |body, name| {
+        match name {
+            "type" => kind = Some(body.string(&at.key("type"))?.decode()),
+            "function" => tool = Some(function(body, &at.key("function"))?),
+            _ => count_raw(body)?,
+        }
+        Ok(())
+    })?;
+    match kind.as_deref() {
+        Some("function") => tool.ok_or_else(|| at.key("function").missing()),
+        Some("custom") => Ok(Tool::Custom),
+        Some(_) => Err(at.key("type").invalid("expected 'function' or 'custom'")),
+        None => Err(at.key("type").missing()),
+    }
+}
+
+fn count_raw(body: &mut Body<'_>) -> Result<(), Fault> {
+    let chars = body.json.raw()?.chars();
+    body.prompt_chars = body.prompt_chars.saturating_add(chars);
+    Ok(())
+}
+
+fn function<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Tool<'a>, Fault> {
+    let mut named = None;
+    let mut description = None;
+    let mut parameters = None;
+    body.members(at, &["name", "description", "parameters", "strict"], |body, name| {
+        let at = at.key(name);
+        match name {
+            "name" => named = Some(body.string(&at)?),
+            "description" => description = body.optional(|body| body.string(&at))?,
+            "parameters" => parameters = body.optional(|body| body.object(&at))?,
+            _ => body.ignore("tools[].function.strict")?,
+        }
+        Ok(())
+    })?;
+    let Some(name) = named else { return Err(at.key("name").missing()) };
+    if name.is_empty() {
+        return Err(at.key("name").invalid("a function's name is expected"));
+    }
+    body.prompt(name);
+    body.prompt(description.unwrap_or_default());
+    body.prompt_chars = body.prompt_chars.saturating_add(parameters.map_or(0, Raw::chars));
+    Ok(Tool::Function { name, description, parameters })
+}
+
+pub(super) fn choice(body: &mut Body<'_>, at: &Path<'_>) -> Result<ToolChoice, Fault> {
+    match body.json.kind()? {
+        Kind::String => match &*body.string(at)?.decode() {
+            "auto" => Ok(ToolChoice::Auto),
+            "none" => Ok(ToolChoice::None),
+            "required" => Ok(ToolChoice::Forced),
+            _ => Err(at.invalid("expected 'auto', 'none', 'required' or an object")),
+        },
+        Kind::Object => {
+            body.json.skip()?;
+            Ok(ToolChoice::Forced)
+        }
+        other => Err(wrong_type(at, "a string or an object", noun(other))),
+    }
+}
