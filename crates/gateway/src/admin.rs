@@ -87,14 +87,19 @@ fn ready(core: &Core) -> Response<Full<Bytes>> {
     }
 }
 
-fn metrics(core: &Core) -> Response<Full<Bytes>> {
+/// Gauges are read at the moment of asking, so nothing on a request's path keeps them.
+pub(crate) fn metrics_text(core: &Core) -> String {
     let snapshot = core.snapshot();
     for upstream in snapshot.fleet.upstreams() {
         core.metrics.upstream_state(&upstream.name, upstream.health().code(), upstream.door.waiting());
     }
     let mut out = String::new();
     core.metrics.encode(&mut out);
-    let mut response = text(StatusCode::OK, out);
+    out
+}
+
+fn metrics(core: &Core) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, metrics_text(core));
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),

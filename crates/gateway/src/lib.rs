@@ -74,8 +74,18 @@ impl Core {
         self.metrics.reloaded(true);
     }
 
+    /// Everything that is measured, as the admin listener shows it.
+    pub fn metrics_text(&self) -> String {
+        admin::metrics_text(self)
+    }
+
+    /// Writes what is queued for the audit log and closes it. Requests that come later are refused.
+    pub async fn close_audit(&self) {
+        self.audit.close().await;
+    }
+
     /// Stops: no new requests, then after `patience` an error for what still runs.
-    async fn drain(&self, patience: Duration, finished: impl Future<Output = ()>) {
+    pub async fn drain(&self, patience: Duration, finished: impl Future<Output = ()>) {
         self.stop.announce(Phase::Drain);
         let mut finished = std::pin::pin!(finished);
         if tokio::time::timeout(patience, finished.as_mut()).await.is_err() {
@@ -173,7 +183,7 @@ impl Gateway {
         if let Some((_, serving)) = admin {
             drop(serving.await);
         }
-        core.audit.close().await;
+        core.close_audit().await;
     }
 }
 
