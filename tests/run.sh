@@ -1,0 +1,43 @@
+#!/bin/sh
+# The end-to-end tests on the release binary: official SDKs, vectors over HTTP, faults, raw sockets, a real browser.
+#
+#   tests/run.sh                      everything
+#   tests/run.sh -k faults            arguments go to pytest
+#   GATEHOUSE_BIN=/path tests/run.sh  another binary
+#
+# Makes what it needs: a Python environment beside this file, the Node packages, the player, and the binary if there is none.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+cd "$root"
+
+need() { command -v "$1" >/dev/null 2>&1 || { echo "tests/run.sh needs $1: apt-get install $2" >&2; exit 3; }; }
+need python3 "python3 python3-venv"
+need node nodejs
+need npm npm
+need curl curl
+need cargo "(see https://rustup.rs)"
+
+target=${CARGO_TARGET_DIR:-$root/target}
+export GATEHOUSE_BIN="${GATEHOUSE_BIN:-$target/release/gatehouse}"
+export PLAY_OLLAMA_BIN="${PLAY_OLLAMA_BIN:-$target/release/play-ollama}"
+[ -x "$GATEHOUSE_BIN" ] || cargo build --release --package gatehouse --features engine
+[ -n "${PLAY_OLLAMA_READY:-}" ] || cargo build --release --package bench --bin play-ollama
+
+venv=${GATEHOUSE_TEST_VENV:-$here/.venv}
+if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
+    echo "tests: a Python environment in $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv" || { echo "tests/run.sh needs venv: apt-get install python3-venv" >&2; exit 3; }
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
+    cp "$here/requirements.txt" "$venv/installed.txt"
+fi
+if ! cmp -s "$here/node/package-lock.json" "$here/node/node_modules/installed.json"; then
+    echo "tests: the Node packages of tests/node"
+    (cd "$here/node" && npm ci --no-progress --loglevel=error)
+    cp "$here/node/package-lock.json" "$here/node/node_modules/installed.json"
+fi
+
+# Every test is bounded by itself; this bounds all of them together.
+cd "$here"
+exec timeout --kill-after=30 "${GATEHOUSE_TEST_SECONDS:-1500}" "$venv/bin/python" -m pytest "$@"

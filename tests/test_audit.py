@@ -1,0 +1,109 @@
+"""One audit line a request, with what happened in it, however the request ended."""
+
+import re
+
+import pytest
+
+from harness.client import KEY, Raw, bearer, chat_body, http, post_bytes, stream
+from harness.gateway import digest
+from harness.play import line, stream as lines, whole
+from harness.processes import wait_until
+
+
+def records(gateway, number):
+    wait_until(lambda: len(gateway.audit()) >= number, 5, f"{number} audit records")
+    found = gateway.audit()
+    assert len(found) == number, found
+    return found
+
+
+def test_what_a_record_holds(start, play):
+    site = {"id": "site", "digest": digest("gh-site-key"), "speaks_for_users": True}
+    gateway = start.gateway(play, auth={"enabled": True, "keys": [site]})
+    with http(gateway.url) as client:
+        headers = {**bearer("gh-site-key"), "x-user-id": "mia"}
+        answer = client.post("/v1/chat/completions", json=chat_body("Hello there", user="x"), headers=headers)
+    [record] = records(gateway, 1)
+    text = gateway.audit_text()
+    assert re.search(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d", text)
+    values = list(record.values())
+    for value in (answer.headers["x-request-id"], "127.0.0.1", "site", "mia", "POST", "/v1/chat/completions", 200):
+        assert value in values, (value, record)
+    assert "qwen3:32b" in values and 11 in values and 8 in values, record
+    assert len("Hello there") in values, ("prompt characters", record)
+    assert "Hello there" not in text
+    times = [name for name in record if name.endswith("_ms")]
+    assert len(times) >= 3, record
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_a_user_id_is_believed_from_keys_that_may_speak_for_users(believed, start, play):
+
+    key = {"id": "k", "digest": digest(KEY), "speaks_for_users": believed}
+    gateway = start.gateway(play, auth={"enabled": True, "keys": [key]})
+    with http(gateway.url) as client:
+        client.post("/v1/chat/completions", json=chat_body(), headers={**bearer(), "x-user-id": "mallory"})
+    [record] = records(gateway, 1)
+    assert ("mallory" in record.values()) is believed
+
+
+def test_every_kind_of_end_has_its_record(start, play):
+    gateway = start.gateway(play)
+    play.chat(
+        whole(line("ok", done=True)),
+        whole('{"error":"boom"}', status=500),
+        lines(line("x")),
+        lines(line("one"), "hang"),
+    )
+    with http(gateway.url) as client:
+        client.post("/v1/chat/completions", json=chat_body(), headers=bearer())
+        client.post("/v1/chat/completions", json=chat_body(), headers=bearer())
+    stream(gateway.url, chat_body(stream=True))
+    raw = Raw(gateway.address)
+    raw.send(post_bytes(chat_body(stream=True)))
+    raw.until(b"one")
+    raw.close()
+    with http(gateway.url) as client:
+        client.post("/v1/chat/completions", json=chat_body(), headers=bearer("wrong"))
+        client.post("/v1/chat/completions", json=chat_body("x" * 40_000), headers=bearer())
+    found = records(gateway, 6)
+    ends = [next(v for k, v in r.items() if k in ("end", "ended", "outcome")) for r in found]
+    assert len(set(ends)) >= 3, ends
+    assert {r["status"] for r in found} >= {200, 401, 400, 502}
+    ids = [r.get("request_id") for r in found]
+    assert len(set(ids)) == 6 and all(ids)
+
+
+def test_what_was_dropped_is_noted(start, play):
+    gateway = start.gateway(play)
+    with http(gateway.url) as client:
+        body = chat_body(parallel_tool_calls=False, metadata={"a": "b"}, service_tier="auto")
+        assert client.post("/v1/chat/completions", json=body, headers=bearer()).status_code == 200
+    [record] = records(gateway, 1)
+    assert "dropped" in record and record["dropped"], record
+
+
+def test_metrics_follow(start, play):
+    gateway = start.gateway(play)
+    with http(gateway.url) as client:
+        client.post("/v1/chat/completions", json=chat_body(), headers=bearer())
+        client.post("/v1/chat/completions", json=chat_body(), headers=bearer("wrong"))
+    with http(gateway.admin_url) as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 200
+        text = client.get("/metrics").text
+    assert re.search(r'_requests_total\{[^}]*code="200"[^}]*\} 1\b', text), text
+    assert re.search(r'code="401"[^}]*\} 1\b', text), text
+    assert text.rstrip().endswith("# EOF")
+    with http(gateway.url) as client:
+        for path in ("/metrics", "/healthz", "/readyz", "/v1/metrics"):
+            assert client.get(path, headers=bearer()).status_code == 404
+
+
+def test_an_audit_file_that_cannot_be_written_refuses_service(start, play):
+    """No record, no service: a directory stands where the file should be."""
+    folder = start.folder / "taken"
+    folder.mkdir()
+    gateway = start.gateway(play, wait=False, audit={"file": str(folder)})
+    assert gateway.process.exited(10) != 0
+    assert "audit" in gateway.log().lower()

@@ -1,0 +1,126 @@
+"""Stop means stop: a client that leaves frees the upstream, whatever the moment and the mode.
+
+Seen from the upstream's side: the player counts requests whose connection was closed under it.
+"""
+
+import random
+import time
+
+import pytest
+
+from harness.client import Raw, chat_body, post_bytes
+from harness.play import line, stream as lines
+from harness.processes import wait_until
+
+# What is promised is far below; this bound is for a busy test machine.
+FREED_WITHIN_MS = 500
+
+
+def freed_after_ms(play, left_unix_ms):
+    play.wait(aborted_at_least=1, in_flight_at_most=0)
+    [record] = [r for r in play.chats() if r["end"] == "aborted"]
+    return record["ended_unix_ms"] - left_unix_ms
+
+
+def leave(raw):
+    now = time.time() * 1000
+    raw.close()
+    return now
+
+
+@pytest.mark.parametrize("as_stream", [True, False])
+def test_before_the_first_byte(as_stream, start, play):
+    gateway = start.gateway(play)
+    play.chat({"before": ["hang"]})
+    raw = Raw(gateway.address)
+    raw.send(post_bytes(chat_body(stream=as_stream)))
+    play.wait(in_flight_at_least=1)
+    assert freed_after_ms(play, leave(raw)) < FREED_WITHIN_MS
+
+
+def test_in_the_middle_of_a_stream(start, play):
+    gateway = start.gateway(play)
+    play.chat(lines(line("one"), line(" two"), "hang"))
+    raw = Raw(gateway.address)
+    raw.send(post_bytes(chat_body(stream=True)))
+    raw.until(b" two")
+    assert freed_after_ms(play, leave(raw)) < FREED_WITHIN_MS
+
+
+def test_in_the_middle_of_a_whole_answer(start, play):
+    """The upstream has begun its JSON; the client is gone before the end."""
+    gateway = start.gateway(play)
+    play.chat({"status": 200, "steps": [{"text": '{"model":"qwen3:32b",'}, "hang"]})
+    raw = Raw(gateway.address)
+    raw.send(post_bytes(chat_body(stream=False)))
+    play.wait(in_flight_at_least=1)
+    assert freed_after_ms(play, leave(raw)) < FREED_WITHIN_MS
+
+
+def test_while_tokens_flow(start, play):
+    gateway = start.gateway(play)
+    play.pace(tokens=100_000, tokens_per_s=200)
+    raw = Raw(gateway.address)
+    raw.send(post_bytes(chat_body(stream=True)))
+    raw.until(b" w20")
+    assert freed_after_ms(play, leave(raw)) < FREED_WITHIN_MS
+
+
+def test_while_it_waits_for_a_slot(start, play):
+    """One slot, taken: the one who waits leaves, and never reaches the upstream."""
+    slots = {"upstreams": [{"name": "one", "url": play.url, "slots": 1}], "ollama_api": None}
+    gateway = start.gateway(play, **slots)
+    play.chat({"before": [{"gate": "first"}], "generate": {"tokens": 1}})
+    first, second, third = (Raw(gateway.address) for _ in range(3))
+    first.send(post_bytes(chat_body("first")))
+    play.wait(in_flight_at_least=1)
+    for waiting in (second, third):
+        waiting.send(post_bytes(chat_body("second" if waiting is second else "third")))
+
+    def queued():
+        return len([r for r in gateway.audit() if "left" in r]) == 0
+
+    assert queued()
+    second.close()
+    wait_until(lambda: any(b["status"] != 200 or b.get("end") for b in gateway.audit()), 5, "the leaver is recorded")
+    play.open_gate("first")
+    assert b"200 OK" in first.until(b" w0")
+    third.until(b'"finish_reason"')
+    asked = [r["json"]["messages"][0]["content"] for r in play.chats()]
+    assert asked == ["first", "third"]
+    first.close()
+    third.close()
+
+
+def test_a_client_that_closes_only_its_sending_side(start, play):
+    """A half-closed client has no way to say that it still reads; it counts as gone or is served to the end, but
+    never leaves the upstream running for nobody."""
+    import socket
+
+    gateway = start.gateway(play)
+    raw = Raw(gateway.address)
+    raw.send(post_bytes(chat_body(stream=True)))
+    raw.socket.shutdown(socket.SHUT_WR)
+    raw.rest()
+    play.wait(in_flight_at_most=0)
+
+
+def test_two_hundred_random_departures_leave_nothing_behind(start, play):
+    """Seeded moments between connecting and the end; afterwards no generation runs, and connections are few."""
+    gateway = start.gateway(play)
+    play.pace(tokens=40, tokens_per_s=400, first_delay_ms=20)
+    moments = random.Random(20_260_102)
+    for number in range(200):
+        raw = Raw(gateway.address)
+        raw.send(post_bytes(chat_body(stream=number % 3 != 0)))
+        raw.socket.settimeout(moments.random() * 0.08)
+        try:
+            while raw.socket.recv(4096):
+                pass
+        except TimeoutError:
+            pass
+        raw.close()
+    state = play.wait(in_flight_at_most=0)
+    assert state["generations"] <= 200 and state["aborted"] > 20 and state["completed"] > 0, state
+    assert state["open"] <= 8, state
+    wait_until(lambda: len(gateway.audit()) >= state["generations"], 5, "every request has its record")
