@@ -28,8 +28,8 @@ use file::FileSink;
 
 /// Between two attempts on a log that cannot be written. Well below the second within which service has to follow.
 const RETRY: Duration = Duration::from_millis(250);
-/// One write call carries at most about this much.
-const BATCH_BYTES: usize = 256 << 10;
+/// Records that one write carries at most.
+const BATCH_RECORDS: usize = 256;
 
 /// Where lines go. The writer's logic is the same for a file, the process log and a test's failing disk.
 trait Sink: Send {
@@ -110,8 +110,15 @@ impl AuditLog {
             lost: AtomicU64::new(0),
         });
         let (alive, finished) = watch::channel(());
-        let mut writer =
-            Writer { shared: Arc::clone(&shared), sink, seq, lines: Vec::new(), held: 0, _alive: alive };
+        let mut writer = Writer {
+            shared: Arc::clone(&shared),
+            sink,
+            seq,
+            batch: Vec::new(),
+            lines: Vec::new(),
+            held: 0,
+            _alive: alive,
+        };
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())?;
         Ok(Self { shared, finished })
     }
@@ -213,14 +220,16 @@ struct Writer {
     shared: Arc<Shared>,
     sink: Box<dyn Sink>,
     seq: u64,
-    /// Encoded, not yet written; whole lines.
+    /// Taken from the queue together; empty between two turns.
+    batch: Vec<Record>,
+    /// Encoded and not yet written; whole lines.
     lines: Vec<u8>,
     /// Records in `lines`.
     held: usize,
     _alive: watch::Sender<()>,
 }
 
-/// What the writer woke up for.
+/// What the writer woke up for, beside records.
 struct Turn {
     reopen: bool,
     closing: bool,
@@ -231,11 +240,11 @@ impl Writer {
         loop {
             let turn = self.wait();
             if turn.reopen {
-                let outcome = self.sink.reopen();
-                self.note(&outcome);
+                self.reopen();
             }
-            let written = self.write();
-            if turn.closing && (!written || self.idle()) {
+            // The last attempt on a broken sink is the one made while closing.
+            let all_written = self.write_queued();
+            if turn.closing && (!all_written || self.shared.lock().queued.is_empty()) {
                 break;
             }
         }
@@ -243,38 +252,120 @@ impl Writer {
         self.sink.finish();
     }
 
-    /// Sleeps until there is something to do; while a write is owed, only until the next attempt.
+    /// Sleeps until there is something to do; while a write is owed, until the next attempt.
     fn wait(&mut self) -> Turn {
-        let mut state = self.shared.lock();
-        if self.held > 0 && !state.closing && !state.reopen {
-            let waited = self.shared.changed.wait_timeout_while(state, RETRY, |state| !state.closing && !state.reopen);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let quiet = |state: &mut State| !state.closing && !state.reopen;
+        let (state, changed) = (self.shared.lock(), &self.shared.changed);
+        let mut state = if self.held > 0 {
+            changed.wait_timeout_while(state, RETRY, quiet).unwrap_or_else(PoisonError::into_inner).0
         } else {
-            let idle = |state: &mut State| state.queued.is_empty() && !state.closing && !state.reopen;
-            let held = self.held > 0;
-            let waited = self.shared.changed.wait_while(state, |state| !held && idle(state));
-            state = waited.unwrap_or_else(PoisonError::into_inner);
-        }
+            let idle = |state: &mut State| state.queued.is_empty() && quiet(state);
+            changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner)
+        };
         Turn { reopen: std::mem::take(&mut state.reopen), closing: state.closing }
     }
 
-    /// Writes all that is queued; false where the sink fails and what it failed on is kept or counted as lost.
-    fn write(&mut self) -> bool {
+    /// False where the sink failed. What it failed on is kept for the next attempt, or lost, as the policy says.
+    fn write_queued(&mut self) -> bool {
         loop {
-            self.encode();
+            self.take_batch();
             if self.held == 0 {
                 return true;
             }
             let outcome = self.sink.append(&self.lines);
             self.note(&outcome);
-            match (outcome.is_ok(), self.shared.policy) {
-                (true, _) => self.settle(&self.shared.written),
-                (false, AuditPolicy::Drop) => self.settle(&self.shared.lost),
-                (false, AuditPolicy::Refuse) => return false,
+            match (&outcome, self.shared.policy) {
+                (Ok(()), _) => self.settle(&Arc::clone(&self.shared).written),
+                (Err(_), AuditPolicy::Drop) => self.settle(&Arc::clone(&self.shared).lost),
+                (Err(_), AuditPolicy::Refuse) => {}
             }
             if outcome.is_err() {
                 return false;
             }
         }
     }
+
+    /// Encodes what is queued, unless an earlier batch is still owed.
+    fn take_batch(&mut self) {
+        if self.held > 0 {
+            return;
+        }
+        let mut state = self.shared.lock();
+        let count = state.queued.len().min(BATCH_RECORDS);
+        self.batch.extend(state.queued.drain(..count));
+        drop(state);
+        for mut record in self.batch.drain(..) {
+            self.seq += 1;
+            record.seq = self.seq;
+            record.write_line(&mut self.lines);
+            self.held += 1;
+        }
+    }
+
+    /// The batch is dealt with: counts it and gives its places back.
+    fn settle(&mut self, counter: &AtomicU64) {
+        counter.fetch_add(u64::try_from(self.held).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let mut state = self.shared.lock();
+        state.places_taken = state.places_taken.saturating_sub(self.held);
+        drop(state);
+        self.held = 0;
+        self.lines.clear();
+    }
+
+    /// Remembers whether the sink works; tells the operator when that changes, not at every attempt.
+    fn note(&self, outcome: &io::Result<()>) {
+        let before = std::mem::replace(&mut self.shared.lock().healthy, outcome.is_ok());
+        match outcome {
+            Ok(()) if !before => tracing::info!("the audit log can be written again"),
+            Ok(()) => {}
+            Err(error) => {
+                self.shared.errors.fetch_add(1, Ordering::Relaxed);
+                if before {
+                    tracing::error!(%error, policy = ?self.shared.policy, "the audit log cannot be written");
+                }
+            }
+        }
+    }
+
+    /// A failure leaves the old file in use, so nothing is lost and nobody has to be refused.
+    fn reopen(&mut self) {
+        if let Err(error) = self.sink.reopen() {
+            self.shared.errors.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%error, "the audit log cannot be reopened; writing on in the old file");
+        }
+    }
+
+    /// What is left when the writer stops could not be written.
+    fn give_up(&mut self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let left = self.held + state.queued.len();
+        state.queued.clear();
+        drop(state);
+        if left > 0 {
+            self.shared.lost.fetch_add(u64::try_from(left).unwrap_or(u64::MAX), Ordering::Relaxed);
+            tracing::error!(records = left, "audit records lost at exit");
+        }
+    }
 }
+
+/// Records among the process's own log lines.
+struct ProcessLog;
+
+impl Sink for ProcessLog {
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        for line in String::from_utf8_lossy(lines).lines() {
+            tracing::info!(target: "audit", "{line}");
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests;

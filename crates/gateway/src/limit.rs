@@ -184,7 +184,7 @@ impl Table {
         if let Some(refusal) = refusals.max_by_key(|refusal| refusal.retry_after_s) {
             return Err(refusal);
         }
-        for rule in rules.iter().flatten().filter(|rule| !self.windows.contains_key(&rule.subject)) {
+        for rule in rules.iter().flatten() {
             self.make_room(rule, now)?;
         }
         let standings = rules.into_iter().flatten().map(|rule| self.commit(rule, now));
@@ -206,9 +206,10 @@ impl Table {
         Some(refusal(rate, reset, wait, reason))
     }
 
-    /// A place in the table for a subject that is not in it.
+    /// A place in the table for a user that is not in it.
     fn make_room(&mut self, rule: &Rule, now: Instant) -> Result<(), Refusal> {
-        if rule.subject.user.is_none() || self.users < self.users_max {
+        let known = rule.subject.user.is_none() || self.windows.contains_key(&rule.subject);
+        if known || self.users < self.users_max {
             return Ok(());
         }
         self.sweep(now, SWEEP_STEPS_FULL);

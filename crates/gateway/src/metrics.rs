@@ -96,7 +96,7 @@ impl UpstreamErrorKind {
             Error::Deadline(Clock::FirstByte | Clock::Idle | Clock::Total) => Some(Self::Timeout),
             Error::Upstream(fault) => match fault.kind {
                 UpstreamFaultKind::RateLimited | UpstreamFaultKind::Overloaded => Some(Self::Busy),
-                UpstreamFaultKind::Broken => Some(Self::Broken),
+                UpstreamFaultKind::Broken | UpstreamFaultKind::Protocol => Some(Self::Broken),
                 UpstreamFaultKind::InvalidRequest { .. } | UpstreamFaultKind::ModelNotFound => None,
             },
             _ => None,
