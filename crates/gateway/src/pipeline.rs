@@ -120,10 +120,8 @@ fn admit(
     exchange: &mut Exchange,
 ) -> Result<Admitted, Error> {
     let now = tokio::time::Instant::now();
-    let charge = core
-        .limiter
-        .charge(&principal, snapshot.config.rate.as_ref(), now)
-        .map_err(Error::RateLimited)?;
+    let charge =
+        core.limiter.charge(&principal, snapshot.config.rate.as_ref(), now).map_err(Error::RateLimited)?;
     exchange.charged(charge.clone());
     Ok(Admitted { snapshot: snapshot.clone(), principal, headers, _client: client, _charge: charge })
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
-use wire::{ChatStream, Metered, Progress};
+use wire::{ChatStream, Format, Metered, Progress};
 
 use crate::admit::Permit;
 use crate::error::{Clock, Error};
@@ -59,7 +59,10 @@ pub type Opening = Pin<Box<dyn Future<Output = (Result<Flow, Error>, Exchange)> 
 /// What hyper sends to a client.
 pub enum Body {
     /// Bytes that are all there; settled when they are taken.
-    Whole { bytes: Option<Bytes>, exchange: Option<(Exchange, End, Metered)> },
+    Whole {
+        bytes: Option<Bytes>,
+        exchange: Option<(Exchange, End, Metered)>,
+    },
     Relay(Box<Relay>),
 }
 
@@ -72,15 +75,27 @@ pub struct Relay {
 }
 
 enum Phase {
-    Opening { opening: Opening, stage: Option<Stage>, render: ErrorRender, heartbeat: Duration, next_tick: Instant },
-    Flowing { flow: Flow, exchange: Exchange, heard_at: Instant, wrote_at: Instant },
+    Opening {
+        opening: Opening,
+        stage: Option<Stage>,
+        client: Format,
+        bare: bool,
+        heartbeat: Duration,
+        next_tick: Instant,
+    },
+    Flowing {
+        flow: Flow,
+        exchange: Exchange,
+        heard_at: Instant,
+        wrote_at: Instant,
+    },
     Done,
 }
 
 /// How errors are written for a request: in which dialect, with or without hints.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorRender {
-    pub format: wire::Format,
+    pub format: Format,
     pub bare: bool,
 }
 
@@ -107,9 +122,15 @@ impl Body {
     }
 
     /// A body that begins before the answer does: comments keep the connection open, and tell the stage to who asked.
-    pub fn opening(opening: Opening, stage: Option<Stage>, render: ErrorRender, heartbeat: Duration) -> Self {
+    pub fn opening(
+        opening: Opening,
+        stage: Option<Stage>,
+        client: Format,
+        bare: bool,
+        heartbeat: Duration,
+    ) -> Self {
         let now = Instant::now();
-        let phase = Phase::Opening { opening, stage, render, heartbeat, next_tick: now };
+        let phase = Phase::Opening { opening, stage, client, bare, heartbeat, next_tick: now };
         Self::Relay(Box::new(Relay { phase, out: Vec::new(), alarm: Box::pin(sleep_until(now)) }))
     }
 }
@@ -118,10 +139,7 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
             Self::Whole { bytes, exchange } => {
                 if let Some((exchange, end, metered)) = exchange.take() {
@@ -182,11 +200,12 @@ impl Relay {
     }
 
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Phase::Opening { opening, stage, render, heartbeat, next_tick } = &mut self.phase else {
+        let Phase::Opening { opening, stage, client, bare, heartbeat, next_tick } = &mut self.phase else {
             return Poll::Ready(());
         };
         if let Poll::Ready((result, mut exchange)) = opening.as_mut().poll(cx) {
-            let render = *render;
+            // The stream's dialect is the route's own, also where error bodies take another.
+            let (client, bare) = (*client, *bare);
             self.phase = Phase::Done;
             match result {
                 Ok(flow) => {
@@ -195,7 +214,7 @@ impl Relay {
                 }
                 Err(error) => {
                     exchange.log(&error);
-                    error.with_body(render.bare, |body| wire::write_error_event(render.format, body, &mut self.out));
+                    error.with_body(bare, |body| wire::write_error_event(client, body, &mut self.out));
                     exchange.settle(End::Failed(error.label()), Metered::default());
                 }
             }
@@ -326,9 +345,7 @@ fn finish(flow: Flow, exchange: Exchange) {
     if !body.is_end_stream() {
         tokio::spawn(async move {
             let rest = async {
-                while let Some(Ok(_)) =
-                    std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
-                {}
+                while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
             };
             // What does not close by itself is closed by the drop.
             drop(tokio::time::timeout(CLOSING_TIME, rest).await);

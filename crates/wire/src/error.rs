@@ -166,6 +166,21 @@ pub fn write_error(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Renders an error as the last event of a stream that has begun; nothing that looks like a proper end follows it.
+pub fn write_error_event(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
+    match client {
+        Format::OpenAi => {
+            out.extend_from_slice(b"data: ");
+            write_error(client, error, out);
+            out.extend_from_slice(b"\n\n");
+        }
+        Format::Ollama => {
+            write_error(client, error, out);
+            out.push(b'\n');
+        }
+    }
+}
+
 /// What an upstream's refusal (a status other than 200 before any event) means. Matches on status first, on text last.
 pub fn read_refusal(upstream: Format, status: u16, content_type: Option<&str>, body: &[u8]) -> UpstreamFault {
     match upstream {

@@ -21,7 +21,10 @@ mod refusal;
 pub mod stream;
 
 pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits, read_chat, write_chat};
-pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind, read_refusal, write_error};
+pub use error::{
+    ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind, read_refusal, write_error,
+    write_error_event,
+};
 pub use format::{Format, Operation};
 pub use lanes::{Lane, lane, upstream_path};
 pub use models::{

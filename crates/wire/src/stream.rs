@@ -4,7 +4,7 @@
 //!
 //! Never here: a dialect's rules, sockets, clocks.
 
-use crate::error::{ErrorBody, UpstreamFault, write_error};
+use crate::error::{ErrorBody, UpstreamFault, write_error_event};
 use crate::event::{Block, Event};
 use crate::format::Format;
 use crate::frame::{Oversize, ndjson};
@@ -122,17 +122,7 @@ impl ChatStream {
 
     /// Ends the client's stream with an error event (and nothing that looks like a proper end).
     pub fn fail(&mut self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
-        match self.client {
-            Format::OpenAi => {
-                out.extend_from_slice(b"data: ");
-                write_error(self.client, error, out);
-                out.extend_from_slice(b"\n\n");
-            }
-            Format::Ollama => {
-                write_error(self.client, error, out);
-                out.push(b'\n');
-            }
-        }
+        write_error_event(self.client, error, out);
         if !matches!(self.progress, Progress::Complete | Progress::Failed(_)) {
             self.progress = Progress::Failed(UpstreamFault::broken("ended by the gateway"));
         }

@@ -83,8 +83,7 @@ pub(super) async fn prepare(
     let target = admitted.snapshot.fleet.pick(&config.models, &admitted.principal, request.model())?;
     let format = target.upstream.format;
     let lane = wire::lane(client, format, Operation::Chat).ok_or_else(|| unsupported("model"))?;
-    let thinks =
-        if request.wants_thinking() { target.upstream.thinks(&target.internal).await } else { None };
+    let thinks = if request.wants_thinking() { target.upstream.thinks(&target.internal).await } else { None };
     let to = Outbound {
         model: &target.internal,
         thinks,
@@ -157,7 +156,8 @@ async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>, Metered),
 async fn stream(job: Job, exchange: Exchange) -> Response<Body> {
     let mut headers = HeaderMap::new();
     exchange.headers(&mut headers);
-    let (errors, heartbeat, stage) = (exchange.errors(), job.clocks.heartbeat, job.stage.clone());
+    let (bare, heartbeat, stage) = (exchange.errors().bare, job.clocks.heartbeat, job.stage.clone());
+    let client = job.client;
     let mut opening: Opening = Box::pin(open(job, exchange));
     if stage.is_none() {
         tokio::select! {
@@ -169,7 +169,7 @@ async fn stream(job: Job, exchange: Exchange) -> Response<Body> {
             () = sleep(GRACE) => {}
         }
     }
-    head::stream(headers, Body::opening(opening, stage, errors, heartbeat))
+    head::stream(headers, Body::opening(opening, stage, client, bare, heartbeat))
 }
 
 async fn open(job: Job, mut exchange: Exchange) -> (Result<Flow, Error>, Exchange) {
@@ -192,8 +192,7 @@ async fn first_event(job: Job, exchange: &mut Exchange) -> Result<Flow, Error> {
             never = look(&job) => match never {},
         }
     };
-    let (body, stream, first, complete) =
-        unless_ended(&job, watched, first_at, Clock::FirstByte).await?;
+    let (body, stream, first, complete) = unless_ended(&job, watched, first_at, Clock::FirstByte).await?;
     let clocks = StreamClocks {
         idle: job.clocks.idle,
         heartbeat: job.clocks.heartbeat,
@@ -211,8 +210,7 @@ async fn begin(job: &Job, mut body: Incoming) -> Result<Begun, Error> {
     let mut stream = ChatStream::new(job.lane, job.client, upstream.format, job.reply.clone());
     let mut out = Vec::with_capacity(512);
     loop {
-        let frame =
-            std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
+        let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
         let progress = match frame {
             Some(Ok(frame)) => match frame.data_ref() {
                 Some(bytes) => {
