@@ -131,7 +131,9 @@ impl Error {
                 row(S::PAYLOAD_TOO_LARGE, InvalidRequest, Some("request_too_large"), Caller)
             }
             // 408 would be repeated by every SDK although the same upload will be slow again.
-            Self::BodyTooSlow => once(row(S::REQUEST_TIMEOUT, InvalidRequest, Some("request_timeout"), Caller)),
+            Self::BodyTooSlow => {
+                once(row(S::REQUEST_TIMEOUT, InvalidRequest, Some("request_timeout"), Caller))
+            }
             Self::BodyEncoded => {
                 row(S::UNSUPPORTED_MEDIA_TYPE, InvalidRequest, Some("unsupported_content_encoding"), Caller)
             }
@@ -175,7 +177,8 @@ impl Error {
             Self::Busy => "the model server is busy, please try again in a moment".into(),
             Self::Draining => "the service is restarting, please try again in a moment".into(),
             Self::AuditUnavailable => {
-                "the service cannot record requests at the moment; the operator has to free the audit log".into()
+                "the service cannot record requests at the moment; the operator has to free the audit log"
+                    .into()
             }
             caller => caller.to_string().into(),
         }
@@ -198,7 +201,9 @@ impl Error {
         match self {
             Self::Request(fault) => fault.param.as_deref(),
             Self::PromptTooLong { .. } => Some("messages"),
-            Self::Upstream(UpstreamFault { kind: UpstreamFaultKind::InvalidRequest { param, .. }, .. }) => *param,
+            Self::Upstream(UpstreamFault {
+                kind: UpstreamFaultKind::InvalidRequest { param, .. }, ..
+            }) => *param,
             _ => None,
         }
     }

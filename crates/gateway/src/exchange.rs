@@ -89,10 +89,6 @@ impl Exchange {
         }
     }
 
-    pub fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-
     pub fn started(&self) -> Instant {
         self.started
     }

@@ -275,7 +275,8 @@ impl Window {
             self.admitted.pop_front();
         }
         // More than one has to leave where a reload has lowered the limit.
-        let surplus = self.admitted.len().checked_sub(usize::try_from(rate.requests_max).unwrap_or(usize::MAX))?;
+        let surplus =
+            self.admitted.len().checked_sub(usize::try_from(rate.requests_max).unwrap_or(usize::MAX))?;
         let last_to_leave = self.admitted.get(surplus);
         Some(last_to_leave.map_or(rate.window, |instant| left(*instant, rate.window, now)))
     }

@@ -280,7 +280,11 @@ impl Metrics {
         r.register("connections_open", "Client connections", self.connections.clone());
         r.register("queue_depth", "Requests waiting for a slot of an upstream", self.queue_depth.clone());
         r.register("queue_wait_seconds", "From arrival to the upstream", self.queue_wait.clone());
-        r.register("time_to_first_token_seconds", "From arrival to the first token", self.first_token.clone());
+        r.register(
+            "time_to_first_token_seconds",
+            "From arrival to the first token",
+            self.first_token.clone(),
+        );
         r.register("request_duration_seconds", "From arrival to the last byte", self.duration.clone());
         r.register("tokens", "Tokens read and written by models", self.tokens.clone());
         r.register("limit_rejections", "Requests refused by a limit", self.limit_rejections.clone());
@@ -292,7 +296,11 @@ impl Metrics {
         r.register("audit_records", "Audit records written", self.audit_records.clone());
         r.register("audit_errors", "Failed attempts to write the audit log", self.audit_errors.clone());
         r.register("audit_lost", "Audit records that could not be kept", self.audit_lost.clone());
-        r.register("config_last_reload_successful", "1 if the newest one is in force", self.reload_ok.clone());
+        r.register(
+            "config_last_reload_successful",
+            "1 if the newest one is in force",
+            self.reload_ok.clone(),
+        );
         let at = "config_last_reload_success_timestamp_seconds";
         r.register(at, "When the configuration in force was taken", self.reload_at.clone());
         let build = Family::<Build, ConstGauge<i64>, _>::new_with_constructor(|| ConstGauge::new(1));
@@ -433,9 +441,8 @@ impl Metrics {
 }
 
 fn tokens_of(family: &Family<DirectionModel, Counter>, model: &Arc<str>) -> Tokens {
-    let counter = |direction| {
-        family.get_or_create_owned(&DirectionModel { direction, model: Arc::clone(model) })
-    };
+    let counter =
+        |direction| family.get_or_create_owned(&DirectionModel { direction, model: Arc::clone(model) });
     Tokens { prompt: counter("prompt"), output: counter("output") }
 }
 

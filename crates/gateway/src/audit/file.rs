@@ -83,7 +83,9 @@ impl<M: Medium> FileSink<M> {
         let seq = match last_seq(&mut file)? {
             Some(seq) => seq,
             // Freshly rotated: the number stands in the file before.
-            None => File::open(beside(path, "1")).ok().and_then(|mut old| last_seq(&mut old).ok()?).unwrap_or(0),
+            None => {
+                File::open(beside(path, "1")).ok().and_then(|mut old| last_seq(&mut old).ok()?).unwrap_or(0)
+            }
         };
         drop(file);
         let sink = Self {
@@ -134,7 +136,10 @@ impl<M: Medium> FileSink<M> {
     fn rotate(&mut self) -> io::Result<()> {
         drop(self.medium.sync());
         for number in (1..self.keep_files).rev() {
-            rename_if_there(&beside(&self.path, &number.to_string()), &beside(&self.path, &(number + 1).to_string()))?;
+            rename_if_there(
+                &beside(&self.path, &number.to_string()),
+                &beside(&self.path, &(number + 1).to_string()),
+            )?;
         }
         if self.keep_files == 0 {
             std::fs::remove_file(&self.path)?;

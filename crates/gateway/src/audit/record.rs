@@ -89,7 +89,9 @@ impl Record {
         if serde_json::to_writer(&mut *out, self).is_err() {
             // No field refuses to be written; a line that says so is better than a gap nobody can explain.
             out.truncate(start);
-            out.extend_from_slice(format!(r#"{{"seq":{},"error":"unwritable_record"}}"#, self.seq).as_bytes());
+            out.extend_from_slice(
+                format!(r#"{{"seq":{},"error":"unwritable_record"}}"#, self.seq).as_bytes(),
+            );
         }
         out.push(b'\n');
     }

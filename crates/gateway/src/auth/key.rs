@@ -68,7 +68,8 @@ impl Key {
 pub fn parse(text: &str) -> Option<PublicId> {
     let (body, stated) = text.rsplit_once('_')?;
     let (id, secret) = body.strip_prefix(PREFIX)?.split_once('_')?;
-    let whole = is_base62(id, ID_CHARS) && is_base62(secret, SECRET_CHARS) && is_base62(stated, CHECKSUM_CHARS);
+    let whole =
+        is_base62(id, ID_CHARS) && is_base62(secret, SECRET_CHARS) && is_base62(stated, CHECKSUM_CHARS);
     (whole && checksum(body.as_bytes()) == stated).then(|| PublicId(id.to_owned()))
 }
 
@@ -110,7 +111,8 @@ fn random_base62(chars: usize) -> io::Result<String> {
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
         let missing = chars - text.len();
         // 248 = 4 * 62: what lies above would make the first digits likelier.
-        let digits = bytes.iter().filter(|byte| **byte < 248).filter_map(|byte| digit(usize::from(*byte) % 62));
+        let digits =
+            bytes.iter().filter(|byte| **byte < 248).filter_map(|byte| digit(usize::from(*byte) % 62));
         text.extend(digits.take(missing));
     }
     Ok(text)
@@ -120,7 +122,7 @@ fn digit(value: usize) -> Option<char> {
     BASE62.get(value).map(|byte| char::from(*byte))
 }
 
-fn checksum(body: &[u8]) -> String {
+pub(super) fn checksum(body: &[u8]) -> String {
     let mut rest = usize::try_from(crc32(body)).unwrap_or(0);
     let mut digits = ['0'; CHECKSUM_CHARS];
     for place in digits.iter_mut().rev() {
@@ -212,7 +214,15 @@ mod tests {
         assert_eq!(digest_text(&digest), text);
         assert_eq!(parse_digest(text), Some(digest));
         assert_eq!(parse_digest(&text.replace("ba78", "BA78")), Some(digest));
-        for wrong in ["", "sha256:", "sha256:ba", &text[7..], &text[..70], &format!("{text}0"), &text.replace('f', "g")] {
+        for wrong in [
+            "",
+            "sha256:",
+            "sha256:ba",
+            &text[7..],
+            &text[..70],
+            &format!("{text}0"),
+            &text.replace('f', "g"),
+        ] {
             assert_eq!(parse_digest(wrong), None, "{wrong}");
         }
         assert_eq!(parse_digest(&format!("sha256:{}", "é".repeat(32))), None);

@@ -27,7 +27,8 @@ fn check(rate: Rate, steps: &[Step]) {
     let (limiter, start) = (Limiter::new(), Instant::now());
     for (at_ms, expected) in steps {
         let told = limiter.charge(&key("k"), Some(&rate), start + ms(*at_ms));
-        let told = told.map(|charge| charge.standing().unwrap().remaining).map_err(|refusal| refusal.retry_after_s);
+        let told =
+            told.map(|charge| charge.standing().unwrap().remaining).map_err(|refusal| refusal.retry_after_s);
         assert_eq!(told, *expected, "at {at_ms} ms of {steps:?}");
     }
 }
@@ -56,12 +57,18 @@ fn the_window_slides() {
 
 #[test]
 fn no_double_helping_at_a_boundary() {
-    check(rate(2, 60), &[(59_999, Ok(1)), (59_999, Ok(0)), (60_000, Err(60)), (119_998, Err(1)), (119_999, Ok(1))]);
+    check(
+        rate(2, 60),
+        &[(59_999, Ok(1)), (59_999, Ok(0)), (60_000, Err(60)), (119_998, Err(1)), (119_999, Ok(1))],
+    );
 }
 
 #[test]
 fn retry_after_stays_within_what_sdks_obey() {
-    check(rate(1, 3_600), &[(0, Ok(0)), (1, Err(60)), (3_570_000, Err(30)), (3_599_999, Err(1)), (3_600_000, Ok(0))]);
+    check(
+        rate(1, 3_600),
+        &[(0, Ok(0)), (1, Err(60)), (3_570_000, Err(30)), (3_599_999, Err(1)), (3_600_000, Ok(0))],
+    );
     check(rate(0, 10), &[(0, Err(10)), (60_000, Err(10))]);
 }
 
@@ -124,7 +131,8 @@ fn a_refused_request_burns_nothing() {
     let (limiter, now) = (Limiter::new(), Instant::now());
     let general = rate(2, 10);
     let chat = |user: &str| principal("chat", Some(user), RateRule::Own(rate(5, 20)));
-    let reason = |user: &str| limiter.charge(&chat(user), Some(&general), now).map(|_| ()).map_err(|r| r.reason);
+    let reason =
+        |user: &str| limiter.charge(&chat(user), Some(&general), now).map(|_| ()).map_err(|r| r.reason);
     assert_eq!([reason("ann"), reason("ann")], [Ok(()), Ok(())]);
     for _ in 0..50 {
         assert_eq!(reason("ann"), Err(Reason::UserRequests));

@@ -136,9 +136,7 @@ impl Upstream {
         tokio::time::timeout(ASK_TIME, answered).await.unwrap_or(Err(Error::UpstreamDown))
     }
 
-    fn capabilities(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Option<Capabilities>)>> {
+    fn capabilities(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Option<Capabilities>)>> {
         self.catalog.capabilities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
