@@ -61,7 +61,7 @@ pub enum Body {
     /// Bytes that are all there; settled when they are taken.
     Whole {
         bytes: Option<Bytes>,
-        exchange: Option<(Exchange, End, Metered)>,
+        exchange: Option<Box<(Exchange, End, Metered)>>,
     },
     Relay(Box<Relay>),
 }
@@ -74,6 +74,7 @@ pub struct Relay {
     alarm: Pin<Box<Sleep>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "lives in the relay's one box and is moved twice in its life")]
 enum Phase {
     Opening {
         opening: Opening,
@@ -109,7 +110,7 @@ impl Body {
 
     /// Bytes whose exchange ends when they are handed over.
     pub fn settled(bytes: impl Into<Bytes>, exchange: Exchange, end: End, metered: Metered) -> Self {
-        Self::Whole { bytes: Some(bytes.into()), exchange: Some((exchange, end, metered)) }
+        Self::Whole { bytes: Some(bytes.into()), exchange: Some(Box::new((exchange, end, metered))) }
     }
 
     pub fn flowing(flow: Flow, mut exchange: Exchange) -> Self {
@@ -142,7 +143,8 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
             Self::Whole { bytes, exchange } => {
-                if let Some((exchange, end, metered)) = exchange.take() {
+                if let Some(settling) = exchange.take() {
+                    let (exchange, end, metered) = *settling;
                     exchange.settle(end, metered);
                 }
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
