@@ -5,6 +5,7 @@
 //! Never here: another dialect.
 
 pub(crate) mod answer;
+mod choice;
 mod chunk;
 mod content;
 pub(crate) mod encode;
