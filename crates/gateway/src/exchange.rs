@@ -73,7 +73,7 @@ pub struct Exchange {
 impl Exchange {
     pub fn begin(id: Arc<str>, metrics: Arc<Metrics>, slot: audit::Slot, errors: ErrorRender) -> Self {
         metrics.request_began();
-        let record = audit::Record { request_id: id.clone(), ..audit::Record::default() };
+        let record = audit::Record::of(id.clone());
         Self {
             id,
             started: Instant::now(),

@@ -68,6 +68,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record of a request that has just arrived.
+    pub fn of(request_id: Arc<str>) -> Self {
+        Self { request_id, ..Self::default() }
+    }
+
     pub fn set_method(&mut self, method: &str) {
         self.method = tamed(method, METHOD_CHARS_MAX);
     }
