@@ -26,6 +26,8 @@ use crate::upstream::Upstream;
 
 /// Bytes gathered from frames that are already there before one write is made of them.
 const GATHER_BYTES: usize = 16 << 10;
+/// What our own frame of an event adds to the upstream's.
+const EVENT_BYTES: usize = 256;
 /// How long an upstream may take to close its answer after the last event, so that its connection can be used again.
 const CLOSING_TIME: Duration = Duration::from_secs(2);
 
@@ -251,6 +253,8 @@ impl Relay {
                     let Some(bytes) = frame.data_ref() else { continue };
                     flow.upstream.heard();
                     *heard_at = Instant::now();
+                    // One allocation a write: an event is about as long as what it came from.
+                    self.out.reserve(bytes.len() + EVENT_BYTES);
                     flow.stream.push(bytes, &mut self.out)
                 }
                 Poll::Ready(Some(Err(error))) => {
