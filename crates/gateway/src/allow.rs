@@ -34,8 +34,12 @@ pub struct Client {
     pub address: IpAddr,
     /// The peer is a trusted proxy; its other headers (`X-Request-Id`) are believed as well.
     pub via_proxy: bool,
-    _checked: (),
+    _checked: Checked,
 }
+
+/// Nobody else can name it, so nobody else can make a [`Client`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Checked;
 
 impl AddressRules {
     pub fn new(addresses: &Addresses) -> Self {
@@ -64,7 +68,7 @@ impl AddressRules {
         };
         let address = canonical(address);
         match self.allows(address) {
-            true => Ok(Client { address, via_proxy, _checked: () }),
+            true => Ok(Client { address, via_proxy, _checked: Checked }),
             false => Err(Error::AddressRefused),
         }
     }

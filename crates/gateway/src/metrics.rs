@@ -6,24 +6,28 @@
 //!
 //! Never here: anything that can block or grow with the number of callers; no key, user or address.
 
+mod labels;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use wire::UpstreamFaultKind;
 
 use crate::audit::Record;
 use crate::error::{Clock, Error};
 use crate::limit::Reason;
 use crate::routes::{NO_ROUTE, ROUTES};
+use labels::{
+    Build, ByPhase, ByReason, ByRoute, ByUpstream, DirectionModel, Phase, PhaseKind, RouteCode,
+    UpstreamErrorKind,
+};
 
 /// What [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -40,134 +44,6 @@ const REQUEST_SECONDS: [f64; 16] =
 
 const AUTH_REASONS: [&str; 3] = ["bad_key", "two_credentials", "address"];
 const SHED_REASONS: [&str; 2] = ["queue_full", "queue_timeout"];
-
-/// How far a request had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// Before it was sent to an upstream.
-    Queued,
-    /// Sent; nothing has come back.
-    FirstByte,
-    /// Between the first byte and the last.
-    Stream,
-}
-
-/// What an upstream did wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum UpstreamErrorKind {
-    /// Not reachable, or silent for its probes.
-    Down,
-    /// Refused by its own limits.
-    Busy,
-    /// Answered with an error or with nonsense.
-    Broken,
-    /// Stopped in the middle.
-    Cut,
-    /// One of our clocks ran out.
-    Timeout,
-}
-
-impl Phase {
-    const ALL: [Self; 3] = [Self::Queued, Self::FirstByte, Self::Stream];
-
-    fn of(record: &Record) -> Self {
-        match (record.ms_queued, record.ms_first_byte) {
-            (_, Some(_)) => Self::Stream,
-            (Some(_), None) => Self::FirstByte,
-            (None, None) => Self::Queued,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::FirstByte => "first_byte",
-            Self::Stream => "stream",
-        }
-    }
-}
-
-impl UpstreamErrorKind {
-    const ALL: [Self; 5] = [Self::Down, Self::Busy, Self::Broken, Self::Cut, Self::Timeout];
-
-    fn of(error: &Error) -> Option<Self> {
-        match error {
-            Error::UpstreamDown => Some(Self::Down),
-            Error::Deadline(Clock::FirstByte | Clock::Idle | Clock::Total) => Some(Self::Timeout),
-            Error::Upstream(fault) => match fault.kind {
-                UpstreamFaultKind::RateLimited | UpstreamFaultKind::Overloaded => Some(Self::Busy),
-                UpstreamFaultKind::Broken | UpstreamFaultKind::Protocol => Some(Self::Broken),
-                UpstreamFaultKind::InvalidRequest { .. } | UpstreamFaultKind::ModelNotFound => None,
-            },
-            _ => None,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Down => "down",
-            Self::Busy => "busy",
-            Self::Broken => "broken",
-            Self::Cut => "cut",
-            Self::Timeout => "timeout",
-        }
-    }
-}
-
-impl EncodeLabelValue for Phase {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        EncodeLabelValue::encode(&self.as_str(), encoder)
-    }
-}
-
-impl EncodeLabelValue for UpstreamErrorKind {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        EncodeLabelValue::encode(&self.as_str(), encoder)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteCode {
-    route: &'static str,
-    code: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByRoute {
-    route: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByReason {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByPhase {
-    phase: Phase,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PhaseKind {
-    phase: Phase,
-    kind: UpstreamErrorKind,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByUpstream {
-    upstream: Arc<str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DirectionModel {
-    direction: &'static str,
-    model: Arc<str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Build {
-    version: &'static str,
-}
 
 /// Token counters of one model, found without building labels.
 #[derive(Clone, Debug)]
@@ -436,7 +312,7 @@ impl Metrics {
     /// Writes all series in the OpenMetrics text format.
     pub fn encode(&self, out: &mut String) {
         // Writing to a string cannot fail, and no metric here refuses to be written.
-        drop(encode(out, &self.registry));
+        let _ = encode(out, &self.registry);
     }
 }
 

@@ -127,9 +127,12 @@ fn an_untrusted_peer_is_what_it_is_whatever_it_says() {
     }
 }
 
+/// Headers, and the address with whether a proxy stated it; `REFUSED` otherwise.
+type Case<'a> = (&'a [(&'a str, &'a str)], Option<(&'a str, bool)>);
+
 #[test]
 fn a_trusted_proxy_states_the_address() {
-    let cases: [(&[(&str, &str)], Option<(&str, bool)>); 22] = [
+    let cases: [Case; 22] = [
         (&[("x-real-ip", "10.0.0.1")], Some(("10.0.0.1", true))),
         (&[("x-real-ip", " 10.0.0.1\t")], Some(("10.0.0.1", true))),
         (&[("x-real-ip", "::ffff:10.0.0.1")], Some(("10.0.0.1", true))),

@@ -35,7 +35,7 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if_some")]
     pub user_id: Option<Arc<str>>,
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub(super) method: String,
+    pub(crate) method: String,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub route: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if_some")]
     pub upstream: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) user_agent: Option<String>,
+    pub(crate) user_agent: Option<String>,
 }
 
 impl Record {
@@ -113,7 +113,7 @@ fn tamed(text: &str, chars_max: usize) -> String {
         }
         if deceptive(c) {
             // Writing to a string cannot fail.
-            drop(write!(shown, "<U+{:04X}>", u32::from(c)));
+            let _ = write!(shown, "<U+{:04X}>", u32::from(c));
         } else {
             shown.push(c);
         }
@@ -255,7 +255,7 @@ mod tests {
         let expected = |c: &str, count| Some(format!("{}…", c.repeat(count)));
         assert_eq!(record.user_agent, expected("a", 256));
         assert_eq!(record.model, expected("é", 128));
-        assert_eq!(Some(record.method), expected("X", 16));
+        assert_eq!(Some(record.method.clone()), expected("X", 16));
         record.user_agent = None;
         record.set_user_agent("é".repeat(256).as_bytes());
         assert_eq!(record.user_agent, Some("é".repeat(256)));

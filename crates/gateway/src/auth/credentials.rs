@@ -80,8 +80,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Head
 /// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110, 11.1).
 fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.as_bytes().split_at_checked(6)?;
-    let token = token.strip_prefix(b" ").filter(|_| scheme.eq_ignore_ascii_case(b"bearer"))?;
-    visible(token.trim_ascii_start())
+    let blanks = token.iter().take_while(|byte| **byte == b' ').count();
+    let token = token.get(blanks..).filter(|_| blanks > 0 && scheme.eq_ignore_ascii_case(b"bearer"))?;
+    visible(token)
 }
 
 /// A key's text: visible ASCII without blanks. Anything else cannot be one.

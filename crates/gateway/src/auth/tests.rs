@@ -22,7 +22,12 @@ fn ring(keys: Vec<config::Key>) -> KeyRing {
     KeyRing::new(&Auth::Keys { header: Some(HeaderName::from_static("x-api-key")), keys })
 }
 
-fn headers(list: &[(&str, &[u8])]) -> HeaderMap {
+type Headers<'a> = &'a [(&'a str, &'a [u8])];
+
+/// The user that is believed, or a 400.
+type Told<'a> = Result<Option<&'a str>, ()>;
+
+fn headers(list: Headers) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in list {
         map.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value).unwrap());
@@ -31,7 +36,7 @@ fn headers(list: &[(&str, &[u8])]) -> HeaderMap {
 }
 
 /// What a caller is told: the key's id, or the refusal.
-fn told(ring: &KeyRing, list: &[(&str, &[u8])]) -> String {
+fn told(ring: &KeyRing, list: Headers) -> String {
     match ring.identify(&headers(list)) {
         Ok(principal) => principal.key_id.to_string(),
         Err(error) => error.label().to_owned(),
@@ -42,7 +47,7 @@ fn told(ring: &KeyRing, list: &[(&str, &[u8])]) -> String {
 fn carriers_and_what_they_carry() {
     let ring = ring(vec![config_key("seed", SEED_KEY), config_key("two", "second-key")]);
     let good = SEED_KEY.as_bytes();
-    let cases: [(&[(&str, &[u8])], &str); 32] = [
+    let cases: [(Headers, &str); 32] = [
         (&[("x-api-key", good)], "seed"),
         (&[("X-API-Key", good)], "seed"),
         (&[("authorization", b"Bearer prod-key-2024-qwen3")], "seed"),
@@ -174,7 +179,7 @@ fn our_own_keys_are_found_by_id_and_without() {
     // A known id with another's secret and a right checksum.
     let forged = format!("gh_{}_{}", a.id, &b.text[12..44]);
     let forged = format!("{forged}_{}", key::checksum(forged.as_bytes()));
-    assert_eq!(key::parse(&forged), Some(a.id.clone()));
+    assert_eq!(key::parse(&forged), Some(a.id));
     assert_eq!(told(&ring, &[("x-api-key", forged.as_bytes())]), "invalid_api_key");
 }
 
@@ -202,7 +207,7 @@ fn users_are_believed_from_keys_that_may_speak() {
     let ring = ring(vec![speaker, config_key("plain", "plain")]);
     let longest = "é".repeat(128);
     let too_long = "é".repeat(129);
-    let cases: [(&[&str], Result<Option<&str>, ()>); 20] = [
+    let cases: [(&[&str], Told); 20] = [
         (&[], Ok(None)),
         (&["ann"], Ok(Some("ann"))),
         (&["Ann Müller <ann@example.com>"], Ok(Some("Ann Müller <ann@example.com>"))),
