@@ -18,6 +18,9 @@ use crate::http1::RequestHead;
 
 const STREAMS_CACHED_MAX: usize = 64;
 
+/// Dialect, model, tokens, and whether the usage is told.
+type StreamKey = (Dialect, String, usize, bool);
+
 /// One request as it came in.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
@@ -73,7 +76,7 @@ pub struct State {
     records: RefCell<Vec<Record>>,
     scripts: RefCell<HashMap<String, (VecDeque<Answer>, bool)>>,
     gates: RefCell<HashSet<String>>,
-    streams: RefCell<HashMap<(Dialect, String, usize, bool), Rc<Stream>>>,
+    streams: RefCell<HashMap<StreamKey, Rc<Stream>>>,
     next: Cell<u64>,
 }
 
