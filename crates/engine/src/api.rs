@@ -25,7 +25,9 @@ use tokio::sync::mpsc;
 
 pub(crate) use answer::Answer;
 use answer::Voice;
-pub(crate) use facts::{Card, FileFacts};
+pub(crate) use facts::Card;
+#[cfg(feature = "llama")]
+pub(crate) use facts::FileFacts;
 use request::{Ask, read_chat, read_generate, read_name};
 
 use crate::VERSION;
@@ -43,7 +45,10 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+    pub(crate) async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Answer>, Infallible> {
         let (parts, body) = request.into_parts();
         if !from_this_machine(&parts.headers) {
             return Ok(answer::empty(StatusCode::FORBIDDEN));
@@ -114,17 +119,29 @@ impl Api {
         let place = self.queue.enter()?;
         let api = Arc::clone(self);
         let prepare = move || {
-            let context = ask.context_tokens.map_or(api.card.context_tokens, |c| c.min(api.card.context_tokens));
+            let context =
+                ask.context_tokens.map_or(api.card.context_tokens, |c| c.min(api.card.context_tokens));
             let grammar = ask.schema.as_deref().map(|s| api.reader.grammar(s)).transpose()?;
             let prompt = api.reader.tokens(&ask.words.prompt(api.reader.as_ref())?);
             fits(prompt.len(), context)?;
             let (out, events) = Job::channel(context);
             let sampling = Sampling { grammar, ..ask.sampling };
-            let job = Job { prompt, sampling, stops: ask.stops, max_tokens: ask.max_tokens, context, out, arrived, place };
+            let job = Job {
+                prompt,
+                sampling,
+                stops: ask.stops,
+                max_tokens: ask.max_tokens,
+                context,
+                out,
+                arrived,
+                place,
+            };
             api.queue.submit(job)?;
             Ok(events)
         };
-        tokio::task::spawn_blocking(prepare).await.map_err(|_| Fault::ours("the prompt could not be prepared"))?
+        tokio::task::spawn_blocking(prepare)
+            .await
+            .map_err(|_| Fault::ours("the prompt could not be prepared"))?
     }
 
     fn known(&self, name: &str) -> Result<(), Fault> {
@@ -155,9 +172,12 @@ fn from_this_machine(headers: &HeaderMap) -> bool {
         return false;
     }
     let Some(host) = headers.get(header::HOST) else { return true };
-    let Some(authority) = host.to_str().ok().and_then(|h| h.parse::<http::uri::Authority>().ok()) else { return false };
+    let Some(authority) = host.to_str().ok().and_then(|h| h.parse::<http::uri::Authority>().ok()) else {
+        return false;
+    };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 async fn collect(body: Incoming) -> Result<Bytes, Fault> {

@@ -11,7 +11,11 @@
 
 #![cfg_attr(
     not(any(feature = "llama", test)),
-    allow(dead_code, unused_imports, reason = "without the native library nothing but the tests runs a model")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "without the native library nothing but the tests runs a model"
+    )
 )]
 
 mod api;

@@ -40,7 +40,8 @@ pub(crate) fn load(options: &ServeOptions) -> Result<Api, EngineError> {
         return Err(EngineError::File(options.model_file.clone(), std::io::ErrorKind::NotFound.into()));
     }
     let params = LlamaModelParams::default().with_n_gpu_layers(0);
-    let model = LlamaModel::load_from_file(&backend, &options.model_file, &params).map_err(|e| failed(e.to_string()))?;
+    let model = LlamaModel::load_from_file(&backend, &options.model_file, &params)
+        .map_err(|e| failed(e.to_string()))?;
     let model = Arc::new(model);
     let reader = Text::new(Arc::clone(&model)).map_err(failed)?;
     let trained = usize::try_from(reader.facts.trained_context).unwrap_or(usize::MAX);
@@ -140,7 +141,13 @@ impl Reader for Text {
 fn facts(model: &LlamaModel, template: String) -> Facts {
     let text = |key: &str| model.meta_val_str(key).ok();
     let family = text("general.architecture").unwrap_or_default();
-    let names = ["block_count", "embedding_length", "feed_forward_length", "attention.head_count", "attention.head_count_kv"];
+    let names = [
+        "block_count",
+        "embedding_length",
+        "feed_forward_length",
+        "attention.head_count",
+        "attention.head_count_kv",
+    ];
     let header = names
         .into_iter()
         .map(|name| format!("{family}.{name}"))
@@ -184,7 +191,13 @@ struct Native<'a> {
 }
 
 impl<'a> Native<'a> {
-    fn new(backend: &LlamaBackend, model: &'a LlamaModel, slots: usize, threads: usize, context: usize) -> Result<Self, String> {
+    fn new(
+        backend: &LlamaBackend,
+        model: &'a LlamaModel,
+        slots: usize,
+        threads: usize,
+        context: usize,
+    ) -> Result<Self, String> {
         let number = |n: usize| u32::try_from(n).map_err(|_| format!("{n} is too large"));
         let threads = i32::try_from(threads).map_err(|_| format!("{threads} threads are too many"))?;
         let step = largest_step(slots);
@@ -281,7 +294,13 @@ fn chain(vocabulary: i32, s: &Sampling) -> LlamaSampler {
     let mut steps = Vec::with_capacity(6);
     if s.repeat_penalty != 1.0 || s.frequency_penalty != 0.0 || s.presence_penalty != 0.0 {
         let last = if s.repeat_last_n < 0 { i32::from(i16::MAX) } else { s.repeat_last_n };
-        steps.push(LlamaSampler::penalties(vocabulary, last, s.repeat_penalty, s.frequency_penalty, s.presence_penalty));
+        steps.push(LlamaSampler::penalties(
+            vocabulary,
+            last,
+            s.repeat_penalty,
+            s.frequency_penalty,
+            s.presence_penalty,
+        ));
     }
     if s.temperature <= 0.0 {
         steps.push(LlamaSampler::greedy());

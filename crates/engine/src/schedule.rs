@@ -91,7 +91,7 @@ impl<D: Decoder> Schedule<D> {
             let Some(job) = self.waiting.pop_front() else { return };
             self.clock += 1;
             if let Err((job, fault)) = self.start(job) {
-                job.send(Event::Failed(fault));
+                job.end(Event::Failed(fault));
             }
         }
     }
@@ -147,7 +147,8 @@ impl<D: Decoder> Schedule<D> {
                 feed.push(Feed { slot, position: s.read.len(), token, choose: true });
             }
         }
-        let reading = self.slots.iter().filter(|s| s.running.as_ref().is_some_and(|r| r.next.is_none())).count();
+        let reading =
+            self.slots.iter().filter(|s| s.running.as_ref().is_some_and(|r| r.next.is_none())).count();
         let budget = if feed.is_empty() { PIECE_TOKENS } else { PIECE_BESIDE_ANSWERS_TOKENS };
         let share = budget.checked_div(reading).unwrap_or(0).max(1);
         for (slot, s) in self.slots.iter().enumerate() {
@@ -170,7 +171,7 @@ impl<D: Decoder> Schedule<D> {
             self.decoder.forget(index, 0);
             slot.read.clear();
             if let Some(running) = slot.running.take() {
-                running.job.send(Event::Failed(fault.clone()));
+                running.job.end(Event::Failed(fault.clone()));
             }
         }
     }
@@ -182,7 +183,7 @@ fn continue_answer<D: Decoder>(decoder: &mut D, slot: &mut Slot<D::Sampler>, ind
     match running.advance(decoder, index, slot.read.len()) {
         Ok(None) => slot.running = Some(running),
         Ok(Some(reason)) => running.finish(reason, Instant::now()),
-        Err(fault) => running.job.send(Event::Failed(fault)),
+        Err(fault) => running.job.end(Event::Failed(fault)),
     }
 }
 

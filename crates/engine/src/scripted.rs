@@ -1,7 +1,7 @@
 //! A model for tests: a byte is a token, and the prompt says what the answer will be.
 //!
 //! Why here: races are provoked by holding the model's step, not by waiting. The last line `say:X` answers X, `repeat` never
-//! ends, `break` fails its step. Everything that was read is kept for the test to look at.
+//! ends, `break` fails its step, and so does reading an answer's `!`. Everything that was read is kept for the test to look at.
 //!
 //! Never here: chance.
 
@@ -20,7 +20,12 @@ pub(crate) struct Script(pub(crate) Facts);
 
 impl Script {
     pub(crate) fn new() -> Self {
-        Self(Facts { family: "llama".into(), parameters: 134_515_008, trained_context: 8192, ..Facts::default() })
+        Self(Facts {
+            family: "llama".into(),
+            parameters: 134_515_008,
+            trained_context: 8192,
+            ..Facts::default()
+        })
     }
 }
 
@@ -101,7 +106,10 @@ impl Decoder for Actor {
             read.push(u8::try_from(fed.token).unwrap());
         }
         self.feed = feed.to_vec();
-        let broken = self.read.values().any(|r| r.windows(5).any(|w| w == b"break"));
+        let bad = |r: &Vec<u8>| {
+            r.windows(5).any(|w| w == b"break") || r.rsplit(|b| *b == MARK).next().unwrap().ends_with(b"!")
+        };
+        let broken = self.read.values().any(bad);
         if broken { Err(Fault::ours("an error was encountered while running the model")) } else { Ok(()) }
     }
 

@@ -54,7 +54,9 @@ pub enum EngineError {
     Listen(SocketAddr, std::io::Error),
     #[error("{0}")]
     Setting(String),
-    #[error("this program was built without the engine; build it with the cargo feature `engine`, or use Ollama")]
+    #[error(
+        "this program was built without the engine; build it with the cargo feature `engine`, or use Ollama"
+    )]
     NotBuilt,
     #[error("this processor lacks {0}, which the engine needs; use Ollama or another machine")]
     Processor(String),
@@ -91,7 +93,9 @@ fn check(options: &ServeOptions) -> Result<(), EngineError> {
         return Err(EngineError::Setting(format!("slots must be between 1 and {SLOTS_MAX}")));
     }
     if options.context_per_slot < CONTEXT_MIN_TOKENS {
-        return Err(EngineError::Setting(format!("the context of a slot must be at least {CONTEXT_MIN_TOKENS} tokens")));
+        return Err(EngineError::Setting(format!(
+            "the context of a slot must be at least {CONTEXT_MIN_TOKENS} tokens"
+        )));
     }
     if options.model_name.is_empty() || options.threads == 0 {
         return Err(EngineError::Setting("the engine needs a model name and at least one thread".into()));
@@ -106,7 +110,9 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, EngineError> {
 
 #[cfg(feature = "llama")]
 async fn load(options: ServeOptions) -> Result<Api, EngineError> {
-    tokio::task::spawn_blocking(move || crate::llama::load(&options)).await.map_err(|_| EngineError::RunnerStopped)?
+    tokio::task::spawn_blocking(move || crate::llama::load(&options))
+        .await
+        .map_err(|_| EngineError::RunnerStopped)?
 }
 
 #[cfg(not(feature = "llama"))]

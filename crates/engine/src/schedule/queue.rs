@@ -32,7 +32,6 @@ pub(crate) struct Job {
     pub(crate) context: usize,
     pub(crate) out: mpsc::Sender<Event>,
     pub(crate) arrived: Instant,
-    #[allow(dead_code, reason = "held for its drop")]
     pub(crate) place: Place,
 }
 
@@ -46,6 +45,14 @@ impl Job {
     pub(crate) fn send(&self, event: Event) {
         // A receiver that is gone is noticed before the next step.
         let _ = self.out.try_send(event);
+    }
+
+    /// The last event. The place is free before it is seen, so that one request after the other never meets a full house.
+    pub(crate) fn end(self, event: Event) {
+        let Self { out, place, .. } = self;
+        drop(place);
+        // As in `send`.
+        let _ = out.try_send(event);
     }
 }
 

@@ -54,14 +54,15 @@ impl<S> Running<S> {
         let rest = self.text.finish();
         self.send(rest);
         let first = self.first_token.unwrap_or(now);
-        self.job.send(Event::Done(Outcome {
+        let outcome = Outcome {
             reason,
             prompt_tokens: self.job.prompt.len(),
             tokens: self.tokens,
             waited: self.started.duration_since(self.job.arrived),
             reading: first.duration_since(self.started),
             writing: now.duration_since(first),
-        }));
+        };
+        self.job.end(Event::Done(outcome));
     }
 
     fn send(&self, text: String) {

@@ -1,8 +1,6 @@
 //! Who is served when, on a scripted model whose steps the test lets happen.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
-
 use tokio::sync::mpsc::Receiver;
 
 use super::*;
@@ -101,7 +99,7 @@ fn a_long_prompt_is_read_in_pieces_that_are_smaller_beside_an_answer() {
     let alone = house.ask(&format!("{}say:a", "x".repeat(295)));
     house.gate.open(100);
     house.start();
-    whole(alone);
+    whole(alone).1.unwrap();
     let sizes: Vec<_> = house.steps().iter().map(Vec::len).collect();
     assert_eq!(sizes, [128, 128, 45, 1]);
 
@@ -110,8 +108,8 @@ fn a_long_prompt_is_read_in_pieces_that_are_smaller_beside_an_answer() {
     let long = house.ask(&format!("{}say:a", "x".repeat(245)));
     house.gate.open(100);
     house.start();
-    whole(endless);
-    whole(long);
+    whole(endless).1.unwrap();
+    whole(long).1.unwrap();
     assert_eq!(house.steps()[1].len(), 1 + PIECE_BESIDE_ANSWERS_TOKENS);
 }
 
@@ -120,12 +118,16 @@ fn the_next_turn_of_a_chat_reads_only_what_is_new() {
     let mut house = house(2, 0);
     house.gate.open(100);
     house.start();
-    whole(house.ask("first chat say:abc"));
-    whole(house.ask("other chat say:abc"));
+    whole(house.ask("first chat say:abc")).1.unwrap();
+    whole(house.ask("other chat say:abc")).1.unwrap();
     let before = house.steps().len();
     let (text, outcome) = whole(house.ask("first chat say:abcd"));
     assert_eq!(text, "abcd");
-    assert_eq!(outcome.unwrap().prompt_tokens, "first chat say:abcd".len() + 1, "known tokens are counted too");
+    assert_eq!(
+        outcome.unwrap().prompt_tokens,
+        "first chat say:abcd".len() + 1,
+        "known tokens are counted too"
+    );
     let fed = &house.steps()[before];
     assert_eq!(fed[0].position, "first chat say:abc".len());
     assert_eq!(fed.len(), 2, "the letter d and the mark");
@@ -136,7 +138,7 @@ fn the_same_prompt_again_still_reads_its_last_token() {
     let mut house = house(1, 0);
     house.gate.open(100);
     house.start();
-    whole(house.ask("say:ab"));
+    whole(house.ask("say:ab")).1.unwrap();
     assert_eq!(whole(house.ask("say:ab")).0, "ab");
 }
 
@@ -167,29 +169,29 @@ fn a_caller_that_leaves_while_waiting_gives_its_place_back() {
     drop(waiting);
     house.gate.open(100);
     house.start();
-    whole(running);
-    whole(house.ask("say:x"));
+    whole(running).1.unwrap();
+    whole(house.ask("say:x")).1.unwrap();
     let read: Vec<u8> = house.steps().iter().flatten().map(|f| u8::try_from(f.token).unwrap()).collect();
     assert!(!read.windows(5).any(|w| w == b"never"));
 }
 
 #[test]
 fn how_an_answer_ends() {
-    let check = |prompt: &str, change: &dyn Fn(&mut Job), text: &str, reason: Reason, tokens: usize| {
+    let check = |prompt: &str, change: fn(&mut Job), text: &str, reason: Reason, tokens: usize| {
         let mut house = house(1, 0);
         house.gate.open(1000);
         house.start();
-        let (got, outcome) = whole(house.ask_with(prompt, |job| change(job)));
+        let (got, outcome) = whole(house.ask_with(prompt, change));
         let outcome = outcome.unwrap();
         assert_eq!((got.as_str(), outcome.reason, outcome.tokens), (text, reason, tokens), "{prompt}");
     };
-    check("say:abc", &|_| {}, "abc", Reason::Stop, 4);
-    check("say:abc", &|job| job.max_tokens = Some(2), "ab", Reason::Length, 2);
-    check("say:abXYcd", &|job| job.stops = vec!["XY".into()], "ab", Reason::Stop, 4);
-    check("say:abX", &|job| job.stops = vec!["XY".into()], "abX", Reason::Stop, 4);
-    check("say:你好", &|job| job.max_tokens = Some(4), "你\u{fffd}", Reason::Length, 4);
+    check("say:abc", |_| {}, "abc", Reason::Stop, 4);
+    check("say:abc", |job| job.max_tokens = Some(2), "ab", Reason::Length, 2);
+    check("say:abXYcd", |job| job.stops = vec!["XY".into()], "ab", Reason::Stop, 4);
+    check("say:abX", |job| job.stops = vec!["XY".into()], "abX", Reason::Stop, 4);
+    check("say:你好", |job| job.max_tokens = Some(4), "你\u{fffd}", Reason::Length, 4);
     // Seven tokens of prompt: the context has room for three more, and a fourth that is not read again.
-    check("repeat", &|job| job.context = 10, "aaaa", Reason::Length, 4);
+    check("repeat", |job| job.context = 10, "aaaa", Reason::Length, 4);
 }
 
 #[test]

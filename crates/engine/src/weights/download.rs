@@ -96,7 +96,8 @@ fn attempt(
     part: &Path,
     progress: &mut dyn Progress,
 ) -> Result<Attempt, Failure> {
-    let mut file = File::options().create(true).truncate(false).read(true).write(true).open(part).map_err(disk)?;
+    let mut file =
+        File::options().create(true).truncate(false).read(true).write(true).open(part).map_err(disk)?;
     let mut hash = Sha256::new();
     let mut have = feed(&mut hash, &mut file).map_err(disk)?;
     if have == wanted.bytes {
@@ -134,7 +135,8 @@ enum Verdict {
 
 fn judge(answer: &http::Response<ureq::Body>, have: u64, whole: u64) -> Result<Verdict, Failure> {
     let status = answer.status();
-    let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let header =
+        |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     match status {
         StatusCode::PARTIAL_CONTENT => {
             let expected = format!("bytes {have}-{}/{whole}", whole.saturating_sub(1));
@@ -176,7 +178,12 @@ fn copy(
         }
         let room = usize::try_from(wanted.bytes - have).unwrap_or(usize::MAX).min(buffer.len());
         let count = match body.read(buffer.get_mut(..room).unwrap_or_default()) {
-            Ok(0) => return Ok(Attempt::Cut(format!("the connection ended after {have} of {} bytes", wanted.bytes))),
+            Ok(0) => {
+                return Ok(Attempt::Cut(format!(
+                    "the connection ended after {have} of {} bytes",
+                    wanted.bytes
+                )));
+            }
             Ok(count) => count,
             Err(e) => return Ok(Attempt::Cut(e.to_string())),
         };

@@ -25,7 +25,11 @@ pub trait Progress {
 
 /// A bar where standard error is a terminal, else lines.
 pub fn progress_for_stderr() -> Box<dyn Progress> {
-    if std::io::stderr().is_terminal() { Box::new(Terminal::default()) } else { Box::new(Lines::new(std::io::stderr())) }
+    if std::io::stderr().is_terminal() {
+        Box::new(Terminal::default())
+    } else {
+        Box::new(Lines::new(std::io::stderr()))
+    }
 }
 
 /// A bar with bytes, rate and remaining time.

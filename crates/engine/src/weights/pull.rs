@@ -74,7 +74,8 @@ pub fn pull_with(
     if in_cache(weights, &path, progress).map_err(disk)? {
         return Ok(path);
     }
-    let _lock = lock(&path, || progress.note("another process is fetching this file; waiting for it")).map_err(disk)?;
+    let _lock = lock(&path, || progress.note("another process is fetching this file; waiting for it"))
+        .map_err(disk)?;
     // What is there now was put there while the lock was waited for.
     if in_cache(weights, &path, progress).map_err(disk)? {
         return Ok(path);

