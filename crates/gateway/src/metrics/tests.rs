@@ -231,3 +231,18 @@ fn a_failed_reload_keeps_the_time_of_the_good_one() {
     metrics.panicked();
     assert_eq!(value(&metrics, "panics_total"), 1.0);
 }
+
+#[tokio::test]
+async fn the_audit_log_is_taken_over_at_a_scrape() {
+    let metrics = Metrics::new();
+    let log = crate::audit::AuditLog::start(&crate::config::Audit::default()).unwrap();
+    log.reserve().unwrap().write(record(200, "complete"));
+    let late = log.reserve().unwrap();
+    log.close().await;
+    late.write(record(200, "complete"));
+    for _ in 0..2 {
+        metrics.audit_state(&log);
+        assert_eq!((value(&metrics, "audit_records_total"), value(&metrics, "audit_lost_total")), (1.0, 1.0));
+    }
+    assert_eq!(value(&metrics, "audit_errors_total"), 0.0);
+}
