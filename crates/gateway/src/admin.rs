@@ -77,7 +77,7 @@ fn ready(core: &Core) -> Response<Full<Bytes>> {
     if !alive {
         missing.push_str("no upstream answers\n");
     }
-    if core.audit.reserve().is_err() {
+    if !core.audit.healthy() {
         missing.push_str("the audit log cannot be written\n");
     }
     if missing.is_empty() {
@@ -93,6 +93,7 @@ pub(crate) fn metrics_text(core: &Core) -> String {
     for upstream in snapshot.fleet.upstreams() {
         core.metrics.upstream_state(&upstream.name, upstream.health().code(), upstream.door.waiting());
     }
+    core.metrics.audit_state(&core.audit);
     let mut out = String::new();
     core.metrics.encode(&mut out);
     out
@@ -100,10 +101,7 @@ pub(crate) fn metrics_text(core: &Core) -> String {
 
 fn metrics(core: &Core) -> Response<Full<Bytes>> {
     let mut response = text(StatusCode::OK, metrics_text(core));
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
-    );
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(crate::metrics::CONTENT_TYPE));
     response
 }
 

@@ -233,7 +233,7 @@ impl Default for Clocks {
 }
 
 /// When an upstream counts as dead: silence of its liveness probe, never a slow answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Liveness {
     pub probe_every: Duration,
     pub dead_after: Duration,

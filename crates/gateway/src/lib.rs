@@ -59,7 +59,7 @@ impl Core {
     pub fn new(config: Config, dial: Arc<dyn Dial>) -> io::Result<Arc<Self>> {
         let audit = AuditLog::start(&config.audit)?;
         let metrics = Arc::new(Metrics::new());
-        let snapshot = ArcSwap::from_pointee(Snapshot::new(config, &dial, None));
+        let snapshot = ArcSwap::from_pointee(Snapshot::new(config, &dial, &metrics, None));
         Ok(Arc::new(Self { snapshot, limiter: Limiter::new(), audit, metrics, stop: Announcer::new(), dial }))
     }
 
@@ -69,7 +69,12 @@ impl Core {
 
     /// Swaps the whole configuration; running requests keep the one they began with.
     pub fn reload(&self, config: Config) {
-        let next = Snapshot::new(config, &self.dial, Some(&self.snapshot()));
+        let previous = self.snapshot();
+        let next = Snapshot::new(config, &self.dial, &self.metrics, Some(&previous));
+        let stays = |name: &Arc<str>| next.fleet.upstreams().any(|upstream| upstream.name == *name);
+        for gone in previous.fleet.upstreams().filter(|upstream| !stays(&upstream.name)) {
+            self.metrics.upstream_gone(&gone.name);
+        }
         self.snapshot.store(Arc::new(next));
         self.metrics.reloaded(true);
     }

@@ -15,6 +15,7 @@ use crate::auth::Principal;
 use crate::config::{self, Models};
 use crate::dial::Dial;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::routes::is_model_name;
 use crate::upstream::{Health, Known, Upstream};
 
@@ -40,6 +41,7 @@ pub struct Fleet {
 #[derive(Clone)]
 struct Member {
     upstream: Arc<Upstream>,
+    liveness: config::Liveness,
     _tasks: Arc<[Task]>,
 }
 
@@ -53,15 +55,26 @@ impl Drop for Task {
 
 impl Fleet {
     /// Starts probes for every upstream; one that is configured as before is kept with its connections and queue.
-    pub fn start(config: &config::Config, dial: &Arc<dyn Dial>, previous: Option<&Self>) -> Self {
+    pub fn start(
+        config: &config::Config,
+        dial: &Arc<dyn Dial>,
+        metrics: &Arc<Metrics>,
+        previous: Option<&Self>,
+    ) -> Self {
+        if let Models::Listed(list) = &config.models {
+            metrics.serve_models(list.iter().map(|model| model.public.as_str()));
+        }
         let members = config
             .upstreams
             .iter()
             .map(|wanted| {
                 let kept = previous.and_then(|fleet| {
-                    fleet.members.iter().find(|member| member.upstream.config() == wanted).cloned()
+                    let same = |member: &&Member| {
+                        member.upstream.config() == wanted && member.liveness == config.liveness
+                    };
+                    fleet.members.iter().find(same).cloned()
                 });
-                kept.unwrap_or_else(|| Member::start(wanted, config.liveness, dial.clone()))
+                kept.unwrap_or_else(|| Member::start(wanted, config.liveness, dial.clone(), metrics.clone()))
             })
             .collect();
         Self { members }
@@ -163,21 +176,32 @@ impl Fleet {
 }
 
 impl Member {
-    fn start(wanted: &config::Upstream, liveness: config::Liveness, dial: Arc<dyn Dial>) -> Self {
+    fn start(
+        wanted: &config::Upstream,
+        liveness: config::Liveness,
+        dial: Arc<dyn Dial>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let upstream = Upstream::new(wanted.clone(), dial);
         let probe = tokio::spawn(crate::upstream::run(upstream.clone(), liveness));
-        let listing = tokio::spawn(keep_listed(upstream.clone()));
-        Self { upstream, _tasks: Arc::new([Task(probe), Task(listing)]) }
+        let listing = tokio::spawn(keep_listed(upstream.clone(), metrics));
+        Self { upstream, liveness, _tasks: Arc::new([Task(probe), Task(listing)]) }
     }
 }
 
-/// Keeps the list fresh off every request's path.
-async fn keep_listed(upstream: Arc<Upstream>) {
+/// Keeps the list fresh off every request's path, and gives listed models series of their own.
+async fn keep_listed(upstream: Arc<Upstream>, metrics: Arc<Metrics>) {
     loop {
-        if upstream.health() == Health::Closed
-            && let Err(error) = upstream.refresh_models().await
-        {
-            tracing::debug!(upstream = %upstream.name, %error, "the list of models could not be read");
+        if upstream.health() == Health::Closed {
+            match upstream.refresh_models().await {
+                Ok(()) => {
+                    let models = upstream.catalog.models();
+                    metrics.serve_models(models.iter().map(ModelEntry::public_name));
+                }
+                Err(error) => {
+                    tracing::debug!(upstream = %upstream.name, %error, "the list of models could not be read");
+                }
+            }
         }
         tokio::time::sleep(LIST_EVERY).await;
     }

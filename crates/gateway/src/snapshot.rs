@@ -12,6 +12,7 @@ use crate::allow::AddressRules;
 use crate::auth::KeyRing;
 use crate::config::Config;
 use crate::dial::Dial;
+use crate::metrics::Metrics;
 use crate::route::Fleet;
 
 pub struct Snapshot {
@@ -23,7 +24,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn new(config: Config, dial: &Arc<dyn Dial>, previous: Option<&Self>) -> Self {
+    pub fn new(
+        config: Config,
+        dial: &Arc<dyn Dial>,
+        metrics: &Arc<Metrics>,
+        previous: Option<&Self>,
+    ) -> Self {
         let input = &config.input;
         let read_limits = ReadLimits {
             depth: input.json_depth_max,
@@ -35,7 +41,7 @@ impl Snapshot {
         Self {
             keys: KeyRing::new(&config.auth),
             addresses: AddressRules::new(&config.addresses),
-            fleet: Fleet::start(&config, dial, previous.map(|snapshot| &snapshot.fleet)),
+            fleet: Fleet::start(&config, dial, metrics, previous.map(|snapshot| &snapshot.fleet)),
             read_limits,
             config,
         }
