@@ -1,0 +1,80 @@
+//! `gatehouse keys`: API keys and their digests.
+//!
+//! Why here: the form of a key is the gateway's; showing one to a person, once, is the program's.
+//!
+//! Never here: storing a key.
+
+use std::io::Read;
+
+use anyhow::Context as _;
+use gateway::auth::key;
+
+use crate::Outcome;
+use crate::cli::Keys;
+use crate::terminal::Terminal;
+
+/// No key is longer; a wrong file may well be.
+const INPUT_BYTES_MAX: u64 = 4_096;
+
+pub(super) fn run(command: &Keys, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    match command {
+        Keys::New { id, speaks_for_users } => make(id.as_deref(), *speaks_for_users, terminal),
+        Keys::Digest => {
+            let text = read(std::io::stdin().lock())?;
+            terminal.say(&key::digest_text(&key::digest(&text)));
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+fn make(id: Option<&str>, speaks_for_users: bool, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let made = key::Key::generate().context("cannot make a key")?;
+    terminal.note("This key is shown once and stored nowhere. Give it to its owner:\n");
+    terminal.say(&made.text);
+    terminal.note("\nThe gateway's configuration needs these lines under `auth.keys`:\n");
+    terminal.say(&lines(id.unwrap_or(made.id.as_str()), &made.digest, speaks_for_users));
+    Ok(Outcome::Done)
+}
+
+fn lines(id: &str, digest: &[u8; 32], speaks_for_users: bool) -> String {
+    let mut lines = format!("    - id: \"{id}\"\n      digest: \"{}\"", key::digest_text(digest));
+    if speaks_for_users {
+        lines.push_str("\n      speaks_for_users: true");
+    }
+    lines
+}
+
+/// A key from a pipe or a file, without the line end that comes with it.
+fn read(input: impl Read) -> anyhow::Result<String> {
+    let mut text = String::new();
+    input.take(INPUT_BYTES_MAX).read_to_string(&mut text).context("cannot read the key")?;
+    let key = text.trim_end_matches(['\r', '\n']);
+    let sendable = !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic());
+    anyhow::ensure!(sendable, "a key is one line of visible ASCII characters without spaces");
+    Ok(key.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_without_their_line_end() {
+        assert_eq!(read(&b"gh_abc\r\n"[..]).unwrap(), "gh_abc");
+        for wrong in [&b""[..], b"\n", b"a b\n", b"a\nb\n", "\u{fc}\n".as_bytes()] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_lines_are_yaml_of_the_right_shape() {
+        let lines = lines("alice", &[0xab; 32], true);
+        assert_eq!(
+            lines,
+            format!(
+                "    - id: \"alice\"\n      digest: \"sha256:{}\"\n      speaks_for_users: true",
+                "ab".repeat(32)
+            )
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! What each command does.
+//!
+//! Why here: the command line says what is wanted, the parts of the program can do it; this is the thin layer between.
+//!
+//! Never here: configuration rules, HTTP.
+
+mod chat;
+mod check;
+mod engine;
+mod gateway;
+mod keys;
+mod start;
+mod up;
+
+use anyhow::Context as _;
+
+use crate::Outcome;
+use crate::cli::{Command, Invocation};
+use crate::config::{Role, reference};
+use crate::profile::Profile;
+use crate::terminal::Terminal;
+
+pub(crate) fn run(invocation: Invocation, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    match invocation {
+        Invocation::Gateway { config, profile } => serve(gateway::run(&config, profile, terminal)),
+        Invocation::Chat { config, gateway_config, profile } => {
+            serve(chat::run(&config, gateway_config, profile, terminal))
+        }
+        Invocation::Command(command) => native(command, terminal),
+    }
+}
+
+fn native(command: Command, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Up(options) => serve(up::run(options, terminal)),
+        Command::Gateway(role) => serve(gateway::run(&role.config, Profile::Native, terminal)),
+        Command::Chat(role) => serve(chat::run(&role.config, None, Profile::Native, terminal)),
+        Command::Check { files } => Ok(check::run(&files, terminal)),
+        Command::Keys(command) => keys::run(&command, terminal),
+        Command::Engine(command) => engine::run(command, terminal),
+        Command::Reference => {
+            terminal.say(reference::markdown().trim_end());
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// Runs a role to its end on a runtime of its own.
+fn serve(role: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("cannot start the runtime")?.block_on(role)
+}
+
+/// The name of a role in messages.
+fn called(role: Role) -> &'static str {
+    match role {
+        Role::Gateway => "gateway",
+        Role::Chat => "chat",
+    }
+}

@@ -1,0 +1,122 @@
+//! Numbers: limits on input, the four clocks, the rate window, audit and answer settings.
+//!
+//! Why here: each is one line from a key to a field, and they are only safe together (an idle clock longer than the total
+//! one never fires).
+//!
+//! Never here: defaults. Those stand in the settings' rows and are compared with the gateway's by a test.
+
+use std::time::Duration;
+
+use gateway::config::{Answer, Audit, AuditPolicy, Clocks, InputLimits, Liveness, Rate, RetryAfter};
+
+use crate::config::Context;
+use crate::config::section::{Section, clipped};
+
+/// A numeric key as this program counts in memory. Every row read here has a default, so absence cannot happen.
+fn count(section: &Section<'_>, key: &str) -> usize {
+    usize::try_from(whole(section, key)).unwrap_or(usize::MAX)
+}
+
+fn whole(section: &Section<'_>, key: &str) -> u64 {
+    section.number(key).map(|at| at.value).unwrap_or_default()
+}
+
+fn millis(section: &Section<'_>, key: &str) -> Duration {
+    Duration::from_millis(whole(section, key))
+}
+
+/// The window under `key`; `None` when absent or switched off.
+pub(super) fn rate(parent: &Section<'_>, key: &str) -> Option<Rate> {
+    let section = parent.section(key);
+    let enabled = section.flag("enabled").value;
+    let requests_max = u32::try_from(whole(&section, "max_requests")).unwrap_or(u32::MAX);
+    let window = Duration::from_secs(whole(&section, "window_seconds"));
+    let retry_after = match section.choice("retry_after").value {
+        "window" => RetryAfter::Window,
+        _ => RetryAfter::Exact,
+    };
+    (parent.has(key) && enabled).then_some(Rate { requests_max, window, retry_after })
+}
+
+pub(super) fn input(limits: &Section<'_>) -> InputLimits {
+    InputLimits {
+        prompt_chars_max: count(limits, "prompt_chars"),
+        body_bytes_max: count(limits, "body_bytes"),
+        header_bytes_max: count(limits, "header_bytes"),
+        headers_max: count(limits, "headers"),
+        uri_bytes_max: count(limits, "uri_bytes"),
+        json_depth_max: count(limits, "json_depth"),
+        messages_max: count(limits, "messages"),
+        tools_max: count(limits, "tools"),
+        images_max: count(limits, "images"),
+        image_bytes_max: count(limits, "image_bytes"),
+        header_time: millis(limits, "header_ms"),
+        body_time: millis(limits, "body_ms"),
+        connections_max: count(limits, "connections"),
+    }
+}
+
+pub(super) fn answer(response: &Section<'_>) -> Answer {
+    let mut answer = Answer {
+        reasoning_alias: response.flag("reasoning_alias").value,
+        model_sampling_defaults: response.flag("model_sampling_defaults").value,
+        ..Answer::default()
+    };
+    for field in response.texts("strip").map(|at| at.value).unwrap_or_default() {
+        match field.value.as_str() {
+            "model" => answer.strip.model = true,
+            "created" => answer.strip.created = true,
+            other => {
+                let what = format!("`{}` cannot be stripped", clipped(other));
+                response.report().error(&field.place, what, "give `model`, `created`, or both");
+            }
+        }
+    }
+    answer
+}
+
+pub(super) fn clocks(timeouts: &Section<'_>) -> Clocks {
+    let clocks = Clocks {
+        connect: millis(timeouts, "connect_ms"),
+        first_byte: millis(timeouts, "first_byte_ms"),
+        idle: millis(timeouts, "idle_ms"),
+        total: millis(timeouts, "total_ms"),
+        client_write: millis(timeouts, "client_write_ms"),
+        queue: millis(timeouts, "queue_ms"),
+        heartbeat: millis(timeouts, "heartbeat_ms"),
+        drain: millis(timeouts, "drain_ms"),
+    };
+    for (key, clock) in [("first_byte_ms", clocks.first_byte), ("idle_ms", clocks.idle)] {
+        if clock > clocks.total {
+            let what = "is longer than `total_ms`, so it could never fire";
+            timeouts.report().error(&timeouts.place_of(key), what, "make it shorter, or `total_ms` longer");
+        }
+    }
+    clocks
+}
+
+pub(super) fn liveness(section: &Section<'_>) -> Liveness {
+    let liveness = Liveness {
+        probe_every: millis(section, "probe_every_ms"),
+        dead_after: millis(section, "dead_after_ms"),
+    };
+    if liveness.dead_after < liveness.probe_every * 2 {
+        let what = "leaves no room for two probes, so one lost probe would stop the service";
+        let fix = "make it at least twice `probe_every_ms`";
+        section.report().error(&section.place_of("dead_after_ms"), what, fix);
+    }
+    liveness
+}
+
+pub(super) fn audit(section: &Section<'_>, context: &Context<'_>) -> Audit {
+    Audit {
+        file: section.text("file").map(|file| context.path(&file.value)),
+        rotate_bytes: whole(section, "rotate_bytes"),
+        keep_files: count(section, "keep_files"),
+        buffer_records: count(section, "buffer_records"),
+        on_error: match section.choice("on_error").value {
+            "drop" => AuditPolicy::Drop,
+            _ => AuditPolicy::Refuse,
+        },
+    }
+}

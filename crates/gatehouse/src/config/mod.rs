@@ -1,0 +1,209 @@
+//! Configuration: from a YAML file to checked settings, or to a list of everything that is wrong with it.
+//!
+//! Why here: the roles of the program read one file in one way. [`document`] keeps positions, [`section`] reads keys,
+//! [`reference`] says which keys exist, and the modules named after sections decide what values mean together.
+//!
+//! Never here: starting anything.
+
+pub(crate) mod chat;
+mod context;
+mod document;
+pub(crate) mod gateway;
+pub(crate) mod reference;
+pub(crate) mod report;
+mod section;
+mod setting;
+
+use std::path::Path;
+
+use self::chat::{ChatSettings, Exposure};
+use self::document::{Node, Value};
+use self::gateway::GatewaySettings;
+use self::report::{Place, Report};
+use self::section::{Reading, Section, join};
+
+pub(crate) use self::context::Context;
+
+/// A part of the program that a file can configure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Gateway,
+    Chat,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Gateway => "gateway",
+            Role::Chat => "chat",
+        }
+    }
+}
+
+/// How the process logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    pub level: &'static str,
+    pub json: bool,
+}
+
+impl LogSettings {
+    fn read(section: &Section<'_>) -> Self {
+        Self { level: section.choice("log_level").value, json: section.choice("log_format").value == "json" }
+    }
+}
+
+/// What the caller of [`load`] knows about the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expectation {
+    /// The role whose keys may stand at the top level. `None`: told from the keys.
+    pub role: Option<Role>,
+    pub exposure: Exposure,
+}
+
+impl Default for Expectation {
+    fn default() -> Self {
+        Self { role: None, exposure: Exposure::LoopbackOnly }
+    }
+}
+
+/// A file, read. Sections are only handed out when nothing is wrong.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub report: Report,
+    gateway: Option<GatewaySettings>,
+    chat: Option<ChatSettings>,
+}
+
+/// The usable sections of a file.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub gateway: Option<GatewaySettings>,
+    pub chat: Option<ChatSettings>,
+}
+
+impl Loaded {
+    /// The sections, or the report when it holds an error.
+    pub(crate) fn settings(self) -> Result<(Settings, Report), Report> {
+        if self.report.has_errors() {
+            return Err(self.report);
+        }
+        Ok((Settings { gateway: self.gateway, chat: self.chat }, self.report))
+    }
+}
+
+/// Reads and checks a file of the disk with the environment of this process.
+pub(crate) fn load(file: &Path, expectation: Expectation) -> Loaded {
+    let environment = |name: &str| std::env::var(name).ok();
+    let context = Context::new(file, &environment);
+    match std::fs::read_to_string(file) {
+        Ok(text) => read(file, &text, expectation, &context),
+        Err(error) => {
+            let report = Report::new(file);
+            let fix = "check the path, and that this user may read it";
+            report.error(&Place { mark: None, path: String::new() }, format!("cannot be read: {error}"), fix);
+            Loaded { report, gateway: None, chat: None }
+        }
+    }
+}
+
+/// Reads and checks a text.
+pub(crate) fn read(file: &Path, text: &str, expectation: Expectation, context: &Context<'_>) -> Loaded {
+    let report = Report::new(file);
+    let root = match document::parse(text) {
+        Ok(root) => root,
+        Err(error) => {
+            let place = Place { mark: error.mark, path: String::new() };
+            report.error(
+                &place,
+                format!("is not YAML: {}", error.what),
+                "check indentation, colons and quotes",
+            );
+            return Loaded { report, gateway: None, chat: None };
+        }
+    };
+    let reading = Reading::new(&report);
+    let (gateway, chat) = sections(&root, &reading, expectation, context);
+    drop(reading);
+    Loaded { report, gateway, chat }
+}
+
+fn sections(
+    root: &Node,
+    reading: &Reading<'_>,
+    expectation: Expectation,
+    context: &Context<'_>,
+) -> (Option<GatewaySettings>, Option<ChatSettings>) {
+    let gateway = |node: &Node, shown: &str| {
+        gateway::read(&Section::open(reading, node, shown, Role::Gateway.name()), context)
+    };
+    let chat = |node: &Node, shown: &str| {
+        let section = Section::open(reading, node, shown, Role::Chat.name());
+        chat::read(&section, context, expectation.exposure)
+    };
+    if is_sectioned(root) {
+        let top = Section::open(reading, root, "", "");
+        refuse_reserved(root, &top);
+        let node = |role: Role| child(root, role.name());
+        return (
+            node(Role::Gateway).map(|n| gateway(n, Role::Gateway.name())),
+            node(Role::Chat).map(|n| chat(n, Role::Chat.name())),
+        );
+    }
+    match expectation.role.unwrap_or_else(|| role_of(root)) {
+        Role::Gateway => (Some(gateway(root, "")), None),
+        Role::Chat => (None, Some(chat(root, ""))),
+    }
+}
+
+/// The first plain key of a gateway's file, if that can be read: for a chat on the same machine.
+pub(crate) fn first_plain_key(file: &Path) -> Option<String> {
+    let root = document::parse(&std::fs::read_to_string(file).ok()?).ok()?;
+    let gateway = child(&root, Role::Gateway.name()).unwrap_or(&root);
+    match &child(child(gateway, "auth")?, "valid_keys")?.value {
+        Value::List(keys) => keys.iter().find_map(|key| match &key.value {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+fn refuse_reserved(root: &Node, top: &Section<'_>) {
+    for name in reference::RESERVED_SECTIONS {
+        if let Some(node) = child(root, name) {
+            let place = Place { mark: Some(node.mark), path: join("", name) };
+            let what = "is reserved and not available yet";
+            top.report().error(&place, what, "remove this section");
+        }
+    }
+}
+
+fn keys(root: &Node) -> impl Iterator<Item = &str> {
+    let entries = match &root.value {
+        Value::Table(entries) => entries.as_slice(),
+        _ => &[],
+    };
+    entries.iter().map(|e| e.key.as_str())
+}
+
+fn child<'a>(root: &'a Node, key: &str) -> Option<&'a Node> {
+    match &root.value {
+        Value::Table(entries) => entries.iter().find(|e| e.key == key).map(|e| &e.node),
+        _ => None,
+    }
+}
+
+fn is_sectioned(root: &Node) -> bool {
+    keys(root).any(|k| {
+        [Role::Gateway.name(), Role::Chat.name()].contains(&k) || reference::RESERVED_SECTIONS.contains(&k)
+    })
+}
+
+/// Told from the keys: only a chat has a page.
+fn role_of(root: &Node) -> Role {
+    if keys(root).any(|k| ["server", "ui", "backend"].contains(&k)) { Role::Chat } else { Role::Gateway }
+}
+
+#[cfg(test)]
+mod tests {}

@@ -1,0 +1,28 @@
+//! Every configuration key there is, and the page that explains them.
+//!
+//! Why here: one row per key serves the reader (bounds, defaults, known names) and `docs/config.md`; `gatehouse reference`
+//! prints the page, and a test fails when the file in the repository is not that page.
+//!
+//! Never here: reading a file.
+
+mod chat;
+mod gateway;
+mod page;
+
+use super::setting::{Setting, table};
+
+pub(crate) use page::markdown;
+
+/// Sections that exist in the language but not yet in the program.
+pub(super) const RESERVED_SECTIONS: [&str; 2] = ["edge", "ops"];
+
+/// The sections themselves.
+const SECTIONS: &[Setting] = &[
+    table("gateway", "The API gateway: who may call which model, how often, and what comes back."),
+    table("chat", "The chat site: a client of the gateway with a page of its own."),
+];
+
+/// Every row.
+pub(crate) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
+    SECTIONS.iter().chain(gateway::ROWS).chain(chat::ROWS)
+}
