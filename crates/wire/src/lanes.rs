@@ -40,3 +40,6 @@ pub fn upstream_path(upstream: Format, operation: Operation) -> &'static str {
         (Format::Ollama, Operation::RetrieveModel) => "/api/show",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ pub mod error;
 mod event;
 pub mod format;
 pub mod frame;
+#[doc(hidden)]
 pub mod json;
 pub mod lanes;
 pub mod models;

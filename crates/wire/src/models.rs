@@ -98,3 +98,6 @@ pub fn write_models<'a>(client: Format, models: impl Iterator<Item = ListedModel
         Format::Ollama => ollama::models::write_list(models, out),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,8 @@ pub enum Progress {
     Flowing,
     /// Properly ended, closing bytes written. Later upstream bytes are to be discarded.
     Complete,
-    /// Cannot go on. Nothing was written for it: the caller answers with a real status if nothing was `Flowing` yet, or calls `fail`.
+    /// Cannot go on. Nothing was written for it: the caller answers with a real status if nothing was `Flowing` yet, or
+    /// calls `fail`. Events that stood before it in the same push are in the buffer.
     Failed(UpstreamFault),
 }
 
@@ -120,10 +121,11 @@ impl ChatStream {
         self.feed(None, out)
     }
 
-    /// Ends the client's stream with an error event (and nothing that looks like a proper end).
+    /// Ends the client's stream with an error event (and nothing that looks like a proper end). After a proper end it
+    /// writes nothing.
     pub fn fail(&mut self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
         write_error_event(self.client, error, out);
-        if !matches!(self.progress, Progress::Complete | Progress::Failed(_)) {
+        if !matches!(self.progress, Progress::Failed(_)) {
             self.progress = Progress::Failed(UpstreamFault::broken("ended by the gateway"));
         }
     }

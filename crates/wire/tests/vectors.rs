@@ -6,6 +6,14 @@
 //!
 //! Never here: HTTP. A refusal's status is derived from the fault's kind as the gateway's verdict table does.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in its helper functions"
+)]
+
 #[path = "support/vector.rs"]
 mod vector;
 

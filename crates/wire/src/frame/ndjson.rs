@@ -82,3 +82,6 @@ fn record(line: &[u8], first: bool) -> Option<&[u8]> {
     let line = line.trim_ascii();
     (!line.is_empty()).then_some(line)
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,6 @@ fn append(data: &mut Vec<u8>, has_data: &mut bool, value: Option<&[u8]>) {
 fn name(event: &[u8]) -> Option<&str> {
     std::str::from_utf8(event).ok().filter(|name| !name.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,9 @@ pub(crate) use text::{Raw, Text};
 /// Nesting that no setting can exceed: skipping recurses once per level.
 pub(crate) const DEPTH_CEILING: usize = 128;
 
+#[cfg(test)]
+mod tests;
+
 /// Whether `bytes` are one JSON value and nothing else, nested at most `depth` deep. For tests and fuzzing from outside.
 pub fn accepts(bytes: &[u8], depth: usize) -> bool {
     let read = |bytes| -> Result<(), Broken> {

@@ -110,3 +110,6 @@ fn failure(text: &str) -> UpstreamFault {
     }
     UpstreamFault::broken(text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,12 +55,12 @@ impl<'a> Entry<'a> {
         reader.object(|reader, key| -> Result<(), Broken> {
             match (key.raw(), reader.kind()?) {
                 ("model", Kind::String) => {
-                    entry.model = Some(reader.string()?).filter(|name| !name.is_empty())
+                    entry.model = Some(reader.string()?).filter(|name| !name.is_empty());
                 }
                 ("name", Kind::String) => entry.name = Some(reader.string()?).filter(|name| !name.is_empty()),
                 ("modified_at", Kind::String) => entry.created = unix_seconds(reader.string()?).unwrap_or(0),
                 ("remote_host" | "remote_model", Kind::String) => {
-                    entry.is_stub |= !reader.string()?.is_empty()
+                    entry.is_stub |= !reader.string()?.is_empty();
                 }
                 _ => reader.skip()?,
             }

@@ -260,3 +260,6 @@ fn options(sampling: &Sampling<'_>, openai_defaults: bool, out: &mut Vec<u8>) {
         out.push(b'}');
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,7 +61,7 @@ fn content<'a>(reader: &mut Reader<'a>, choice: &mut Choice<'a>) -> Result<(), B
                 choice.reasoning = choice.reasoning.or(text);
             }
             ("tool_calls", Kind::Array) => {
-                choice.calls = Some(reader.raw()?).filter(|calls| !calls.is_hollow())
+                choice.calls = Some(reader.raw()?).filter(|calls| !calls.is_hollow());
             }
             _ => reader.skip()?,
         }
@@ -215,7 +215,7 @@ fn call<'a>(reader: &mut Reader<'a>) -> Result<Call<'a>, Broken> {
             ("index", Kind::Number) => call.index = reader.number()?.parse().ok(),
             ("id", Kind::String) => call.id = Some(reader.string()?).filter(|id| !id.is_empty()),
             ("function", Kind::Object) => {
-                reader.object(|reader, key| function(reader, key.raw(), &mut call))?
+                reader.object(|reader, key| function(reader, key.raw(), &mut call))?;
             }
             _ => reader.skip()?,
         }

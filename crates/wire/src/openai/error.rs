@@ -77,7 +77,8 @@ fn judge(status: Option<u16>, said: &Said) -> UpstreamFault {
     let status = status.or(said.status).unwrap_or_else(|| status_of(&said.kind));
     match status {
         400 | 413 | 422 => bad_request(said),
-        404 => plain(UpstreamFaultKind::ModelNotFound),
+        // A path that the server does not have is a 404 too.
+        404 if said.message.to_ascii_lowercase().contains("model") => plain(UpstreamFaultKind::ModelNotFound),
         429 => plain(UpstreamFaultKind::RateLimited),
         503 | 529 => plain(UpstreamFaultKind::Overloaded),
         501 => plain(invalid("unsupported_parameter", None)),
@@ -172,3 +173,6 @@ fn detail(reader: &mut Reader<'_>, key: &str, said: &mut Said) -> Result<(), Bro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,7 +194,7 @@ fn counts(reader: &mut Reader<'_>) -> Result<Counts, Broken> {
             ("completion_tokens", Kind::Number) => counts.output = reader.number()?.parse().unwrap_or(0),
             ("prompt_tokens_details", Kind::Object) => counts.cached = detail(reader, "cached_tokens")?,
             ("completion_tokens_details", Kind::Object) => {
-                counts.reasoning = detail(reader, "reasoning_tokens")?
+                counts.reasoning = detail(reader, "reasoning_tokens")?;
             }
             _ => reader.skip()?,
         }

@@ -64,6 +64,9 @@ const KNOWN: &[&str] = &[
     "shift",
 ];
 
+/// The walk over members keeps one bit for each.
+const _: () = assert!(KNOWN.len() <= 64);
+
 /// Largest cap on an answer: what runtimes hold in a signed 32-bit number.
 const OUTPUT_TOKENS_MAX: u64 = i32::MAX as u64;
 const CHOICES_MAX: u64 = 128;
@@ -148,11 +151,11 @@ fn member<'a>(
         "n" => request.choices = body.optional(|body| body.integer(&at, 1, CHOICES_MAX))?.unwrap_or(1),
         "logprobs" => request.logprobs = body.optional(|body| body.boolean(&at))?.unwrap_or(false),
         "top_logprobs" => {
-            request.top_logprobs = body.optional(|body| body.integer(&at, 0, TOP_LOGPROBS_MAX))?
+            request.top_logprobs = body.optional(|body| body.integer(&at, 0, TOP_LOGPROBS_MAX))?;
         }
         "response_format" => request.shape = body.optional(|body| shape(body, &at))?.unwrap_or_default(),
         "tools" => {
-            request.tools = body.optional(|body| tools::list(body, &at, limits.tools))?.unwrap_or_default()
+            request.tools = body.optional(|body| tools::list(body, &at, limits.tools))?.unwrap_or_default();
         }
         "tool_choice" => {
             request.tool_choice = body.optional(|body| tools::choice(body, &at))?.unwrap_or_default();
@@ -218,10 +221,10 @@ fn sampling<'a>(body: &mut Body<'a>, name: &'static str, sampling: &mut Sampling
         "temperature" => sampling.temperature = body.optional(|body| body.number(&at, 0.0, 2.0))?,
         "top_p" => sampling.top_p = body.optional(|body| body.number(&at, 0.0, 1.0))?,
         "frequency_penalty" => {
-            sampling.frequency_penalty = body.optional(|body| body.number(&at, -2.0, 2.0))?
+            sampling.frequency_penalty = body.optional(|body| body.number(&at, -2.0, 2.0))?;
         }
         "presence_penalty" => {
-            sampling.presence_penalty = body.optional(|body| body.number(&at, -2.0, 2.0))?
+            sampling.presence_penalty = body.optional(|body| body.number(&at, -2.0, 2.0))?;
         }
         "seed" => sampling.seed = body.optional(|body| body.signed(&at))?,
         _ => sampling.stop = body.optional(|body| stop(body, &at))?.unwrap_or_default(),
@@ -345,3 +348,6 @@ fn modalities(body: &mut Body<'_>, at: &Path<'_>) -> Result<bool, Fault> {
     })?;
     Ok(other)
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,3 +46,6 @@ fn usage(request: &ChatRequest<'_>) -> Option<(Range<usize>, &'static [u8])> {
         UsagePlace::Flag(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

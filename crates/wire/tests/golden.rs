@@ -1,0 +1,113 @@
+//! The golden matrix: `tests/golden/<client>-<upstream>/<case>/` holds a client's request, the body that the upstream gets,
+//! the upstream's answer, and the bytes that the client gets, all as files that a reader can judge.
+//!
+//! `GOLDEN_WRITE=1 cargo test -p wire --test golden` writes what comes out; look at the difference before you keep it.
+//!
+//! Never here: placeholders. What is expected is expected to the byte.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in its helper functions"
+)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wire::{ChatStream, Format, Operation, Outbound, Progress, ReadLimits, Reply, Strip};
+
+const LIMITS: ReadLimits = ReadLimits { depth: 64, messages: 64, tools: 16, images: 4, image_bytes: 4096 };
+const MATRIX: &[(&str, Format, Format)] =
+    &[("openai-ollama", Format::OpenAi, Format::Ollama), ("openai-openai", Format::OpenAi, Format::OpenAi)];
+
+fn reply(model: &str, include_usage: bool) -> Reply {
+    Reply {
+        id: "0123456789abcdef01234567".into(),
+        model: model.into(),
+        include_usage,
+        strip: Strip::default(),
+        created: 1_700_000_000,
+        reasoning_alias: false,
+        line_bytes_max: 1 << 16,
+    }
+}
+
+#[test]
+fn every_case_comes_out_as_written() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut count = 0;
+    for (folder, client, upstream) in MATRIX {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            case(&entry.unwrap().path(), *client, *upstream);
+            count += 1;
+        }
+    }
+    assert!(count >= 16, "only {count} cases were found");
+}
+
+fn case(folder: &Path, client: Format, upstream: Format) {
+    let body = fs::read(folder.join("request.json")).unwrap();
+    let lane = wire::lane(client, upstream, Operation::Chat).unwrap();
+    let mut sent = Vec::new();
+    let read = wire::read_chat(client, &body, &LIMITS).and_then(|request| {
+        let to = Outbound {
+            model: "registry.internal/model:1b",
+            thinks: Some(true),
+            openai_sampling_defaults: true,
+        };
+        let dropped = wire::write_chat(lane, upstream, &request, &to, &mut sent)?;
+        Ok((request, dropped))
+    });
+    let (request, dropped) = match read {
+        Ok(read) => read,
+        Err(fault) => {
+            return same(folder, "refused.txt", format!("{} {:?}\n", fault.code, fault.param).as_bytes());
+        }
+    };
+    sent.push(b'\n');
+    same(folder, "upstream-request.json", &sent);
+    same(folder, "dropped.txt", format!("{}\n", dropped.join("\n")).as_bytes());
+    let reply = reply(request.model(), request.include_usage());
+    let suffix = if client == Format::OpenAi { "sse" } else { "ndjson" };
+    if request.stream() {
+        let answer = fs::read(folder.join("answer.stream")).unwrap();
+        let client_bytes = streamed(ChatStream::new(lane, client, upstream, reply), &answer);
+        same(folder, &format!("client.{suffix}"), &client_bytes);
+    } else {
+        let answer = fs::read(folder.join("answer.json")).unwrap();
+        let mut out = Vec::new();
+        let outcome = wire::read_answer(lane, client, upstream, &reply, &answer, &mut out);
+        let outcome = match outcome {
+            Ok(metered) => format!("{metered:?}"),
+            Err(fault) => format!("failed: {:?}: {}", fault.kind, fault.message),
+        };
+        out.extend_from_slice(format!("\n# {outcome}\n").as_bytes());
+        same(folder, "client.json", &out);
+    }
+}
+
+/// The client's bytes, and as a last comment how it ended and what was metered.
+fn streamed(mut stream: ChatStream, answer: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    stream.push(answer, &mut out);
+    let ended = match stream.end(&mut out) {
+        Progress::Failed(fault) => format!("failed: {:?}: {}", fault.kind, fault.message),
+        progress => format!("{progress:?}"),
+    };
+    let mut last = String::new();
+    writeln!(last, "# {ended}, {:?}", stream.metered()).unwrap();
+    out.extend_from_slice(last.as_bytes());
+    out
+}
+
+fn same(folder: &Path, name: &str, got: &[u8]) {
+    let path = folder.join(name);
+    if std::env::var_os("GOLDEN_WRITE").is_some() {
+        fs::write(&path, got).unwrap();
+    }
+    let expected = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (expected, got) =
+        (String::from_utf8_lossy(&expected).into_owned(), String::from_utf8_lossy(got).into_owned());
+    assert!(expected == got, "{} differs\n--- expected\n{expected}\n--- got\n{got}", path.display());
+}

@@ -1,0 +1,274 @@
+//! However the upstream's bytes are cut, the client gets the same bytes; whatever they are, nothing panics and nothing
+//! reaches the client that its SDK chokes on.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in its helper functions"
+)]
+
+use proptest::prelude::*;
+use wire::frame::{ndjson, sse};
+use wire::{ChatStream, ErrorBody, ErrorType, Format, Lane, Outbound, Progress, ReadLimits, Reply, Strip};
+
+const OLLAMA: (Lane, Format) = (Lane::Translate, Format::Ollama);
+const COMPATIBLE: (Lane, Format) = (Lane::Relay, Format::OpenAi);
+
+fn reply() -> Reply {
+    Reply {
+        id: "0123456789abcdef01234567".into(),
+        model: "m".into(),
+        include_usage: true,
+        strip: Strip::default(),
+        created: 1_700_000_000,
+        reasoning_alias: true,
+        line_bytes_max: 2048,
+    }
+}
+
+/// Everything that the client gets, the last state, and what was metered.
+fn translate(upstream: (Lane, Format), bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, String) {
+    let mut stream = ChatStream::new(upstream.0, Format::OpenAi, upstream.1, reply());
+    let mut out = Vec::new();
+    for piece in pieces(bytes, cuts) {
+        let before = out.len();
+        if matches!(stream.push(piece, &mut out), Progress::Waiting) {
+            assert_eq!(out.len(), before, "Waiting, but bytes were written");
+        }
+    }
+    let progress = stream.end(&mut out);
+    if matches!(progress, Progress::Failed(_)) {
+        let error = ErrorBody { kind: ErrorType::Server, message: "x\ny", param: None, code: None };
+        stream.fail(&error, &mut out);
+    }
+    (out, progress, format!("{:?}", stream.metered()))
+}
+
+fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+    let mut at: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([0, bytes.len()]).collect();
+    at.sort_unstable();
+    at.windows(2).map(|pair| bytes.get(pair[0]..pair[1]).unwrap()).collect()
+}
+
+/// What every SDK accepts: `data: ` lines of JSON or the end mark, each followed by a blank line.
+fn assert_clean(sent: &[u8]) {
+    let text = std::str::from_utf8(sent).unwrap();
+    assert!(text.is_empty() || text.ends_with("\n\n"));
+    assert!(!text.starts_with('\u{feff}'));
+    for event in text.split_terminator("\n\n") {
+        let data = event.strip_prefix("data: ").unwrap();
+        assert!(data == "[DONE]" || wire::json::accepts(data.as_bytes(), 128), "{data:?}");
+        assert!(!data.contains(['\n', '\r', '\u{2028}', '\u{2029}']), "{data:?}");
+    }
+}
+
+fn lines() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        4 => any::<String>().prop_map(|text| format!(
+            r#"{{"created_at":"2026-01-02T03:04:05Z","message":{{"role":"assistant","content":{}}},"done":false}}"#,
+            serde_json::to_string(&text).unwrap()
+        )),
+        1 => Just(r#"{"message":{"thinking":"h\u006d","content":"\u003c"},"done":false,"logprobs":[{"token":"x","logprob":-1}]}"#.to_owned()),
+        1 => Just(r#"{"message":{"tool_calls":[{"function":{"index":0,"name":"f","arguments":{"a": [1,"\n"]}}},{"id":"q","function":{"name":"g","arguments":{}}}]},"done":false}"#.to_owned()),
+        1 => Just(r#"{"message":{"tool_calls":[{"function":{"name":"f","arguments":{}}},{"function":{}}]},"done":false}"#.to_owned()),
+        1 => Just(r#"{"error":"boom"}"#.to_owned()),
+        2 => Just(r#"{"message":{"content":""},"done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":4}"#.to_owned()),
+        1 => Just(String::new()),
+        1 => Just("x".repeat(2049)),
+        1 => any::<String>(),
+    ];
+    let ending = prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n")];
+    (any::<bool>(), prop::collection::vec((line, ending), 0..8), any::<bool>()).prop_map(
+        |(bom, lines, cut)| {
+            let mut text = if bom { "\u{feff}".to_owned() } else { String::new() };
+            for (line, ending) in lines {
+                text.push_str(&line);
+                text.push_str(ending);
+            }
+            if cut { text.trim_end().to_owned() } else { text }
+        },
+    )
+}
+
+fn events() -> impl Strategy<Value = String> {
+    let event = prop_oneof![
+        4 => any::<String>().prop_map(|text| format!(
+            r#"data: {{"id":"up","created":5,"choices":[{{"index":0,"delta":{{"role":"assistant","content":{}}},"finish_reason":null}}],"usage":{{"prompt_tokens":1,"completion_tokens":2}}}}"#,
+            serde_json::to_string(&text).unwrap()
+        )),
+        1 => Just(r#"data:{"choices":[{"index":1,"delta":{"reasoning_content":"a","reasoning":"a"}},{"index":0,"delta":{}}]}"#.to_owned()),
+        1 => Just("data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\ndata: \"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]}}]}".to_owned()),
+        2 => Just(r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned()),
+        1 => Just("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7}}".to_owned()),
+        1 => Just(r#"data: {"error":{"message":"boom","code":500}}"#.to_owned()),
+        2 => Just("data: [DONE]".to_owned()),
+        1 => Just(": ping".to_owned()),
+        1 => Just("event: x\nid: 1\nretry: 2".to_owned()),
+        1 => Just(format!("data: {}", "x".repeat(2049))),
+        1 => any::<String>(),
+    ];
+    let ending = prop_oneof![Just("\n\n"), Just("\r\n\r\n"), Just("\r\r"), Just("\n")];
+    (prop::collection::vec((event, ending), 0..8), any::<bool>()).prop_map(|(events, cut)| {
+        let text: String = events.into_iter().map(|(event, ending)| event + ending).collect();
+        if cut { text.trim_end().to_owned() } else { text }
+    })
+}
+
+fn check(upstream: (Lane, Format), text: &str, cuts: &[usize]) {
+    let whole = translate(upstream, text.as_bytes(), &[]);
+    assert_clean(&whole.0);
+    let ends_well = whole.0.ends_with(b"data: [DONE]\n\n");
+    assert_eq!(ends_well, whole.1 == Progress::Complete);
+    let every_byte: Vec<usize> = (0..text.len()).collect();
+    assert_eq!(translate(upstream, text.as_bytes(), &every_byte), whole);
+    assert_eq!(translate(upstream, text.as_bytes(), cuts), whole);
+}
+
+/// The one error that framing knows.
+#[derive(Debug, PartialEq, Eq)]
+struct TooLong;
+
+fn records(bytes: &[u8], cuts: &[usize]) -> Vec<Result<Vec<u8>, TooLong>> {
+    let mut decoder = ndjson::Decoder::new(64);
+    let mut records = Vec::new();
+    for mut piece in pieces(bytes, cuts) {
+        while let Some(record) = decoder.next(&mut piece) {
+            let Ok(record) = record else {
+                records.push(Err(TooLong));
+                return records;
+            };
+            records.push(Ok(record.to_vec()));
+        }
+    }
+    records.extend(decoder.end().map(|record| Ok(record.to_vec())));
+    records
+}
+
+fn items(bytes: &[u8], cuts: &[usize]) -> Vec<Result<String, TooLong>> {
+    let mut decoder = sse::Decoder::new(64);
+    let mut items = Vec::new();
+    for mut piece in pieces(bytes, cuts) {
+        while let Some(item) = decoder.next(&mut piece) {
+            let Ok(item) = item else {
+                items.push(Err(TooLong));
+                return items;
+            };
+            items.push(Ok(format!("{item:?}")));
+        }
+    }
+    items.extend(decoder.end().map(|item| Ok(format!("{item:?}"))));
+    items
+}
+
+/// Pieces of both framings, so that random bytes come near them.
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop::sample::select(vec![
+        &b"data:"[..],
+        b"data: a",
+        b"event: e",
+        b":",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\xef\xbb\xbf",
+        b" ",
+        b"{}",
+        b"\xff",
+        b"0123456789012345678901234567890",
+        b"\xc3\xa9",
+    ]);
+    prop::collection::vec(word, 0..24).prop_map(|words| words.concat())
+}
+
+const LIMITS: ReadLimits = ReadLimits { depth: 8, messages: 4, tools: 4, images: 2, image_bytes: 64 };
+
+/// Reads, and writes for both lanes; what is written must be JSON.
+fn read_and_write(body: &[u8]) {
+    let Ok(request) = wire::read_chat(Format::OpenAi, body, &LIMITS) else { return };
+    let to = Outbound { model: "up", thinks: None, openai_sampling_defaults: true };
+    for (lane, upstream) in [OLLAMA, COMPATIBLE] {
+        let mut out = Vec::new();
+        if wire::write_chat(lane, upstream, &request, &to, &mut out).is_ok() {
+            assert!(wire::json::accepts(&out, 128), "{}", String::from_utf8_lossy(&out));
+        }
+    }
+}
+
+/// Text made of JSON's own pieces and our keys.
+fn json_like() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        "\\u00",
+        "\\ud83d",
+        "null",
+        "true",
+        "1",
+        "-",
+        ".5",
+        "e9",
+        " ",
+        "\"model\":\"m\",",
+        "\"messages\":[",
+        "{\"role\":\"user\",\"content\":\"x\"}",
+        "\"stream\":true,",
+        "\"stream_options\":{",
+        "\"tools\":[",
+        "\"stop\":",
+        "\"content\":[",
+        "{\"type\":\"text\",\"text\":",
+        "\"image_url\":",
+        "\"data:;base64,AAAA\"",
+        "\"n\":",
+        "é",
+        "\u{2028}",
+        "\u{0}",
+    ]);
+    prop::collection::vec(word, 0..24).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn ollama_streams(text in lines(), cuts in prop::collection::vec(any::<usize>(), 0..6)) {
+        check(OLLAMA, &text, &cuts);
+    }
+
+    #[test]
+    fn compatible_streams(text in events(), cuts in prop::collection::vec(any::<usize>(), 0..6)) {
+        check(COMPATIBLE, &text, &cuts);
+    }
+
+    #[test]
+    fn framing(bytes in frames(), cuts in prop::collection::vec(any::<usize>(), 0..6)) {
+        let every_byte: Vec<usize> = (0..bytes.len()).collect();
+        for cuts in [&cuts, &every_byte] {
+            prop_assert_eq!(records(&bytes, cuts), records(&bytes, &[]));
+            prop_assert_eq!(items(&bytes, cuts), items(&bytes, &[]));
+        }
+    }
+
+    #[test]
+    fn requests_of_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64), text in json_like()) {
+        read_and_write(&bytes);
+        read_and_write(text.as_bytes());
+        read_and_write(format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],{text}}}").as_bytes());
+    }
+
+    #[test]
+    fn json_is_judged_as_serde_json_does(text in json_like(), bytes in prop::collection::vec(any::<u8>(), 0..16)) {
+        for bytes in [text.as_bytes(), &bytes] {
+            let judged = serde_json::from_slice::<serde_json::Value>(bytes);
+            // Its numbers must fit a double; ours are text until somebody asks.
+            let out_of_range = judged.as_ref().is_err_and(|error| error.to_string().starts_with("number out of range"));
+            prop_assert!(out_of_range || judged.is_ok() == wire::json::accepts(bytes, 127), "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+}
