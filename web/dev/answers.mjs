@@ -99,19 +99,33 @@ export function* scene(question) {
   yield [350, { kind: 'queued', position: 1 }];
   if (word === 'load' || word === 'full') {
     const rounds = word === 'load' ? 60 : 3;
-    for (let s = 0; s < rounds; s += 1) yield [s === 0 ? 100 : 1000, { kind: 'loading', model: 'qwen3:32b', elapsed_s: s }];
+    for (let s = 0; s < rounds; s += 1)
+      yield [s === 0 ? 100 : 1000, { kind: 'loading', model: 'qwen3:32b', elapsed_s: s }];
   }
   if (word === 'wait') {
-    yield [200, failure('rate_limited', 'You have sent 30 requests within 60 seconds, which is the limit.', 'wait', 23)];
+    yield [
+      200,
+      failure('rate_limited', 'You have sent 30 requests within 60 seconds, which is the limit.', 'wait', 23),
+    ];
     return;
   }
   if (word === 'shorten') {
-    yield [200, failure('prompt_too_long', 'The question is longer than the 32,768 characters that are allowed.', 'shorten')];
+    yield [
+      200,
+      failure(
+        'prompt_too_long',
+        'The question is longer than the 32,768 characters that are allowed.',
+        'shorten',
+      ),
+    ];
     return;
   }
   yield [200, { kind: 'reading' }];
   if (word === 'fail') {
-    yield [300, failure('model_unavailable', 'The model is not answering at the moment. Nothing was lost.', 'retry')];
+    yield [
+      300,
+      failure('model_unavailable', 'The model is not answering at the moment. Nothing was lost.', 'retry'),
+    ];
     return;
   }
   if (word === 'operator') {
@@ -125,5 +139,8 @@ export function* scene(question) {
     return;
   }
   yield* pieces('text', answer, word === 'slow' ? 60 : word === 'fast' ? 0 : 14);
-  yield [20, { kind: 'done', status: word === 'cut' ? 'cut' : 'done', usage: usage(word === 'cut' ? 512 : 436, 9.6) }];
+  yield [
+    20,
+    { kind: 'done', status: word === 'cut' ? 'cut' : 'done', usage: usage(word === 'cut' ? 512 : 436, 9.6) },
+  ];
 }

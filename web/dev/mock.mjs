@@ -16,13 +16,27 @@ const CSP = [
   "worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
   "require-trusted-types-for 'script'; trusted-types svelte-trusted-html app-worker-url",
 ].join('; ');
-const TYPES = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.html': 'text/html; charset=utf-8' };
+const TYPES = {
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+  '.html': 'text/html; charset=utf-8',
+};
 const NOTICES = {
-  no_key: 'Set backend.api_key_file in the configuration, or QWEN_GATEWAY_KEY in the environment, then restart.',
+  no_key:
+    'Set backend.api_key_file in the configuration, or QWEN_GATEWAY_KEY in the environment, then restart.',
   open_to_network: 'This page is served to everyone who can reach this machine, without accounts.',
 };
 
-export function startMock({ port = 5199, base = '/', notice = null, locale = null, empty = false, title, description } = {}) {
+export function startMock({
+  port = 5199,
+  base = '/',
+  notice = null,
+  locale = null,
+  empty = false,
+  title,
+  description,
+} = {}) {
   const chats = new Map();
   const runs = new Map();
   let counter = 0;
@@ -33,7 +47,15 @@ export function startMock({ port = 5199, base = '/', notice = null, locale = nul
   }); // prettier-ignore
 
   function addChat(title, age_h = 0, messages = []) {
-    const chat = { id: newId('c'), title, updated_at: Date.now() - age_h * 3_600_000, messages, run: null, events: [], wake: new Set() };
+    const chat = {
+      id: newId('c'),
+      title,
+      updated_at: Date.now() - age_h * 3_600_000,
+      messages,
+      run: null,
+      events: [],
+      wake: new Set(),
+    };
     messages.forEach((message, i) => (message.parent_id = messages[i - 1]?.id ?? null));
     chats.set(chat.id, chat);
     return chat;
@@ -67,7 +89,11 @@ export function startMock({ port = 5199, base = '/', notice = null, locale = nul
       if (event.kind === 'thinking') message.thinking += event.text;
       if (event.kind === 'done') Object.assign(message, { status: event.status, usage: event.usage });
       if (event.kind === 'error') Object.assign(message, { status: 'failed', failure: event.failure });
-      chat.events.push({ seq: run.seq, ...event, ...(['done', 'error'].includes(event.kind) && { message_id: message.id }) });
+      chat.events.push({
+        seq: run.seq,
+        ...event,
+        ...(['done', 'error'].includes(event.kind) && { message_id: message.id }),
+      });
       for (const wake of chat.wake) wake();
     };
     try {
@@ -94,7 +120,7 @@ export function startMock({ port = 5199, base = '/', notice = null, locale = nul
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     response.write(': hello\n\n');
     const dropAt = chat.messages.at(-2)?.text.startsWith('/drop') && after === 0 ? 30 : Infinity;
-    for (let seq = after; !request.destroyed; ) {
+    for (let seq = after; !response.destroyed;) {
       const next = chat.events.find((event) => event.seq > seq);
       if (next) {
         seq = next.seq;
@@ -130,9 +156,12 @@ export function startMock({ port = 5199, base = '/', notice = null, locale = nul
         default_model: 'qwen3:32b', version: '0.1.0', notice: notice && { code: notice, message: NOTICES[notice] },
       }); // prettier-ignore
     }
-    if (route === 'GET models') return send(200, { models: [{ id: 'qwen3:32b' }, { id: 'qwen3:8b' }], error: null });
+    if (route === 'GET models')
+      return send(200, { models: [{ id: 'qwen3:32b' }, { id: 'qwen3:8b' }], error: null });
     if (route === 'GET chats') {
-      return send(200, { chats: [...chats.values()].sort((a, b) => b.updated_at - a.updated_at).map(summary) });
+      return send(200, {
+        chats: [...chats.values()].sort((a, b) => b.updated_at - a.updated_at).map(summary),
+      });
     }
     if (route === 'POST chats') return send(201, summary(addChat(body.title ?? '')));
     if (path.startsWith('runs/')) {
@@ -160,14 +189,25 @@ export function startMock({ port = 5199, base = '/', notice = null, locale = nul
   }
 
   function file(path, response) {
-    const headers = { 'content-security-policy': CSP, 'x-content-type-options': 'nosniff', 'referrer-policy': 'same-origin' };
+    const headers = {
+      'content-security-policy': CSP,
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'same-origin',
+    };
     const name = path === '' ? 'index.html' : path;
     const full = join(DIST, name);
     if (name.includes('..') || !existsSync(full)) return response.writeHead(404, headers).end();
-    response.writeHead(200, { ...headers, 'content-type': TYPES[extname(name)] ?? 'application/octet-stream' });
+    response.writeHead(200, {
+      ...headers,
+      'content-type': TYPES[extname(name)] ?? 'application/octet-stream',
+    });
     if (name !== 'index.html') return createReadStream(full).pipe(response);
     const html = readFileSync(full, 'utf8');
-    return response.end(html.replace('data-locale=""', `data-locale="${locale ?? ''}"`).replace('data-base=""', `data-base="${base}"`));
+    return response.end(
+      html
+        .replace('data-locale=""', `data-locale="${locale ?? ''}"`)
+        .replace('data-base=""', `data-base="${base}"`),
+    );
   }
 
   const server = createServer((request, response) => {
@@ -175,7 +215,9 @@ export function startMock({ port = 5199, base = '/', notice = null, locale = nul
     if (!url.pathname.startsWith(base)) return response.writeHead(404).end();
     const path = url.pathname.slice(base.length);
     if (!path.startsWith('api/')) return file(path, response);
-    return apiCall(path.slice(4), request, response, url.searchParams).catch((error) => response.writeHead(500).end(String(error)));
+    return apiCall(path.slice(4), request, response, url.searchParams).catch((error) =>
+      response.writeHead(500).end(String(error)),
+    );
   });
   return new Promise((resolve) => {
     server.listen(port, '127.0.0.1', () => {
@@ -187,6 +229,12 @@ export function startMock({ port = 5199, base = '/', notice = null, locale = nul
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { PORT, BASE, NOTICE, LOCALE, EMPTY } = process.env;
-  const mock = await startMock({ port: Number(PORT ?? 5199), base: BASE, notice: NOTICE, locale: LOCALE, empty: EMPTY === '1' });
+  const mock = await startMock({
+    port: Number(PORT ?? 5199),
+    base: BASE,
+    notice: NOTICE,
+    locale: LOCALE,
+    empty: EMPTY === '1',
+  });
   console.log(`mock chat server on ${mock.url}`);
 }

@@ -32,6 +32,8 @@ class Session {
   stopping = $state(false);
   /** Why the last step (open, send, regenerate, stop) did not happen. Failures of answers are in their messages. */
   failure = $state.raw<Failure | null>(null);
+  /** The failure is that of a question whose words are back in the message box. */
+  unsent = $state(false);
   /** Grows with each chat that is opened: the transcript of another chat is another transcript. */
   opening = $state(0);
   /** Grows with each question sent from here: the transcript then anchors it. */
@@ -99,7 +101,10 @@ class Session {
       this.taken(chatId, answer, ids.message_id, ids.run_id);
       return true;
     } catch (error) {
-      if (!connection.signal.aborted) this.takeBack(before, error);
+      if (!connection.signal.aborted) {
+        this.takeBack(before, error);
+        this.unsent = true;
+      }
       return false;
     }
   }
@@ -140,12 +145,12 @@ class Session {
     this.runId = null;
     this.replacing = null;
     this.failure = null;
-    this.loading = this.lost = this.stopping = false;
+    this.loading = this.lost = this.stopping = this.unsent = false;
   }
 
   private begin(turns: Turn[], answer: Turn): void {
     this.failure = null;
-    this.lost = this.stopping = false;
+    this.lost = this.stopping = this.unsent = false;
     this.runId = null;
     this.turns = turns;
     this.running = answer;

@@ -38,7 +38,6 @@ export const en = {
     answer: 'Answer',
     jump: 'Go to the end',
     loading: 'Opening the conversation',
-    notFound: 'This conversation does not exist any more.',
   },
   composer: {
     label: 'Message',
@@ -51,6 +50,8 @@ export const en = {
     addImage: 'Add a picture',
     removeImage: (n: number) => `Remove picture ${n}`,
     image: (n: number) => `Picture ${n}`,
+    replacing: 'This will take the place of your last question.',
+    keepBoth: 'Ask it as a new question instead',
     dropHere: 'Drop pictures here',
     hintFine: 'Enter sends, Shift+Enter starts a new line',
     refused: {
@@ -88,7 +89,7 @@ export const en = {
     failed: 'No answer',
     ready: (words: number) => `Answer ready, ${count(words, 'word', 'words')}.`,
     second: (n: string) => `${n} s`,
-    alone: 'Nothing was written',
+    empty: 'Nothing was written',
   },
   thought: {
     live: 'Thinking',
@@ -111,11 +112,11 @@ export const en = {
     },
   },
   notice: {
-    no_key: 'No key for the gateway',
-    open_to_network: 'Open to the network',
+    no_key: 'No key for the gateway.',
+    open_to_network: 'Open to the network.',
   },
   welcome: {
-    ready: (model: string) => `${model} is ready when you are.`,
+    answers: (model: string) => `Answers come from ${model}.`,
     noModels: 'The gateway lists no models.',
   },
   settings: {
@@ -144,10 +145,6 @@ export const en = {
     image: 'Picture',
     taskDone: 'done',
     taskOpen: 'open',
-  },
-  app: {
-    startFailed: 'The page could not start.',
-    reload: 'Reload',
   },
 };
 

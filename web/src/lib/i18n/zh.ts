@@ -35,7 +35,6 @@ export const zh: Dictionary = {
     answer: '回答',
     jump: '回到底部',
     loading: '正在打开对话',
-    notFound: '这个对话已不存在。',
   },
   composer: {
     label: '消息',
@@ -48,6 +47,8 @@ export const zh: Dictionary = {
     addImage: '添加图片',
     removeImage: (i) => `移除图片 ${i}`,
     image: (i) => `图片 ${i}`,
+    replacing: '这将取代你上一次的提问。',
+    keepBoth: '改为新的提问',
     dropHere: '把图片放到这里',
     hintFine: 'Enter 发送，Shift+Enter 换行',
     refused: {
@@ -85,7 +86,7 @@ export const zh: Dictionary = {
     failed: '没有得到回答',
     ready: (words) => `回答完成，共 ${n(words)} 个词。`,
     second: (value) => `${value} 秒`,
-    alone: '没有写出内容',
+    empty: '没有写出内容',
   },
   thought: {
     live: '正在思考',
@@ -108,11 +109,11 @@ export const zh: Dictionary = {
     },
   },
   notice: {
-    no_key: '缺少网关密钥',
-    open_to_network: '正对网络开放',
+    no_key: '缺少网关密钥。',
+    open_to_network: '正对网络开放。',
   },
   welcome: {
-    ready: (model) => `${model} 已就绪。`,
+    answers: (model) => `由 ${model} 回答。`,
     noModels: '网关没有列出任何模型。',
   },
   settings: {
@@ -141,9 +142,5 @@ export const zh: Dictionary = {
     image: '图片',
     taskDone: '已完成',
     taskOpen: '未完成',
-  },
-  app: {
-    startFailed: '页面无法启动。',
-    reload: '刷新',
   },
 };

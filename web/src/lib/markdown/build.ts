@@ -37,8 +37,8 @@ export class Builder {
         return null;
       case 'heading': {
         const heading = token as Tokens.Heading;
-        // The page owns h1 and h2; an answer's outline begins below them.
-        const node = el(`h${Math.min(6, heading.depth + 2)}`, `h${heading.depth}`);
+        // The page owns h1 and h2, and models begin at any depth: the usual three are one level, so that none is skipped.
+        const node = el(`h${Math.max(3, Math.min(6, heading.depth))}`, `h${heading.depth}`);
         return this.fill(node, heading.tokens, depth);
       }
       case 'paragraph':
