@@ -21,7 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
 use crate::conversations::{
     Again, ChatSummary, ChatView, Conversations, Ending, Exchange, Limits, NewChat, Page, Piece, Question,
@@ -103,6 +103,10 @@ async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqliteP
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(Duration::from_secs(30))
+        // SQLite ends a transaction by itself when the disk is full; sqlx then still counts it as open, and no other could
+        // begin on that connection. Such a connection is replaced. (The ping waits for the rollback that precedes it.)
+        .test_before_acquire(true)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(options)
         .await?)
 }
