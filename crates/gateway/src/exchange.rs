@@ -194,6 +194,15 @@ impl Exchange {
         self.close(end, metered);
     }
 
+    /// Ends with an error before the first event of a stream whose head had to go out earlier.
+    pub fn settle_unanswered(mut self, error: &Error) {
+        self.log(error);
+        // What the caller saw; the error stands beside it.
+        self.record.status = 200;
+        self.metrics.refused(error);
+        self.close(End::Failed(error.label()), Metered::default());
+    }
+
     fn close(&mut self, end: End, metered: Metered) {
         if std::mem::replace(&mut self.settled, true) {
             return;

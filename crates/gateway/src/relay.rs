@@ -217,9 +217,8 @@ impl Relay {
                     self.start(flow, exchange, Instant::now());
                 }
                 Err(error) => {
-                    exchange.log(&error);
                     error.with_body(bare, |body| wire::write_error_event(client, body, &mut self.out));
-                    exchange.settle(End::Failed(error.label()), Metered::default());
+                    exchange.settle_unanswered(&error);
                 }
             }
             return Poll::Ready(());
