@@ -25,7 +25,7 @@ use crate::relay::{Body, Flow, Opening, StreamClocks};
 use crate::route::Target;
 use crate::snapshot::Snapshot;
 use crate::stop::{Listener, Phase};
-use crate::upstream::{self, SendError};
+use crate::upstream::{self, SendError, Upstream};
 
 /// A whole answer is this large at most.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -263,7 +263,10 @@ async fn permit(job: &Job, exchange: &mut Exchange) -> Result<Permit, Error> {
 async fn dispatch(job: &Job, _permit: &Permit) -> Result<upstream::Answer, Error> {
     let upstream = &job.target.upstream;
     let path = wire::upstream_path(upstream.format, Operation::Chat);
-    let answer = upstream.pool.post(path, job.body.clone()).await.map_err(broken)?;
+    let answer = match upstream.pool.post(path, job.body.clone()).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(unanswered(upstream, error).await),
+    };
     upstream.heard();
     let status = answer.status.as_u16();
     if status == 200 {
@@ -273,19 +276,24 @@ async fn dispatch(job: &Job, _permit: &Permit) -> Result<upstream::Answer, Error
     Err(wire::read_refusal(upstream.format, status, answer.content_type.as_deref(), &body).into())
 }
 
-/// No connection means that the server is away; a broken one that it failed at work.
-fn broken(error: SendError) -> Error {
+/// No connection means that the server is away. One that broke means that it failed at this request, or that it has just
+/// gone: then who waited hears what everybody hears who comes now.
+async fn unanswered(upstream: &Upstream, error: SendError) -> Error {
     match error {
-        SendError::Connect(detail) => {
-            tracing::warn!(detail, "no connection to the upstream");
+        SendError::Broken(_) if upstream.has_pulse().await => broken(error),
+        gone => {
+            tracing::warn!(upstream = %upstream.name, error = %gone, "the upstream is not there");
             Error::UpstreamDown
         }
-        SendError::Broken(detail) => Error::Upstream(wire::UpstreamFault {
-            kind: wire::UpstreamFaultKind::Broken,
-            message: "the model server closed the connection before it answered".into(),
-            detail,
-        }),
     }
+}
+
+fn broken(error: SendError) -> Error {
+    Error::Upstream(wire::UpstreamFault {
+        kind: wire::UpstreamFaultKind::Broken,
+        message: "the model server closed the connection before it answered".into(),
+        detail: error.to_string(),
+    })
 }
 
 /// For a caller that asked: is the model still being loaded?

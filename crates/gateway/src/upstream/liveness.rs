@@ -10,11 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use wire::Format;
 
 use super::Upstream;
 use crate::config::Liveness;
+
+/// How long a single question for a pulse may take.
+const PULSE_TIME: Duration = Duration::from_millis(1_500);
 
 /// State of the breaker, in the field's terms: closed is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +100,13 @@ async fn open(upstream: &Upstream, liveness: Liveness) {
             return;
         }
         pause = (pause * 2).min(liveness.dead_after);
+    }
+}
+
+impl Upstream {
+    /// Asks once whether it is there at all. The breaker judges by itself; this tells a request's failure from the server's.
+    pub async fn has_pulse(&self) -> bool {
+        timeout(PULSE_TIME, probe(self)).await.unwrap_or(false)
     }
 }
 
