@@ -18,6 +18,8 @@ pub enum Error {
     // The caller can act.
     #[error("{0}")]
     Request(Fault),
+    #[error("the request head is ambiguous (framing, Host or target)")]
+    AmbiguousHead,
     #[error("prompt too long, max {max} chars")]
     PromptTooLong { max: usize },
     #[error("request body too large, max {max} bytes")]
@@ -124,6 +126,7 @@ impl Error {
         type S = StatusCode;
         match self {
             Self::Request(fault) => row(S::BAD_REQUEST, InvalidRequest, Some(fault.code), Caller),
+            Self::AmbiguousHead => row(S::BAD_REQUEST, InvalidRequest, Some("invalid_request"), Caller),
             Self::PromptTooLong { .. } => {
                 row(S::BAD_REQUEST, InvalidRequest, Some("context_length_exceeded"), Caller)
             }

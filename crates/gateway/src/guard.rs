@@ -6,15 +6,20 @@
 //!
 //! Never here: what the bytes mean.
 
+mod scan;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use self::scan::Scan;
 
 /// A kept connection may be silent between two requests for this long: longer than clients and proxies keep theirs
 /// (nginx 60 s), so that it is never us who closes while a request is on its way.
@@ -25,6 +30,10 @@ const KEPT_IDLE: Duration = Duration::from_secs(90);
 pub struct Conn {
     pub peer: SocketAddr,
     phase: AtomicU8,
+    /// The raw bytes of the head that was just parsed have one meaning.
+    sound: AtomicBool,
+    /// Whoever waits for the client while a request is served; woken when the clock of a kept connection begins.
+    reader: AtomicWaker,
 }
 
 /// Nothing of the first request yet.
@@ -40,15 +49,23 @@ const UNARMED: u8 = 4;
 
 impl Conn {
     pub fn new(peer: SocketAddr) -> Self {
-        Self { peer, phase: AtomicU8::new(FRESH) }
+        Self { peer, phase: AtomicU8::new(FRESH), sound: AtomicBool::new(false), reader: AtomicWaker::new() }
     }
 
     pub fn busy(&self) {
         self.phase.store(BUSY, Ordering::Relaxed);
     }
 
+    /// Whether the raw bytes of the head that was just parsed have one meaning.
+    pub fn head_is_sound(&self) -> bool {
+        self.sound.load(Ordering::Relaxed)
+    }
+
     pub fn answered(&self) {
+        self.sound.store(false, Ordering::Relaxed);
         self.phase.store(KEPT, Ordering::Relaxed);
+        // The HTTP library does not read again after an answer if it is already waiting: without this no alarm is set.
+        self.reader.wake();
     }
 }
 
@@ -67,18 +84,36 @@ pub struct Guard<S> {
     read_alarm: Pin<Box<Sleep>>,
     armed_for: u8,
     write_alarm: Option<Pin<Box<Sleep>>>,
+    scan: Scan,
 }
 
 impl<S> Guard<S> {
     pub fn new(io: S, conn: std::sync::Arc<Conn>, patience: Patience) -> Self {
         let read_alarm = Box::pin(sleep_until(Instant::now()));
-        Self { io, conn, patience, read_alarm, armed_for: UNARMED, write_alarm: None }
+        Self { io, conn, patience, read_alarm, armed_for: UNARMED, write_alarm: None, scan: Scan::default() }
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        match self.conn.phase.load(Ordering::Relaxed) {
+            FRESH | KEPT if !bytes.is_empty() => {
+                // The clock of a head starts with its first byte and is not reset by the next ones.
+                self.conn.phase.store(HEAD, Ordering::Relaxed);
+                self.armed_for = UNARMED;
+                self.scan.restart();
+                self.scan.feed(bytes);
+            }
+            HEAD => self.scan.feed(bytes),
+            // A request sent before the last one was answered is not judged here, and so not served.
+            _ => return,
+        }
+        self.conn.sound.store(self.scan.passed(), Ordering::Relaxed);
     }
 
     fn poll_read_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let phase = self.conn.phase.load(Ordering::Relaxed);
         if phase == BUSY {
             self.armed_for = UNARMED;
+            self.conn.reader.register(cx.waker());
             return Poll::Pending;
         }
         if self.armed_for != phase {
@@ -114,11 +149,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 Poll::Pending => Poll::Pending,
             },
             ready => {
-                let phase = this.conn.phase.load(Ordering::Relaxed);
-                if buf.filled().len() > before && matches!(phase, FRESH | KEPT) {
-                    // The clock of a head starts with its first byte and is not reset by the next ones.
-                    this.conn.phase.store(HEAD, Ordering::Relaxed);
-                }
+                let read = buf.filled().get(before..).unwrap_or_default();
+                this.read(read);
                 ready
             }
         }

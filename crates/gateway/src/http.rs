@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::HOST;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -149,7 +149,7 @@ async fn answer(
     conn: Arc<Conn>,
     request: Request<Incoming>,
 ) -> Result<Response<Tracked>, std::convert::Infallible> {
-    let served = AssertUnwindSafe(pipeline::serve(&core, conn.peer.ip(), request)).catch_unwind().await;
+    let served = AssertUnwindSafe(pipeline::serve(&core, &conn, request)).catch_unwind().await;
     let response = served.unwrap_or_else(|_| {
         core.metrics.panicked();
         pipeline::internal_error()
@@ -157,18 +157,16 @@ async fn answer(
     Ok(response.map(|body| Tracked { body, conn }))
 }
 
-/// Whether a head is one that a careful server answers: exactly one Host that is a host, and one framing.
-pub fn head_is_sound<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
-    let mut hosts = headers.get_all(HOST).iter();
+/// Whether a head is one that a careful server answers: one reading of its bytes, exactly one Host that is a host.
+pub(crate) fn head_is_sound<B>(conn: &Conn, request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
     let host_ok = match (hosts.next(), hosts.next()) {
         (Some(host), None) => is_host(host.as_bytes()),
         (None, None) => request.version() == http::Version::HTTP_10,
         _ => false,
     };
-    let one_framing = !(headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH));
     // Absolute form would name a second host; nobody but a forward proxy's client sends it.
-    host_ok && one_framing && request.uri().authority().is_none()
+    conn.head_is_sound() && host_ok && request.uri().authority().is_none()
 }
 
 /// A host and port, without anything that could be taken for a path, a query or a credential.

@@ -10,7 +10,6 @@ mod chat;
 mod head;
 mod models;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use crate::allow::Client;
 use crate::auth::Principal;
 use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::guard::Conn;
 use crate::limit::Charge;
 use crate::relay::{Body, ErrorRender};
 use crate::routes::{self, Match};
@@ -40,7 +40,8 @@ struct Admitted {
 }
 
 /// From a parsed head to a response whose body settles the rest.
-pub async fn serve(core: &Arc<Core>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) -> Response<Body> {
+    let peer = conn.peer.ip();
     let snapshot = core.snapshot();
     let errors = ErrorRender {
         format: snapshot.config.error_format.unwrap_or(wire::Format::OpenAi),
@@ -55,7 +56,7 @@ pub async fn serve(core: &Arc<Core>, peer: IpAddr, request: Request<Incoming>) -
     let mut exchange = Exchange::begin(id, core.metrics.clone(), slot, errors);
     let (parts, body) = request.into_parts();
     exchange.arrived(peer, &parts.method, &parts.headers);
-    let walked = walk(core, &snapshot, peer, parts, body, &mut exchange).await;
+    let walked = walk(core, &snapshot, conn, parts, body, &mut exchange).await;
     match walked {
         Ok(Step::Chat(job)) => chat::serve(*job, exchange).await,
         Ok(Step::Whole(bytes)) => head::whole(bytes, exchange),
@@ -73,17 +74,17 @@ enum Step {
 async fn walk(
     core: &Arc<Core>,
     snapshot: &Arc<Snapshot>,
-    peer: IpAddr,
+    conn: &Conn,
     parts: http::request::Parts,
     body: Incoming,
     exchange: &mut Exchange,
 ) -> Result<Step, Error> {
-    let (head, path) = head::sound(parts, &snapshot.config.input)?;
+    let (head, path) = head::sound(conn, parts, &snapshot.config.input)?;
     let found = routes::find(&head.method, &path);
     if let Ok(Match { route, .. }) = &found {
         exchange.routed(route, snapshot.config.error_format);
     }
-    let client = snapshot.addresses.client(peer, &head.headers)?;
+    let client = snapshot.addresses.client(conn.peer.ip(), &head.headers)?;
     exchange.arrived(client.address, &head.method, &head.headers);
     let principal = snapshot.keys.identify(&head.headers)?;
     exchange.identified(&principal);

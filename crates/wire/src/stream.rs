@@ -4,7 +4,7 @@
 //!
 //! Never here: a dialect's rules, sockets, clocks.
 
-use crate::error::{ErrorBody, UpstreamFault, write_error_event};
+use crate::error::{ErrorBody, UpstreamFault, UpstreamFaultKind, write_error_event};
 use crate::event::{Block, Event};
 use crate::format::Format;
 use crate::frame::{Oversize, ndjson};
@@ -124,6 +124,9 @@ impl ChatStream {
     /// Ends the client's stream with an error event (and nothing that looks like a proper end). After a proper end it
     /// writes nothing.
     pub fn fail(&mut self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
+        if self.progress == Progress::Complete {
+            return;
+        }
         write_error_event(self.client, error, out);
         if !matches!(self.progress, Progress::Failed(_)) {
             self.progress = Progress::Failed(UpstreamFault::broken("ended by the gateway"));
@@ -155,6 +158,10 @@ impl ChatStream {
             }
             Ok(false) if out.len() > before => Progress::Flowing,
             Ok(false) => return self.progress.clone(),
+            // Nonsense at the very end is a record that was cut.
+            Err(fault) if bytes.is_none() && fault.kind == UpstreamFaultKind::Protocol => {
+                Progress::Failed(UpstreamFault::broken(&fault.detail))
+            }
             Err(fault) => Progress::Failed(fault),
         };
         self.progress.clone()

@@ -23,6 +23,7 @@ use crate::allow::AddressRules;
 use crate::config::InputLimits;
 use crate::error::Error;
 use crate::exchange::{End, Exchange, rate_headers};
+use crate::guard::Conn;
 use crate::relay::{Body, ErrorRender};
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -59,10 +60,14 @@ pub(super) fn random_hex() -> String {
 }
 
 /// Refuses heads that two servers could read in two ways; hands on the path, byte for byte as it came.
-pub(super) fn sound(parts: http::request::Parts, limits: &InputLimits) -> Result<(Head, String), Error> {
+pub(super) fn sound(
+    conn: &Conn,
+    parts: http::request::Parts,
+    limits: &InputLimits,
+) -> Result<(Head, String), Error> {
     let request = http::Request::from_parts(parts, ());
-    if !crate::http::head_is_sound(&request) {
-        return Err(fault("invalid_request", "the request head is ambiguous (Host, framing or target)"));
+    if !crate::http::head_is_sound(conn, &request) {
+        return Err(Error::AmbiguousHead);
     }
     let uri = request.uri();
     if uri.path().len() + uri.query().map_or(0, str::len) > limits.uri_bytes_max {
@@ -166,8 +171,8 @@ fn refused(error: &Error, errors: ErrorRender) -> Response<Body> {
     if verdict.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    // A body that was not read to its end must not be taken for the next request.
-    if matches!(error, Error::BodyTooLarge { .. } | Error::BodyTooSlow) {
+    // What was not read, or could be read in two ways, must not be taken for the next request.
+    if matches!(error, Error::BodyTooLarge { .. } | Error::BodyTooSlow | Error::AmbiguousHead) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

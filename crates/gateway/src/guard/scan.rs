@@ -1,0 +1,148 @@
+//! The raw head of a request, read a second time: is there exactly one way to understand where it ends?
+//!
+//! Why here: the HTTP library is generous in what it accepts (both framings at once, bare line feeds) and keeps no trace of
+//! it. A server behind or in front of us may be generous in another way, and two readings of one head are how a request
+//! is smuggled. Only the bytes themselves can tell.
+//!
+//! Never here: parsing for use. A head that passes is parsed by the library; one that does not is answered 400.
+
+/// Heads that are longer are refused by the library anyway.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// What a kept connection may hold on to between requests.
+const KEPT_BYTES: usize = 1 << 10;
+
+/// Gathers the head of the request that is arriving.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    head: Vec<u8>,
+    verdict: Option<bool>,
+}
+
+impl Scan {
+    /// A new request begins.
+    pub(super) fn restart(&mut self) {
+        self.head.clear();
+        self.head.shrink_to(KEPT_BYTES);
+        self.verdict = None;
+    }
+
+    /// Takes bytes as they were read; what comes after the head is not looked at.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        if self.verdict.is_some() || self.head.len() > HEAD_BYTES_MAX {
+            return;
+        }
+        // The end may lie across the seam of two reads.
+        let from = self.head.len().saturating_sub(3);
+        self.head.extend_from_slice(bytes);
+        let fresh = self.head.get(from..).unwrap_or_default();
+        if let Some(at) = find(fresh, b"\r\n\r\n") {
+            self.verdict = Some(self.head.get(..from + at + 2).is_some_and(is_sound));
+            self.head.clear();
+        }
+    }
+
+    /// Whether the head that has just been parsed was seen whole and is sound.
+    pub(super) fn passed(&self) -> bool {
+        self.verdict == Some(true)
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// `head` ends with the CRLF of its last line.
+fn is_sound(head: &[u8]) -> bool {
+    let (mut lengths, mut encodings, mut first) = (0, 0, true);
+    let mut http_10 = false;
+    for line in head.split(|b| *b == b'\n') {
+        if line.is_empty() {
+            break;
+        }
+        // Every line feed has its carriage return, and no carriage return stands elsewhere.
+        let Some(line) = line.strip_suffix(b"\r") else { return false };
+        if line.contains(&b'\r') || line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
+            return false;
+        }
+        if std::mem::take(&mut first) {
+            http_10 = line.ends_with(b"HTTP/1.0");
+            continue;
+        }
+        let mut parts = line.splitn(2, |b| *b == b':');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default().trim_ascii());
+        if name.eq_ignore_ascii_case(b"content-length") {
+            lengths += 1;
+            if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+                return false;
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            encodings += 1;
+            if http_10 || !value.eq_ignore_ascii_case(b"chunked") {
+                return false;
+            }
+        }
+    }
+    lengths + encodings <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(text: &str) -> bool {
+        let whole = {
+            let mut scan = Scan::default();
+            scan.feed(text.as_bytes());
+            scan.passed()
+        };
+        // However the bytes were cut, the verdict is the same.
+        let mut scan = Scan::default();
+        text.bytes().for_each(|b| scan.feed(&[b]));
+        assert_eq!(scan.passed(), whole, "{text:?}");
+        whole
+    }
+
+    #[test]
+    fn heads_with_one_meaning_pass() {
+        for head in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60\r\n\r\n\nContent-Length: 1\nTransfer-Encoding: x\n\r\n\r\n",
+        ] {
+            assert!(passes(head), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn heads_with_two_meanings_do_not() {
+        for head in [
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n",
+        ] {
+            assert!(!passes(head), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn each_request_of_a_connection_is_judged_anew() {
+        let mut scan = Scan::default();
+        scan.feed(b"GET / HTTP/1.1\nHost: a\n\n");
+        assert!(!scan.passed());
+        scan.restart();
+        assert!(!scan.passed());
+        scan.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(scan.passed());
+    }
+}
