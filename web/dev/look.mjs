@@ -97,7 +97,7 @@ async function ask(page, words) {
   await page.locator('textarea').fill(words);
   await page.keyboard.press('Enter');
 }
-const answered = (page) => page.locator('.foot .tools.always').waitFor({ timeout: 20_000 });
+const answered = (page) => page.locator('.turn:last-child .foot .tools.always').waitFor({ timeout: 20_000 });
 
 for (const scheme of ['light', 'dark']) {
   await visit(`empty-${scheme}`, { scheme }, async ({ page, shot }) => {
@@ -198,6 +198,10 @@ await visit('stop-and-again', {}, async ({ page, shot }) => {
   await page.reload();
   await page.locator('p.live').filter({ hasText: 'Writing' }).waitFor();
   await shot('-2-resumed');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Previous version' }).click();
+  await page.getByRole('group', { name: 'Version 1 of 2' }).waitFor();
+  await shot('-3-versions');
 });
 
 await visit('dropped-line', { expected: /ERR_INCOMPLETE_CHUNKED_ENCODING/ }, async ({ page, report, server }) => {

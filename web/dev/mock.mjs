@@ -51,7 +51,8 @@ export function startMock({
       id: newId('c'),
       title,
       updated_at: Date.now() - age_h * 3_600_000,
-      messages,
+      all: messages,
+      head: messages.at(-1)?.id ?? null,
       run: null,
       events: [],
       wake: new Set(),
@@ -70,11 +71,28 @@ export function startMock({
     addChat('Postmortem of the night of the long load', 400);
   }
 
+  const find = (chat, id) => chat.all.find((message) => message.id === id);
+  const siblingsOf = (chat, { parent_id, role }) =>
+    chat.all.filter((other) => other.parent_id === parent_id && other.role === role);
+  function branch(chat) {
+    const messages = [];
+    for (let at = find(chat, chat.head); at; at = find(chat, at.parent_id)) messages.unshift(at);
+    return messages.map((message) => ({
+      ...message,
+      siblings: siblingsOf(chat, message).map(({ id }) => id),
+    }));
+  }
+  function moveHead(chat, id) {
+    for (let at = find(chat, id); at; at = chat.all.findLast((other) => other.parent_id === at.id))
+      chat.head = at.id;
+  }
+
   const summary = ({ id, title, updated_at }) => ({ id, title, updated_at });
   const view = (chat) => ({
     ...summary(chat),
-    head_id: chat.messages.at(-1)?.id ?? null,
-    messages: chat.messages,
+    head_id: chat.head,
+    messages: branch(chat),
+    older: false,
     run: chat.run && { id: chat.run.id, message_id: chat.run.message.id, seq: chat.run.seq },
   });
 
@@ -84,7 +102,8 @@ export function startMock({
     chat.events = [];
     runs.set(run.id, { chat, run });
     const emit = (event) => {
-      run.seq += 1;
+      // States of a waiting question are not numbered; they carry the number of the last text.
+      if (!['queued', 'loading', 'reading'].includes(event.kind)) run.seq += 1;
       if (event.kind === 'text') message.text += event.text;
       if (event.kind === 'thinking') message.thinking += event.text;
       if (event.kind === 'done') Object.assign(message, { status: event.status, usage: event.usage });
@@ -111,7 +130,8 @@ export function startMock({
 
   function begin(chat, parent, model) {
     const answer = text('assistant', '', { parent_id: parent.id, model, status: 'running' });
-    chat.messages = [...chat.messages.slice(0, chat.messages.indexOf(parent) + 1), answer];
+    chat.all.push(answer);
+    chat.head = answer.id;
     void play(chat, answer, parent.text);
     return { message_id: answer.id, run_id: chat.run.id };
   }
@@ -119,11 +139,14 @@ export function startMock({
   async function events(chat, after, request, response) {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     response.write(': hello\n\n');
-    const dropAt = chat.messages.at(-2)?.text.startsWith('/drop') && after === 0 ? 30 : Infinity;
-    for (let seq = after; !response.destroyed;) {
-      const next = chat.events.find((event) => event.seq > seq);
+    const dropAt = branch(chat).at(-2)?.text.startsWith('/drop') && after === 0 ? 30 : Infinity;
+    for (let seq = after, sent = 0; !response.destroyed;) {
+      const next = chat.events
+        .slice(sent)
+        .find((event) => event.seq > seq || (event.seq === seq && !event.text));
       if (next) {
         seq = next.seq;
+        sent = chat.events.indexOf(next) + 1;
         response.write(`id: ${seq}\ndata: ${JSON.stringify(next)}\n\n`);
         if (['done', 'error'].includes(next.kind)) break;
         if (seq === dropAt) return response.destroy();
@@ -174,16 +197,19 @@ export function startMock({
     if (rest === 'events') return events(chat, Number(query.get('after') ?? 0), request, response);
     if (rest === 'messages') {
       const question = text('user', body.text, { parent_id: body.parent_id, images: body.images ?? [] });
-      const at = chat.messages.findIndex((message) => message.id === body.parent_id);
-      chat.messages = [...chat.messages.slice(0, at + 1), question];
+      chat.all.push(question);
+      chat.title ||= body.text.slice(0, 48);
       return send(202, { user_message_id: question.id, ...begin(chat, question, body.model) });
     }
     if (rest === 'regenerate') {
-      const old = chat.messages.find((message) => message.id === body.message_id);
-      const question = chat.messages.find((message) => message.id === old?.parent_id);
+      const question = find(chat, find(chat, body.message_id)?.parent_id);
       return send(202, begin(chat, question, body.model));
     }
-    if (request.method === 'PATCH') return ((chat.title = body.title), send(200, summary(chat)));
+    if (request.method === 'PATCH') {
+      chat.title = body.title ?? chat.title;
+      if (body.head_id) moveHead(chat, body.head_id);
+      return send(200, summary(chat));
+    }
     if (request.method === 'DELETE') return (chats.delete(id), send(204));
     return send(200, view(chat));
   }

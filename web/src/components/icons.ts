@@ -4,7 +4,7 @@ export const icons = {
   pencil: 'M4 16l.6-3L13 4.6a1.4 1.4 0 0 1 2 0l.4.4a1.4 1.4 0 0 1 0 2L7 15.4 4 16zM11.6 6l2.4 2.4',
   trash: 'M4 6h12M8 6V4.2h4V6M5.6 6l.7 10h7.4l.7-10M8.6 9v4.4M11.4 9v4.4',
   send: 'M10 16V4.4M5 9.2l5-5 5 5',
-  stop: 'M6 6h8v8H6z',
+  stop: 'M5.4 5.4h9.2v9.2H5.4z',
   copy: 'M7 7h9v9H7zM4 12.4V4h8.4',
   check: 'M4.4 10.6l3.6 3.6 7.6-8',
   again: 'M15.6 8A6 6 0 1 0 16 11.4M16 4v4.2h-4.2',

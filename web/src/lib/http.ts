@@ -3,6 +3,7 @@
  * place of JSON, becomes a `Failure` that the page can show with one action. It never retries by itself.
  */
 import type {
+  ChangeChat,
   Chat,
   Chats,
   ChatSummary,
@@ -108,9 +109,10 @@ export const api = {
   models: () => json<Models>('api/models'),
   chats: (before?: string) =>
     json<Chats>(`api/chats${before ? `?before=${encodeURIComponent(before)}` : ''}`),
-  chat: (id: string) => json<Chat>(at(id)),
-  create: (title: string) => json<ChatSummary>('api/chats', 'POST', { title }),
-  rename: (id: string, title: string) => json<ChatSummary>(at(id), 'PATCH', { title }),
+  chat: (id: string, before?: string) =>
+    json<Chat>(`${at(id)}${before ? `?before=${encodeURIComponent(before)}` : ''}`),
+  create: () => json<ChatSummary>('api/chats', 'POST', {}),
+  change: (id: string, body: ChangeChat) => json<ChatSummary>(at(id), 'PATCH', body),
   remove: (id: string) => json<void>(at(id), 'DELETE', {}),
   send: (id: string, body: Send) => json<Sent>(`${at(id)}/messages`, 'POST', body),
   regenerate: (id: string, body: Regenerate) => json<Regenerated>(`${at(id)}/regenerate`, 'POST', body),

@@ -59,6 +59,11 @@ export class ScrollOwner {
     this.changed();
   }
 
+  /** What is shown is about to be exchanged: stay at this place. */
+  hold(): void {
+    this.attached = false;
+  }
+
   /** The reader asked for the end. */
   jumpToEnd(): void {
     this.attached = true;

@@ -1,25 +1,14 @@
-/** The small pure pieces: titles, days, addresses, drafts, shortcuts, rates, waiting times. */
+/** The small pure pieces: days, addresses, drafts, shortcuts, rates, waiting times. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { grouped, groupOf } from './chat/chats.svelte';
+import { grouped, groupOf } from './chat/days';
 import { estimateTokens, Rate } from './chat/rate';
-import { randomId, titleOf } from './chat/small';
+import { randomId } from './chat/small';
 import { backoffMs } from './chat/stream';
 import { loadDraft, saveDraft } from './composer/drafts';
 import { fit, isImageType } from './composer/images';
 import { apiUrl, readFailure } from './http';
 import { hrefOf, readChatId } from './router.svelte';
 import { shortcutOf } from './shortcuts';
-
-describe('titleOf', () => {
-  it.each([
-    ['Why?', 'Why?'],
-    ['\n\n## Heading\ntext', 'Heading'],
-    ['   ', 'New chat'],
-    ['word '.repeat(30), `${'word '.repeat(11)}word…`],
-    ['字'.repeat(80), `${'字'.repeat(60)}…`],
-    ['👩‍🚀'.repeat(1), '👩‍🚀'],
-  ])('%j', (text, title) => expect(titleOf(text, 'New chat')).toBe(title));
-});
 
 describe('days of the list', () => {
   const now = new Date(2026, 2, 10, 0, 30).getTime();

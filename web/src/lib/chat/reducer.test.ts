@@ -48,6 +48,26 @@ describe('reduce', () => {
     expect(view.text).toBe('abc');
   });
 
+  it('states carry the number of the last text and swallow none', () => {
+    const view = play([
+      { seq: 0, kind: 'queued', position: 2 },
+      { seq: 0, kind: 'reading' },
+      { seq: 1, kind: 'text', text: 'a' },
+    ]);
+    expect(view).toMatchObject({ text: 'a', seq: 1, phase: { kind: 'writing' } });
+  });
+
+  it('a snapshot replaces what was folded meanwhile', () => {
+    const view = play(
+      [
+        { seq: 9, kind: 'snapshot', text: 'whole', thinking: 'thought' },
+        { seq: 10, kind: 'done', status: 'done', usage: null, message_id: 'a' },
+      ],
+      viewOf({ ...running, text: 'wh' }, 2),
+    );
+    expect(view).toMatchObject({ text: 'whole', thinking: 'thought', status: 'done' });
+  });
+
   it('resumes from a snapshot without repeating what the snapshot holds', () => {
     const snapshot = viewOf({ ...running, text: 'ab' }, 2);
     const view = play(

@@ -1,6 +1,7 @@
 /**
  * What one run looks like on the page, as a pure function of its events. Closed list of kinds: an unknown kind is
- * skipped, an event seen before (same or lower sequence number) changes nothing, so a resumed stream cannot repeat text.
+ * skipped, text seen before (same or lower sequence number) changes nothing, so a resumed stream cannot repeat it. States
+ * of a waiting question carry the number of the last text; only the latest of them matters.
  */
 import type { Event, Failure, Message, MessageStatus, Usage } from '../api';
 import { readFailure } from '../http';
@@ -46,8 +47,11 @@ export function viewOf(message: Message, seq: number): RunView {
 }
 
 export function reduce(view: RunView, event: Event, now_ms: number): RunView {
-  if (event.seq <= view.seq || view.phase.kind === 'ended') return view;
-  const next = { ...view, seq: event.seq };
+  const state = event.kind === 'queued' || event.kind === 'loading' || event.kind === 'reading';
+  const old = state ? event.seq < view.seq : event.seq <= view.seq;
+  if (old || view.phase.kind === 'ended') return view;
+  // A state does not move the number: text with the same number may still be on its way.
+  const next = { ...view, seq: state ? view.seq : event.seq };
   switch (event.kind) {
     case 'queued':
       return { ...next, phase: { kind: 'queued', position: event.position } };
@@ -68,6 +72,8 @@ export function reduce(view: RunView, event: Event, now_ms: number): RunView {
       };
     case 'text':
       return { ...next, phase: { kind: 'writing' }, text: view.text + event.text };
+    case 'snapshot':
+      return { ...next, text: event.text, thinking: event.thinking };
     case 'done':
       return { ...next, phase: { kind: 'ended' }, status: event.status, usage: event.usage };
     case 'error':
@@ -122,6 +128,8 @@ export function parseEvent(data: string): Event | null {
     case 'thinking':
     case 'text':
       return { seq, kind: v['kind'], text: str(v['text']) ?? '' };
+    case 'snapshot':
+      return { seq, kind: 'snapshot', text: str(v['text']) ?? '', thinking: str(v['thinking']) ?? '' };
     case 'done': {
       const status = v['status'] === 'cut' || v['status'] === 'stopped' ? v['status'] : 'done';
       return { seq, kind: 'done', status, usage: readUsage(v['usage']), message_id };

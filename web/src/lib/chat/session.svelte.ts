@@ -13,7 +13,7 @@ import { tellPeers } from './peers';
 import { reduce } from './reducer';
 import { backoffMs, subscribe } from './stream';
 import { pendingMessage, Turn } from './turn.svelte';
-import { pause, randomId, titleOf } from './small';
+import { pause, randomId } from './small';
 
 export interface Outgoing {
   text: string;
@@ -28,6 +28,8 @@ class Session {
   /** The answer in the making; `runId` is null until the server has taken the question. */
   running = $state.raw<Turn | null>(null);
   loading = $state(false);
+  /** There are messages above the first one shown. */
+  older = $state(false);
   lost = $state(false);
   stopping = $state(false);
   /** Why the last step (open, send, regenerate, stop) did not happen. Failures of answers are in their messages. */
@@ -36,6 +38,8 @@ class Session {
   unsent = $state(false);
   /** Grows with each chat that is opened: the transcript of another chat is another transcript. */
   opening = $state(0);
+  /** Grows with each change of branch: the transcript then stays where it is. */
+  branched = $state(0);
   /** Grows with each question sent from here: the transcript then anchors it. */
   sent = $state(0);
   /** A question that the next one replaces, as a branch beside it. */
@@ -87,7 +91,7 @@ class Session {
     this.sent += 1;
     const { connection } = this;
     try {
-      const chatId = this.chatId ?? (await this.create(out.text));
+      const chatId = this.chatId ?? (await this.create());
       if (connection.signal.aborted) return true;
       const ids = await api.send(chatId, {
         client_id: this.clientId(chatId, parent_id, out),
@@ -131,6 +135,35 @@ class Session {
     if (this.runId) await this.stopRun(this.runId);
   }
 
+  /** Shows the branch through another message with the same parent. */
+  async branch(messageId: string): Promise<void> {
+    const { chatId, connection } = this;
+    if (this.running || chatId === null) return;
+    try {
+      await api.change(chatId, { head_id: messageId });
+      if (connection.signal.aborted) return;
+      this.branched += 1;
+      tellPeers(chatId);
+      await this.refresh();
+    } catch (error) {
+      if (!connection.signal.aborted) this.failure = toFailure(error);
+    }
+  }
+
+  async loadOlder(): Promise<void> {
+    const { chatId, connection, turns } = this;
+    const first = turns[0]?.message.id;
+    if (chatId === null || !first) return;
+    try {
+      const chat = await api.chat(chatId, first);
+      if (connection.signal.aborted) return;
+      this.turns = [...chat.messages.map((message) => new Turn(message)), ...this.turns];
+      this.older = chat.older;
+    } catch (error) {
+      if (!connection.signal.aborted) this.failure = toFailure(error);
+    }
+  }
+
   /** Puts the question of a failed answer back into the hands of its writer. */
   questionOf(answer: Turn): Turn | null {
     return this.turns[this.turns.indexOf(answer) - 1] ?? null;
@@ -145,6 +178,7 @@ class Session {
     this.runId = null;
     this.replacing = null;
     this.failure = null;
+    this.older = false;
     this.loading = this.lost = this.stopping = this.unsent = false;
   }
 
@@ -164,8 +198,8 @@ class Session {
     this.failure = toFailure(error);
   }
 
-  private async create(text: string): Promise<string> {
-    const chat = await api.create(titleOf(text, i18n.t.nav.untitled));
+  private async create(): Promise<string> {
+    const chat = await api.create();
     chats.put(chat);
     this.chatId = chat.id;
     this.title = chat.title;
@@ -204,13 +238,18 @@ class Session {
     this.title = chat.title;
     chats.put(chat);
     const known = new Map(this.turns.map((turn) => [turn.message.id, turn]));
-    this.turns = chat.messages.map((message) => {
+    // Older pages that were read stay: the snapshot holds only the newest.
+    const from = this.turns.findIndex((turn) => turn.message.id === chat.messages[0]?.id);
+    const above = chat.older && from > 0 ? this.turns.slice(0, from) : [];
+    if (above.length === 0) this.older = chat.older;
+    const shown = chat.messages.map((message) => {
       const seq = chat.run?.message_id === message.id ? chat.run.seq : 0;
       const turn = known.get(message.id);
       if (!turn) return new Turn(message, seq);
       turn.adopt(message, seq);
       return turn;
     });
+    this.turns = [...above, ...shown];
     this.runId = chat.run?.id ?? null;
     const answering =
       this.turns.find((turn) => turn.message.id === chat.run?.message_id && turn.running) ?? null;

@@ -14,6 +14,7 @@ const chat = (answer: Partial<Message>, run: Chat['run']): Chat => ({
   title: 'why?',
   updated_at: 1,
   head_id: 'a',
+  older: false,
   messages: [question, message({ id: 'a', parent_id: 'q', ...answer })],
   run,
 });

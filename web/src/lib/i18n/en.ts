@@ -37,6 +37,10 @@ export const en = {
     question: 'You asked',
     answer: 'Answer',
     jump: 'Go to the end',
+    older: 'Show earlier messages',
+    branch: (at: number, of: number) => `Version ${at} of ${of}`,
+    previous: 'Previous version',
+    next: 'Next version',
     loading: 'Opening the conversation',
   },
   composer: {

@@ -34,6 +34,10 @@ export const zh: Dictionary = {
     question: '你的提问',
     answer: '回答',
     jump: '回到底部',
+    older: '显示更早的消息',
+    branch: (at, of) => `版本 ${at} / ${of}`,
+    previous: '上一个版本',
+    next: '下一个版本',
     loading: '正在打开对话',
   },
   composer: {

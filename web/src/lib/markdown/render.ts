@@ -53,6 +53,7 @@ export class MarkdownView {
     private readonly options: RenderOptions,
   ) {
     this.builder = new Builder(options.labels);
+    this.reset();
   }
 
   update(text: string, done: boolean): void {
