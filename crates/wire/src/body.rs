@@ -214,7 +214,12 @@ impl<'a> Body<'a> {
 
     pub(crate) fn expect(&mut self, at: &Path<'_>, wanted: Kind) -> Result<(), Fault> {
         let found = self.json.kind()?;
-        if found == wanted { Ok(()) } else { Err(wrong_type(at, noun(wanted), noun(found))) }
+        if found == wanted {
+            return Ok(());
+        }
+        // What is no JSON at all is not called JSON of a wrong type.
+        self.json.skip()?;
+        Err(wrong_type(at, noun(wanted), noun(found)))
     }
 }
 

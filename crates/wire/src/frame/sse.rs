@@ -56,8 +56,10 @@ impl Decoder {
         // Data seen in this chunk and not copied yet.
         let mut held: Option<&'b [u8]> = None;
         loop {
-            if std::mem::take(&mut self.after_cr) && bytes.first() == Some(&b'\n') {
-                *bytes = bytes.get(1..).unwrap_or_default();
+            if let (true, Some(byte)) = (self.after_cr, bytes.first()) {
+                // The LF of a CRLF, which may come with the next push only.
+                self.after_cr = false;
+                *bytes = bytes.get(usize::from(*byte == b'\n')..).unwrap_or_default();
             }
             let Some(stop) = memchr2(b'\n', b'\r', bytes) else {
                 self.hold(held);

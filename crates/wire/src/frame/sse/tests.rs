@@ -45,6 +45,7 @@ fn every_line_ending() {
     check("data: a\r\n\r\ndata: b\r\n\r\n", &["=a", "=b"]);
     check("data: a\r\rdata: b\r\r", &["=a", "=b"]);
     check("data: a\r\n\ndata: b\n\r\n", &["=a", "=b"]);
+    check("data: a\r\ndata: b\r\n\r\n", &["=a\nb"]);
 }
 
 #[test]

@@ -1,0 +1,6 @@
+//! Ollama's stream to OpenAI's chunks.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    wire_fuzz::stream(wire::Lane::Translate, wire::Format::Ollama, input);
+});
