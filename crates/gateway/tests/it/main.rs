@@ -14,4 +14,17 @@
 
 mod rig;
 
+mod addresses;
+mod answers;
+mod breaker;
+mod clocks;
+mod drain;
+mod framing;
+mod keys;
 mod leaving;
+mod limits;
+mod models;
+mod progress;
+mod queue;
+mod records;
+mod reload;

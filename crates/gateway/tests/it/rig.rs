@@ -27,7 +27,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 pub use client::{
-    Client, Reply, answer_text, bare_request, chat, chat_with, events, failure, get, hello, listen, raw, request,
+    Client, Heard, Reply, answer_text, bare_request, chat, chat_with, events, failure, get, hello, listen,
+    raw, request,
 };
 pub use upstream::{Answering, Call, INTERNAL, Life, Upstream, done_line, text_line};
 

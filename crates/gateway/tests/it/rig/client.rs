@@ -134,7 +134,10 @@ pub fn failure(stream: &str) -> (String, String) {
     let events = events(stream);
     for event in &events {
         let event: Value = serde_json::from_str(event).unwrap();
-        assert!(event["choices"][0]["finish_reason"].is_null(), "a failed stream has a finish reason: {stream}");
+        assert!(
+            event["choices"][0]["finish_reason"].is_null(),
+            "a failed stream has a finish reason: {stream}"
+        );
     }
     let last: Value = serde_json::from_str(events.last().expect("an error event")).unwrap();
     let text = |name: &str| last["error"][name].as_str().unwrap_or_default().to_owned();

@@ -1,0 +1,171 @@
+//! Limits at the door: exact, told in headers, and free for who is refused.
+
+use std::time::Duration;
+
+use gateway::config::{Rate, RateRule, RetryAfter};
+use http::header::HeaderMap;
+use tokio::time::sleep;
+
+use crate::rig::{KEY, Reply, Rig, bare_request, chat, get, hello, key, keys, request};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn rate(requests_max: u32) -> Option<Rate> {
+    Some(Rate { requests_max, window: MINUTE, retry_after: RetryAfter::Exact })
+}
+
+fn number(headers: &HeaderMap, name: &str) -> u64 {
+    headers.get(name).unwrap_or_else(|| panic!("no {name}")).to_str().unwrap().parse().unwrap()
+}
+
+/// What the three headers say: limit, remaining, reset.
+fn standing(reply: &Reply) -> (u64, u64, String) {
+    (
+        number(&reply.headers, "x-ratelimit-limit-requests"),
+        number(&reply.headers, "x-ratelimit-remaining-requests"),
+        reply.header("x-ratelimit-reset-requests").unwrap().to_owned(),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_pass_in_a_minute_and_the_thirty_first_is_told_when() {
+    let rig = Rig::with(|config| config.rate = rate(30)).await;
+    for count in 1..=30 {
+        let reply = rig.send(get("/v1/models")).await;
+        assert_eq!(reply.status, 200, "request {count}");
+        assert_eq!(standing(&reply), (30, 30 - count, "1m0s".to_owned()));
+    }
+    sleep(Duration::from_secs(20)).await;
+    let reply = rig.send(get("/v1/models")).await;
+    assert_eq!(reply.header("retry-after"), Some("40"));
+    assert_eq!(standing(&reply), (30, 0, "40s".to_owned()));
+    assert!(reply.header("x-request-id").is_some());
+    let (status, code, _) = reply.error().await;
+    assert_eq!((status, code.as_str()), (429, "rate_limit_exceeded"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_burns_nothing() {
+    let rig = Rig::with(|config| config.rate = rate(3)).await;
+    for _ in 0..3 {
+        assert_eq!(rig.send(get("/v1/models")).await.status, 200);
+    }
+    // A client that hammers all the while is served when its first three have left the window.
+    for _ in 0..59 {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(rig.send(get("/v1/models")).await.status, 429);
+    }
+    sleep(Duration::from_secs(2)).await;
+    for _ in 0..3 {
+        assert_eq!(rig.send(get("/v1/models")).await.status, 200);
+    }
+    assert_eq!(rig.send(get("/v1/models")).await.status, 429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_slides() {
+    let rig = Rig::with(|config| config.rate = rate(2)).await;
+    assert_eq!(rig.send(get("/v1/models")).await.status, 200);
+    sleep(Duration::from_secs(50)).await;
+    assert_eq!(rig.send(get("/v1/models")).await.status, 200);
+    sleep(Duration::from_secs(11)).await;
+    // The first has left; the second has not, although a new minute of the clock may have begun.
+    assert_eq!(rig.send(get("/v1/models")).await.status, 200);
+    let reply = rig.send(get("/v1/models")).await;
+    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (429, Some("49")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_window_is_told_where_that_is_configured() {
+    let window = Rate { requests_max: 1, window: MINUTE, retry_after: RetryAfter::Window };
+    let rig = Rig::with(|config| config.rate = Some(window)).await;
+    assert_eq!(rig.send(get("/v1/models")).await.status, 200);
+    sleep(Duration::from_secs(59)).await;
+    assert_eq!(rig.send(get("/v1/models")).await.header("retry-after"), Some("60"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_understood_is_not_counted() {
+    let mut rig = Rig::with(|config| config.rate = rate(1)).await;
+    for body in [
+        serde_json::json!({"model": 7}),
+        serde_json::json!({"model": "m", "messages": []}),
+        serde_json::json!({"model": "m", "messages": [{"role": "user", "content": "x".repeat(40_000)}]}),
+    ] {
+        assert_eq!(rig.send(chat(&body)).await.status, 400, "{body}");
+    }
+    assert_eq!(rig.send(get("/v1/nothing")).await.status, 404);
+    let wrong = bare_request("GET", "/v1/models").header("x-api-key", "wrong").body(Default::default()).unwrap();
+    assert_eq!(rig.send(wrong).await.status, 401);
+    assert!(rig.upstream.untouched());
+    assert_eq!(rig.send(get("/v1/models")).await.status, 200);
+    assert_eq!(rig.send(get("/v1/models")).await.status, 429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_do_not_share_a_window() {
+    let rig = Rig::with(|config| {
+        config.rate = rate(1);
+        keys(config).push(key("bob", "test-key-of-bob"));
+        let own = Rate { requests_max: 2, ..rate(1).unwrap() };
+        keys(config).push(gateway::config::Key { rate: RateRule::Own(own), ..key("carol", "test-key-of-carol") });
+    })
+    .await;
+    for (key, passing) in [(KEY, 1), ("test-key-of-bob", 1), ("test-key-of-carol", 2)] {
+        for count in 0..4 {
+            let asked = bare_request("GET", "/v1/models").header("x-api-key", key).body(Default::default()).unwrap();
+            let expected = if count < passing { 200 } else { 429 };
+            assert_eq!(rig.send(asked).await.status, expected, "{key} {count}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_of_one_key_have_windows_of_their_own() {
+    let rig = Rig::with(|config| {
+        config.rate = rate(2);
+        keys(config)[0].speaks_for_users = true;
+        keys(config)[0].rate = RateRule::None;
+    })
+    .await;
+    let asked = |user: &str| request("GET", "/v1/models").header("x-user-id", user).body(Default::default()).unwrap();
+    for user in ["ann", "ben", "王伟"] {
+        for count in 0..3 {
+            let reply = rig.send(asked(user)).await;
+            assert_eq!(reply.status, if count < 2 { 200 } else { 429 }, "{user} {count}");
+        }
+    }
+    // The key itself has no limit.
+    for _ in 0..5 {
+        assert_eq!(rig.send(get("/v1/models")).await.status, 200);
+    }
+    let records = rig.records().await;
+    assert_eq!(records[0]["user_id"], "ann");
+    assert_eq!(records[6]["user_id"], "王伟");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_gets_a_new_window_by_naming_a_user() {
+    let rig = Rig::with(|config| config.rate = rate(1)).await;
+    for count in 0..3 {
+        let asked =
+            request("GET", "/v1/models").header("x-user-id", format!("user-{count}")).body(Default::default()).unwrap();
+        assert_eq!(rig.send(asked).await.status, if count < 1 { 200 } else { 429 });
+    }
+    assert!(rig.records().await.iter().all(|record| record.get("user_id").is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_five_hundred_at_once_exactly_thirty_pass() {
+    let mut rig = Rig::with(|config| config.rate = rate(30)).await;
+    let asking: Vec<_> = (0..500).map(|_| rig.ask(chat(&hello(false)))).collect();
+    for _ in 0..30 {
+        rig.upstream.call().await.answer(200, &crate::rig::done_line("hi")).await;
+    }
+    let mut statuses = std::collections::BTreeMap::new();
+    for one in asking {
+        *statuses.entry(one.await.unwrap().status.as_u16()).or_insert(0) += 1;
+    }
+    assert_eq!(Vec::from_iter(statuses), [(200, 30), (429, 470)]);
+    assert!(rig.upstream.untouched());
+}
