@@ -7,14 +7,14 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::{env, fs, io, process};
+use std::{env, fs, io};
 
 use sha2::{Digest, Sha256};
 
 fn main() {
     if let Err(why) = run() {
-        eprintln!("{why}");
-        process::exit(1);
+        // Cargo prints it as one line and fails the build.
+        println!("cargo::error={why}");
     }
 }
 
@@ -25,7 +25,10 @@ fn run() -> Result<(), String> {
     println!("cargo::rerun-if-changed={}", dist.display());
     let index = dist.join("index.html");
     let html = fs::read_to_string(&index).map_err(|_| {
-        format!("The chat page is not built: {} is missing. Run `make web` once, then build again.", index.display())
+        format!(
+            "The chat page is not built: {} is missing. Run `make web` once, then build again.",
+            index.display()
+        )
     })?;
     let out = PathBuf::from(var("OUT_DIR")?);
     let mut table = format!("const INDEX_HTML: &str = {html:?};\nstatic ASSETS: &[Asset] = &[\n");
@@ -55,7 +58,8 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn entry(path: &Path, out: &Path) -> Result<String, String> {
     let name = path.file_name().and_then(|n| n.to_str()).ok_or("an asset's name is not text")?;
-    let media_type = media_type(name).ok_or_else(|| format!("{name}: no media type is known for this file"))?;
+    let media_type =
+        media_type(name).ok_or_else(|| format!("{name}: no media type is known for this file"))?;
     let plain = fs::read(path).map_err(|e| format!("{name}: {e}"))?;
     let mut digest = String::new();
     for byte in Sha256::digest(&plain).iter().take(16) {

@@ -2,6 +2,13 @@
 //!
 //! Why here: a second database joins by adding one line to `contract!`; what it must do is written once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "a whole file of tests: its cases and their small verbs assert by panicking"
+)]
+
 use async_trait::async_trait;
 use store::{
     Actor, Again, Conversations, Ending, Exchange, Image, Limit, Limits, NewChat, Page, Piece, PieceKind,

@@ -77,7 +77,8 @@ fn is_loopback(host: &str) -> bool {
         Some(rest) => {
             let Some((address, port)) = rest.split_once(']') else { return false };
             let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
-            return port_fits && address.parse::<Ipv6Addr>().is_ok_and(|a| IpAddr::V6(a).to_canonical().is_loopback());
+            return port_fits
+                && address.parse::<Ipv6Addr>().is_ok_and(|a| IpAddr::V6(a).to_canonical().is_loopback());
         }
         None => match host.split_once(':') {
             Some((name, port)) if is_port(port) => name,
@@ -86,7 +87,9 @@ fn is_loopback(host: &str) -> bool {
         },
     };
     let name = name.to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost") || name.parse::<Ipv4Addr>().is_ok_and(|a| a.is_loopback())
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<Ipv4Addr>().is_ok_and(|a| a.is_loopback())
 }
 
 fn is_port(text: &str) -> bool {
@@ -144,7 +147,8 @@ fn by_cookie(headers: &HeaderMap) -> Owner {
 }
 
 fn read_cookie(headers: &HeaderMap) -> Option<&str> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
+    let pairs =
+        headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
     let mut values = pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
     let ours = |v: &&str| v.len() == 26 && v.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'));
     values.find(ours)
@@ -166,12 +170,32 @@ mod tests {
 
     #[test]
     fn loopback_names_and_nothing_that_looks_like_them() {
-        for host in ["localhost", "LOCALHOST:8080", "chat.localhost:1", "127.0.0.1:8080", "127.9.9.9", "[::1]", "[::1]:80"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "chat.localhost:1",
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]",
+            "[::1]:80",
+        ] {
             assert!(is_loopback(host), "{host}");
         }
         for host in [
-            "", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0:8080", "10.0.0.1",
-            "[::]", "[::1", "[::1]x", "localhost:", "localhost:80:80", "127.1", "2130706433", "localhost@evil.example",
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "0.0.0.0:8080",
+            "10.0.0.1",
+            "[::]",
+            "[::1",
+            "[::1]x",
+            "localhost:",
+            "localhost:80:80",
+            "127.1",
+            "2130706433",
+            "localhost@evil.example",
         ] {
             assert!(!is_loopback(host), "{host}");
         }

@@ -247,15 +247,43 @@ pub enum DoneStatus {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
-    Queued { seq: u64, position: u64 },
-    Loading { seq: u64, model: String, elapsed_s: u64 },
-    Reading { seq: u64 },
-    Thinking { seq: u64, text: String },
-    Text { seq: u64, text: String },
+    Queued {
+        seq: u64,
+        position: u64,
+    },
+    Loading {
+        seq: u64,
+        model: String,
+        elapsed_s: u64,
+    },
+    Reading {
+        seq: u64,
+    },
+    Thinking {
+        seq: u64,
+        text: String,
+    },
+    Text {
+        seq: u64,
+        text: String,
+    },
     /// Replaces text and thinking: the pieces in between are folded already.
-    Snapshot { seq: u64, text: String, thinking: String },
-    Done { seq: u64, status: DoneStatus, usage: Option<Usage>, message_id: String },
-    Error { seq: u64, failure: Failure, message_id: String },
+    Snapshot {
+        seq: u64,
+        text: String,
+        thinking: String,
+    },
+    Done {
+        seq: u64,
+        status: DoneStatus,
+        usage: Option<Usage>,
+        message_id: String,
+    },
+    Error {
+        seq: u64,
+        failure: Failure,
+        message_id: String,
+    },
 }
 
 impl Event {

@@ -35,9 +35,10 @@ pub(super) fn serve(path: &str, headers: &HeaderMap) -> Response {
     let (encoding, bytes) = choose(asset, headers);
     // A strong tag names exact bytes, so each encoding has its own.
     let tag = format!("\"{}{}\"", asset.digest, encoding.map(|e| format!("-{e}")).unwrap_or_default());
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|v| {
-        v.to_str().is_ok_and(|v| v.split(',').any(|t| t.trim() == tag || t.trim() == "*"))
-    });
+    let known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .any(|v| v.to_str().is_ok_and(|v| v.split(',').any(|t| t.trim() == tag || t.trim() == "*")));
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -142,7 +143,10 @@ mod tests {
         let html = std::str::from_utf8(&html).unwrap();
         assert!(html.contains("data-locale=\"zh\""));
         assert!(html.contains("data-base=\"/a&quot;b\""));
-        assert!(html.contains("<title>&lt;/title&gt;&lt;script&gt;x&quot; data-base=&quot;&quot;</title>"), "{html}");
+        assert!(
+            html.contains("<title>&lt;/title&gt;&lt;script&gt;x&quot; data-base=&quot;&quot;</title>"),
+            "{html}"
+        );
     }
 
     #[test]

@@ -136,12 +136,9 @@ mod tests {
 
     #[test]
     fn titles_are_first_words() {
-        for (question, title) in [
-            ("  Hello\n\tworld ", "Hello world"),
-            ("你好", "你好"),
-            ("\u{0}\u{7}", ""),
-            ("", ""),
-        ] {
+        for (question, title) in
+            [("  Hello\n\tworld ", "Hello world"), ("你好", "你好"), ("\u{0}\u{7}", ""), ("", "")]
+        {
             assert_eq!(title_of(question), title);
         }
         let long = title_of(&"word ".repeat(40));

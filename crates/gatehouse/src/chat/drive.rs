@@ -138,12 +138,18 @@ async fn end(site: &Site, run: &LiveRun, seq: u64, outcome: Outcome, usage: Opti
         Outcome::Ended { cut: false } => (Status::Done, DoneStatus::Done, None),
         Outcome::Ended { cut: true } => (Status::Cut, DoneStatus::Cut, None),
         Outcome::Stopped(Stop::Asked) => (Status::Stopped, DoneStatus::Stopped, None),
-        Outcome::Stopped(Stop::ServerStops) => (Status::Failed, DoneStatus::Stopped, Some(failure::server_stopped())),
+        Outcome::Stopped(Stop::ServerStops) => {
+            (Status::Failed, DoneStatus::Stopped, Some(failure::server_stopped()))
+        }
         Outcome::Failed(failure) => (Status::Failed, DoneStatus::Stopped, Some(failure)),
     };
     let text = failure.as_ref().map(records::write_failure);
-    let ending =
-        Ending { status, failure: text.as_deref(), usage: usage.map(records::usage_to_store), now_ms: now_ms() };
+    let ending = Ending {
+        status,
+        failure: text.as_deref(),
+        usage: usage.map(records::usage_to_store),
+        now_ms: now_ms(),
+    };
     let (seq, failure) = match site.store.finish(&run.owner, &run.id, &ending).await {
         Ok(seq) => (seq, failure),
         // The row stays open; it is closed when somebody looks at it or at the next start.
@@ -173,7 +179,12 @@ impl<'a> Writer<'a> {
         Self { site, run, seq: 0, kind: PieceKind::Text, pending: String::new(), due: None, bytes: 0 }
     }
 
-    async fn take(&mut self, signals: &mut Vec<Signal>, speed: &mut Speed, model: &str) -> Result<(), Failure> {
+    async fn take(
+        &mut self,
+        signals: &mut Vec<Signal>,
+        speed: &mut Speed,
+        model: &str,
+    ) -> Result<(), Failure> {
         for signal in signals.drain(..) {
             let seq = self.seq;
             match signal {

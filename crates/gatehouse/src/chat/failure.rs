@@ -74,9 +74,10 @@ impl From<StoreError> for ApiError {
             StoreError::Limit(Limit::Messages) => {
                 conflict("too_many_messages", "This chat is full. Go on in a new one.")
             }
-            StoreError::Limit(Limit::Branch) => {
-                conflict("long_chat", "This chat has grown too long to be sent to a model. Go on in a new one.")
-            }
+            StoreError::Limit(Limit::Branch) => conflict(
+                "long_chat",
+                "This chat has grown too long to be sent to a model. Go on in a new one.",
+            ),
             _ => Self { status: StatusCode::SERVICE_UNAVAILABLE, failure: of_store(&error) },
         }
     }

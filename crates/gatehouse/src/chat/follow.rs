@@ -25,7 +25,8 @@ pub(super) struct Reader {
     pub owner: String,
     pub run_id: String,
     pub after: u64,
-    pub seat: StreamSeat,
+    /// Held while the stream is open.
+    pub _seat: StreamSeat,
 }
 
 /// What ends the reading.
@@ -86,10 +87,10 @@ impl Follower<'_> {
                     return;
                 }
             }
-            if let Some((status, events)) = live {
-                if matches!(self.listen(status, events).await, Over::Done) {
-                    return;
-                }
+            if let Some((status, events)) = live
+                && matches!(self.listen(status, events).await, Over::Done)
+            {
+                return;
             }
         }
     }
@@ -126,11 +127,15 @@ impl Follower<'_> {
         }
     }
 
-    async fn listen(&mut self, status: Option<Published>, mut events: broadcast::Receiver<Published>) -> Over {
-        if let Some(status) = status.filter(|s| s.seq >= self.last) {
-            if self.send(status.frame).await.is_none() {
-                return Over::Done;
-            }
+    async fn listen(
+        &mut self,
+        status: Option<Published>,
+        mut events: broadcast::Receiver<Published>,
+    ) -> Over {
+        if let Some(status) = status.filter(|s| s.seq >= self.last)
+            && self.send(status.frame).await.is_none()
+        {
+            return Over::Done;
         }
         let mut beat = Instant::now() + bounds::HEARTBEAT;
         loop {

@@ -47,17 +47,13 @@ impl Published {
         };
         let mut frame = BytesMut::with_capacity(128);
         frame.put_slice(b"id: ");
-        frame.put_slice(itoa(event.seq()).as_bytes());
+        frame.put_slice(event.seq().to_string().as_bytes());
         frame.put_slice(b"\ndata: ");
         // Plain records of strings and numbers always serialise; JSON holds no line break.
         frame.put_slice(&serde_json::to_vec(event).unwrap_or_default());
         frame.put_slice(b"\n\n");
         Self { seq: event.seq(), kind, frame: frame.freeze() }
     }
-}
-
-fn itoa(n: u64) -> String {
-    n.to_string()
 }
 
 /// One run in progress.

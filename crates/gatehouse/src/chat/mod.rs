@@ -129,7 +129,8 @@ pub async fn serve(
     if site.access == Access::OpenWithWarning {
         tracing::warn!(%address, "the chat page is open to everybody who can reach this address, without accounts");
     }
-    let server = tokio::spawn(server::run(listener, routes::router(Arc::clone(&site)), site.closing.subscribe()));
+    let server =
+        tokio::spawn(server::run(listener, routes::router(Arc::clone(&site)), site.closing.subscribe()));
     on_bound(address);
     shutdown.await;
     // Runs first: their readers get an honest last event before the streams end.

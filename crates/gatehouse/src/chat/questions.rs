@@ -122,10 +122,10 @@ async fn ready(site: &Arc<Site>, owner: &str, chat_id: &str, new: &NewIds) -> Re
     if !site.upstream.has_key() && !site.keyless {
         return Err(ApiError { status: StatusCode::SERVICE_UNAVAILABLE, failure: no_key() });
     }
-    if let Some(run_id) = newest {
-        if site.store.tail(owner, &run_id, u64::MAX, 0).await?.settled.is_none() {
-            site.close_leftover(owner, &run_id).await?;
-        }
+    if let Some(run_id) = newest
+        && site.store.tail(owner, &run_id, u64::MAX, 0).await?.settled.is_none()
+    {
+        site.close_leftover(owner, &run_id).await?;
     }
     site.hub.register(NewRun {
         id: new.run_id.clone(),
@@ -167,7 +167,7 @@ pub(super) async fn events(
                     FailureAction::Wait,
                 )
             })?;
-            follow::stream(Arc::clone(&site), Reader { owner: owner.id, run_id, after, seat })
+            follow::stream(Arc::clone(&site), Reader { owner: owner.id, run_id, after, _seat: seat })
         }
     };
     let mut response = Response::new(body);

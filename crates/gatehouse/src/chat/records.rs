@@ -78,7 +78,8 @@ pub(super) fn piece_event(piece: store::Piece) -> Event {
 
 /// How an ended run is told to somebody who comes later.
 pub(super) fn final_event(seq: u64, message_id: String, settled: &store::Settled) -> Event {
-    let done = |status| Event::Done { seq, status, usage: settled.usage.map(usage), message_id: message_id.clone() };
+    let done =
+        |status| Event::Done { seq, status, usage: settled.usage.map(usage), message_id: message_id.clone() };
     match settled.status {
         store::Status::Done => done(api::DoneStatus::Done),
         store::Status::Cut => done(api::DoneStatus::Cut),

@@ -87,8 +87,10 @@ impl Refusal {
     }
 
     fn too_long(&self) -> bool {
-        matches!(self.code.as_str(), "context_length_exceeded" | "prompt_too_long" | "string_above_max_length")
-            || self.message.contains("prompt too long")
+        matches!(
+            self.code.as_str(),
+            "context_length_exceeded" | "prompt_too_long" | "string_above_max_length"
+        ) || self.message.contains("prompt too long")
     }
 
     pub fn failure(self) -> Failure {
@@ -115,16 +117,28 @@ impl Refusal {
                 "The gateway does not accept this chat server's key. Its operator must correct it.",
                 FailureAction::Operator,
             ),
-            404 => failure("model_not_found", "This model is not there. Choose another one.", FailureAction::Operator),
-            413 => failure("prompt_too_long", "The conversation is larger than the gateway accepts.", FailureAction::NewChat),
+            404 => failure(
+                "model_not_found",
+                "This model is not there. Choose another one.",
+                FailureAction::Operator,
+            ),
+            413 => failure(
+                "prompt_too_long",
+                "The conversation is larger than the gateway accepts.",
+                FailureAction::NewChat,
+            ),
             429 => failure("rate_limited", "Too many requests at the moment.", FailureAction::Wait),
             400..=499 => failure(
                 "request_refused",
                 "The gateway did not accept this question. The model may not support what it contains.",
                 FailureAction::Shorten,
             ),
-            503 => failure("gateway_busy", "The models are busy or starting at the moment.", FailureAction::Wait),
-            504 => failure("gateway_silent", "The model has not answered for too long.", FailureAction::Retry),
+            503 => {
+                failure("gateway_busy", "The models are busy or starting at the moment.", FailureAction::Wait)
+            }
+            504 => {
+                failure("gateway_silent", "The model has not answered for too long.", FailureAction::Retry)
+            }
             _ => failure("gateway_failed", "The model could not finish this answer.", FailureAction::Retry),
         }
     }
@@ -146,17 +160,42 @@ mod tests {
     fn both_shapes_before_and_inside_the_stream() {
         use FailureAction::{NewChat, Operator, Retry, Shorten, Wait};
         check(Some(401), r#"{"error":"invalid api key"}"#, "key_refused", Operator);
-        check(Some(401), r#"{"error":{"message":"x","type":"authentication_error","code":null}}"#, "key_refused", Operator);
+        check(
+            Some(401),
+            r#"{"error":{"message":"x","type":"authentication_error","code":null}}"#,
+            "key_refused",
+            Operator,
+        );
         check(Some(400), r#"{"error":"prompt too long, max 32768 chars"}"#, "prompt_too_long", Shorten);
-        check(Some(400), r#"{"error":{"message":"m","code":"context_length_exceeded"}}"#, "prompt_too_long", Shorten);
-        check(Some(400), r#"{"error":{"message":"m at 10.0.0.7:1","code":"invalid_value"}}"#, "request_refused", Shorten);
-        check(Some(404), r#"{"error":{"message":"m","code":"model_not_found"}}"#, "model_not_found", Operator);
+        check(
+            Some(400),
+            r#"{"error":{"message":"m","code":"context_length_exceeded"}}"#,
+            "prompt_too_long",
+            Shorten,
+        );
+        check(
+            Some(400),
+            r#"{"error":{"message":"m at 10.0.0.7:1","code":"invalid_value"}}"#,
+            "request_refused",
+            Shorten,
+        );
+        check(
+            Some(404),
+            r#"{"error":{"message":"m","code":"model_not_found"}}"#,
+            "model_not_found",
+            Operator,
+        );
         check(Some(413), "", "prompt_too_long", NewChat);
         check(Some(429), r#"{"error":"rate limit exceeded"}"#, "rate_limited", Wait);
         check(Some(503), "<html>10.0.0.7</html>", "gateway_busy", Wait);
         check(Some(500), "", "gateway_failed", Retry);
         check(Some(504), "", "gateway_silent", Retry);
-        check(None, r#"{"error":{"message":"10.0.0.7 died","type":"server_error","code":null}}"#, "gateway_failed", Retry);
+        check(
+            None,
+            r#"{"error":{"message":"10.0.0.7 died","type":"server_error","code":null}}"#,
+            "gateway_failed",
+            Retry,
+        );
         check(None, r#"{"error":{"message":"","type":"rate_limit_error"}}"#, "rate_limited", Wait);
         check(None, r#"{"error":{"message":"","code":503}}"#, "gateway_busy", Wait);
         check(None, r#"{"error":"prompt too long, max 9 chars"}"#, "prompt_too_long", Shorten);

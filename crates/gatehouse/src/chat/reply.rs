@@ -28,7 +28,9 @@ pub(super) enum Signal {
 pub(super) enum Standing {
     Open,
     /// Properly ended; nothing after it counts.
-    Ended { cut: bool },
+    Ended {
+        cut: bool,
+    },
     Failed(Failure),
 }
 
@@ -116,12 +118,11 @@ impl Reader {
     /// The gateway closed.
     pub fn close(&mut self, signals: &mut Vec<Signal>) -> Standing {
         let Self { decoder, finish, counts, .. } = self;
-        if let Some(Item::Data { data, .. }) = decoder.end() {
-            if data != b"[DONE]" {
-                if let Err(failure) = read_chunk(data, finish, counts, signals) {
-                    return Standing::Failed(failure);
-                }
-            }
+        if let Some(Item::Data { data, .. }) = decoder.end()
+            && data != b"[DONE]"
+            && let Err(failure) = read_chunk(data, finish, counts, signals)
+        {
+            return Standing::Failed(failure);
         }
         match self.finish {
             Some(cut) => Standing::Ended { cut },
@@ -236,7 +237,10 @@ mod tests {
         ends(text, Some("stream_cut"));
         ends(&format!("{text}{finish}"), None);
         ends(&format!("{text}data: [DONE]\n\n"), None);
-        ends(&format!("{text}data: {{\"error\":{{\"message\":\"x\",\"type\":\"server_error\"}}}}\n\n"), Some("gateway_failed"));
+        ends(
+            &format!("{text}data: {{\"error\":{{\"message\":\"x\",\"type\":\"server_error\"}}}}\n\n"),
+            Some("gateway_failed"),
+        );
         ends("data: {\"error\":\"prompt too long, max 32768 chars\"}\n\n", Some("prompt_too_long"));
         ends("data: not json\n\n", Some("gateway_failed"));
         ends("data: {\"choices\":null}\n\ndata: [DONE]\n\n", None);

@@ -83,7 +83,10 @@ pub(super) fn new_id() -> Result<String, ApiError> {
 }
 
 /// Reads a body whole, within bytes and time. An empty one reads as `{}`.
-pub(super) async fn read_json<T: DeserializeOwned>(request: Request, bytes_max: usize) -> Result<T, ApiError> {
+pub(super) async fn read_json<T: DeserializeOwned>(
+    request: Request,
+    bytes_max: usize,
+) -> Result<T, ApiError> {
     let read = Limited::new(request.into_body(), bytes_max).collect();
     let read = timeout(bounds::BODY_TIME, read).await.map_err(|_| {
         ApiError::new(

@@ -29,6 +29,7 @@ pub(super) enum Scope {
     Run,
 }
 
+#[cfg_attr(not(test), expect(dead_code, reason = "method and scope are what the tests are made from"))]
 pub(super) struct Route {
     pub method: &'static str,
     pub path: &'static str,
@@ -36,7 +37,12 @@ pub(super) struct Route {
     handler: fn() -> MethodRouter<Arc<Site>>,
 }
 
-const fn route(method: &'static str, path: &'static str, scope: Scope, handler: fn() -> MethodRouter<Arc<Site>>) -> Route {
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    scope: Scope,
+    handler: fn() -> MethodRouter<Arc<Site>>,
+) -> Route {
     Route { method, path, scope, handler }
 }
 

@@ -86,7 +86,9 @@ impl Answer {
 pub enum ApiBaseError {
     #[error("the gateway's api_base is not an address such as http://127.0.0.1:18789/v1")]
     Address,
-    #[error("the gateway's api_base must begin with http://; the chat server speaks to it on the same machine or a private network")]
+    #[error(
+        "the gateway's api_base must begin with http://; the chat server speaks to it on the same machine or a private network"
+    )]
     Scheme,
     #[error("the key for the gateway holds a character that no header may carry")]
     Key,
@@ -98,7 +100,8 @@ impl Upstream {
         if uri.scheme_str().is_some_and(|s| s != "http") {
             return Err(ApiBaseError::Scheme);
         }
-        let authority = uri.authority().filter(|_| uri.scheme().is_some()).ok_or(ApiBaseError::Address)?.clone();
+        let authority =
+            uri.authority().filter(|_| uri.scheme().is_some()).ok_or(ApiBaseError::Address)?.clone();
         let key = key
             .map(|Secret(text)| HeaderValue::try_from(format!("Bearer {text}")))
             .transpose()
@@ -117,7 +120,8 @@ impl Upstream {
     /// Asks the question. `Err` is what the person is told.
     pub async fn ask(&self, question: &Question<'_>, line: &mut Line) -> Result<Answer, Failure> {
         let body = question.body();
-        let mut request = self.request(Method::POST, "/chat/completions", question.request_id, Full::from(body))?;
+        let mut request =
+            self.request(Method::POST, "/chat/completions", question.request_id, Full::from(body))?;
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
@@ -142,7 +146,9 @@ impl Upstream {
 
     /// The models that the key may use.
     pub async fn models(&self, request_id: &str) -> Result<Vec<Model>, Failure> {
-        timeout(bounds::MODELS_TIME, self.read_models(request_id)).await.unwrap_or_else(|_| Err(failure::silent()))
+        timeout(bounds::MODELS_TIME, self.read_models(request_id))
+            .await
+            .unwrap_or_else(|_| Err(failure::silent()))
     }
 
     async fn read_models(&self, request_id_sent: &str) -> Result<Vec<Model>, Failure> {
@@ -158,7 +164,8 @@ impl Upstream {
         let mut line = Line::default();
         let response = self.send(request, &mut line).await?;
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, bounds::MODELS_BYTES).collect().await.map_err(|_| failure::stream_cut())?;
+        let body =
+            Limited::new(body, bounds::MODELS_BYTES).collect().await.map_err(|_| failure::stream_cut())?;
         let body = body.to_bytes();
         if !parts.status.is_success() {
             let mut refusal = Refusal::read(Some(parts.status), &body);
@@ -197,8 +204,9 @@ impl Upstream {
             tracing::warn!(%error, gateway = %self.authority, "cannot connect to the gateway");
             failure::unreachable()
         })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| failure::unreachable())?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| failure::unreachable())?;
         line.0 = Some(tokio::spawn(async move {
             // Its end is seen by whoever reads the body.
             let _end = connection.await;
@@ -304,7 +312,8 @@ fn message(turn: &Turn) -> OutMessage<'_> {
     if turn.images.is_empty() {
         return OutMessage { role, content: Content::Text(&turn.text) };
     }
-    let images = turn.images.iter().map(|i| Part::ImageUrl { image_url: ImageUrl { url: image::data_url(i) } });
+    let images =
+        turn.images.iter().map(|i| Part::ImageUrl { image_url: ImageUrl { url: image::data_url(i) } });
     let parts = std::iter::once(Part::Text { text: &turn.text }).chain(images).collect();
     OutMessage { role, content: Content::Parts(parts) }
 }

@@ -47,7 +47,9 @@ async fn somebody_elses_chat_is_no_chat_on_any_route() {
 
     // Bodies that would pass for the owner, so that only ownership can refuse them.
     let body = |path: &str| match path {
-        p if p.ends_with("/messages") => json!({"client_id": "s", "text": "s", "model": "m", "parent_id": answer}),
+        p if p.ends_with("/messages") => {
+            json!({"client_id": "s", "text": "s", "model": "m", "parent_id": answer})
+        }
         p if p.ends_with("/regenerate") => json!({"message_id": question, "model": "m"}),
         p if p.ends_with("/stop") => json!({}),
         _ => json!({"title": "taken"}),
@@ -63,7 +65,7 @@ async fn somebody_elses_chat_is_no_chat_on_any_route() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 16, "eight routes touch a chat or a run");
+    assert_eq!(checked, 14, "seven routes touch a chat or a run");
     for client in [&stranger, &nobody] {
         assert_eq!(client.get("/api/chats").await.expect(200), json!({"chats": []}));
     }
@@ -98,7 +100,13 @@ async fn foreign_pages_can_cause_nothing() {
         // DNS rebinding: our address under a foreign name.
         let rebound = format!("host: evil.example\r\nsec-fetch-site: same-origin\r\n{json_type}");
         let reply = client.raw(route.method, &path, &rebound, "").await;
-        assert_eq!((reply.status, reply.code().as_str()), (403, "wrong_host"), "{} {}", route.method, route.path);
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (403, "wrong_host"),
+            "{} {}",
+            route.method,
+            route.path
+        );
         if route.method == "GET" {
             continue;
         }
@@ -111,19 +119,33 @@ async fn foreign_pages_can_cause_nothing() {
             format!("sec-fetch-site: cross-site\r\norigin: http://{host}\r\n"),
             String::new(),
         ] {
-            let reply = client.raw(route.method, &path, &format!("host: {host}\r\n{origin}{json_type}"), "").await;
-            assert_eq!((reply.status, reply.code().as_str()), (403, "cross_site"), "{} {origin:?}", route.path);
+            let reply =
+                client.raw(route.method, &path, &format!("host: {host}\r\n{origin}{json_type}"), "").await;
+            assert_eq!(
+                (reply.status, reply.code().as_str()),
+                (403, "cross_site"),
+                "{} {origin:?}",
+                route.path
+            );
         }
         if route.method == "DELETE" {
             continue;
         }
-        for kind in ["content-type: text/plain\r\n", "content-type: application/x-www-form-urlencoded\r\n", ""] {
+        for kind in
+            ["content-type: text/plain\r\n", "content-type: application/x-www-form-urlencoded\r\n", ""]
+        {
             let headers = format!("host: {host}\r\nsec-fetch-site: same-origin\r\n{kind}");
             let reply = client.raw(route.method, &path, &headers, "{}").await;
-            assert_eq!((reply.status, reply.code().as_str()), (415, "json_required"), "{} {kind:?}", route.path);
+            assert_eq!(
+                (reply.status, reply.code().as_str()),
+                (415, "json_required"),
+                "{} {kind:?}",
+                route.path
+            );
         }
     }
-    let own = format!("host: {host}\r\norigin: http://{host}\r\ncontent-type: application/json; charset=utf-8\r\n");
+    let own =
+        format!("host: {host}\r\norigin: http://{host}\r\ncontent-type: application/json; charset=utf-8\r\n");
     assert_eq!(client.raw("POST", "/api/chats", &own, "{}").await.status, 201);
     site.stop().await;
 }
@@ -134,8 +156,7 @@ async fn every_answer_is_dressed_whatever_its_status() {
     let client = site.client();
     let host = format!("host: {}\r\n", site.address);
     let page = client.get("/").await;
-    let asset = crate::chat::tests::harness::header(&page.head, "content-type").map(str::to_owned);
-    assert_eq!(asset.as_deref(), Some("text/html; charset=utf-8"));
+    assert_eq!(page.header("content-type").as_deref(), Some("text/html; charset=utf-8"));
     for (method, path, headers, status) in [
         ("GET", "/", host.as_str(), 200),
         ("HEAD", "/", &host, 200),
@@ -147,13 +168,23 @@ async fn every_answer_is_dressed_whatever_its_status() {
         ("GET", "/api/chats/x/events?after=x", &host, 400),
         ("GET", "/", "host: evil.example\r\n", 403),
         ("POST", "/api/chats", &host, 403),
-        ("POST", "/health", &format!("{host}sec-fetch-site: none\r\ncontent-type: application/json\r\n"), 405),
+        (
+            "POST",
+            "/health",
+            &format!("{host}sec-fetch-site: none\r\ncontent-type: application/json\r\n"),
+            405,
+        ),
         ("POST", "/api/chats", &format!("{host}sec-fetch-site: none\r\n"), 415),
     ] {
         let reply = client.raw(method, path, headers, "").await;
         assert_eq!(reply.status, status, "{method} {path}");
         let csp = reply.header("content-security-policy").unwrap_or_default();
-        for part in ["default-src 'none'", "script-src 'self';", "frame-ancestors 'none'", "require-trusted-types-for 'script'"] {
+        for part in [
+            "default-src 'none'",
+            "script-src 'self';",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+        ] {
             assert!(csp.contains(part), "{method} {path}: {csp}");
         }
         assert!(!csp.contains("unsafe"), "{csp}");

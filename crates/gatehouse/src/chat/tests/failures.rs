@@ -20,11 +20,13 @@ async fn refusal(status: &str, headers: &str, body: &str) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_say_who_can_act() {
-    let failure = refusal("401 Unauthorized", "x-request-id: gw-7\r\n", r#"{"error":"invalid api key"}"#).await;
+    let failure =
+        refusal("401 Unauthorized", "x-request-id: gw-7\r\n", r#"{"error":"invalid api key"}"#).await;
     assert_eq!(failure["code"], "key_refused");
     assert_eq!(failure["action"], "operator");
     assert_eq!(failure["request_id"], "gw-7");
-    let failure = refusal("429 Too Many Requests", "retry-after: 17\r\n", r#"{"error":{"message":"slow down"}}"#).await;
+    let failure =
+        refusal("429 Too Many Requests", "retry-after: 17\r\n", r#"{"error":{"message":"slow down"}}"#).await;
     assert_eq!((&failure["code"], &failure["retry_after_s"]), (&json!("rate_limited"), &json!(17)));
     let failure = refusal("503 Service Unavailable", "", "<html>upstream 10.0.0.7:11434</html>").await;
     assert_eq!(failure["code"], "gateway_busy");
@@ -123,6 +125,10 @@ async fn questions_have_bounds() {
     }
     let big = client.call("POST", "/api/chats", Some(json!({"title": "x".repeat(70_000)}))).await;
     assert_eq!((big.status, big.code().as_str()), (413, "too_large"));
-    assert_eq!(client.get(&format!("/api/chats/{chat}")).await.expect(200)["messages"], json!([]), "nothing was stored");
+    assert_eq!(
+        client.get(&format!("/api/chats/{chat}")).await.expect(200)["messages"],
+        json!([]),
+        "nothing was stored"
+    );
     site.stop().await;
 }

@@ -32,13 +32,9 @@ impl Site {
     pub async fn start(config: ChatConfig) -> Self {
         let (bound_tx, bound) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(
-            config,
-            move |address| bound_tx.send(address).unwrap(),
-            async move {
-                let _ = stopped.await;
-            },
-        ));
+        let task = tokio::spawn(serve(config, move |address| bound_tx.send(address).unwrap(), async move {
+            let _ = stopped.await;
+        }));
         let address = soon("binding", bound).await.unwrap();
         Self { address, stop: Some(stop), task }
     }
@@ -48,7 +44,6 @@ impl Site {
         soon("the stop", self.task).await.unwrap().unwrap();
     }
 
-    /// The process dies: nothing of it runs on, nothing is ended in order.
     pub fn client(&self) -> Client {
         Client { address: self.address, cookie: None }
     }
@@ -124,12 +119,15 @@ impl Call {
 
     pub async fn text(&mut self, text: &str) {
         let text = serde_json::to_string(text).unwrap();
-        self.write(&format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text}}}}}]}}\n\n")).await;
+        self.write(&format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text}}}}}]}}\n\n"))
+            .await;
     }
 
     pub async fn finish(mut self, reason: &str) {
-        self.write(&format!("data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"{reason}\"}}]}}\n\n")).await;
-        self.write("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n").await;
+        self.write(&format!("data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"{reason}\"}}]}}\n\n"))
+            .await;
+        self.write("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n")
+            .await;
         self.write("data: [DONE]\n\n").await;
     }
 

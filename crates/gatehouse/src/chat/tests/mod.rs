@@ -6,5 +6,6 @@
 mod access;
 mod failures;
 mod harness;
+mod lag;
 mod runs;
 mod types;

@@ -107,7 +107,10 @@ async fn stop_closes_the_gateway_request_and_keeps_the_text() {
     assert_eq!(events.rest().await.1["status"], "stopped");
     client.call("POST", &path, Some(json!({}))).await.expect(200);
     let shown = client.get(&format!("/api/chats/{chat}")).await.expect(200);
-    assert_eq!((&shown["messages"][1]["text"], &shown["messages"][1]["status"]), (&json!("kept"), &json!("stopped")));
+    assert_eq!(
+        (&shown["messages"][1]["text"], &shown["messages"][1]["status"]),
+        (&json!("kept"), &json!("stopped"))
+    );
 
     // Also before the gateway has said anything.
     let (.., run) = client.ask(&chat, "q2", None).await;
@@ -221,9 +224,14 @@ async fn regenerating_makes_siblings_and_the_head_can_move_back() {
     client.events(&chat, "after=0").await.rest().await;
 
     let path = format!("/api/chats/{chat}/regenerate");
-    let again = client.call("POST", &path, Some(json!({"message_id": first, "model": "m2"}))).await.expect(202);
+    let again =
+        client.call("POST", &path, Some(json!({"message_id": first, "model": "m2"}))).await.expect(202);
     let mut call = gateway.request().await;
-    assert_eq!(call.body["messages"], json!([{"role": "user", "content": "q"}]), "the first answer is not shown to the model");
+    assert_eq!(
+        call.body["messages"],
+        json!([{"role": "user", "content": "q"}]),
+        "the first answer is not shown to the model"
+    );
     assert_eq!(call.body["model"], "m2");
     // A second question has to wait for this one.
     let busy = json!({"client_id": "x", "text": "x", "model": "m", "parent_id": first});
@@ -245,7 +253,8 @@ async fn regenerating_makes_siblings_and_the_head_can_move_back() {
     // The next question carries its branch only, as the model must read it.
     client.ask(&chat, "next", Some(&first)).await;
     let mut call = gateway.request().await;
-    let roles: Vec<_> = call.body["messages"].as_array().unwrap().iter().map(|m| m["content"].clone()).collect();
+    let roles: Vec<_> =
+        call.body["messages"].as_array().unwrap().iter().map(|m| m["content"].clone()).collect();
     assert_eq!(roles, [json!("q"), json!("one"), json!("next")]);
     call.begin().await;
     call.finish("stop").await;

@@ -24,8 +24,30 @@ fn typescript() -> String {
         )*};
     }
     declare!(
-        NoticeCode, Notice, Locale, Setup, FailureAction, Failure, ErrorBody, Model, Models, ChatSummary, Chats, Usage,
-        Role, MessageStatus, Message, Run, Chat, NewChat, ChangeChat, Send, Sent, Regenerate, Regenerated, DoneStatus,
+        NoticeCode,
+        Notice,
+        Locale,
+        Setup,
+        FailureAction,
+        Failure,
+        ErrorBody,
+        Model,
+        Models,
+        ChatSummary,
+        Chats,
+        Usage,
+        Role,
+        MessageStatus,
+        Message,
+        Run,
+        Chat,
+        NewChat,
+        ChangeChat,
+        Send,
+        Sent,
+        Regenerate,
+        Regenerated,
+        DoneStatus,
         Event,
     );
     out
