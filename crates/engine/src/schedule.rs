@@ -90,18 +90,15 @@ impl<D: Decoder> Schedule<D> {
         while self.slots.iter().any(|s| s.running.is_none()) {
             let Some(job) = self.waiting.pop_front() else { return };
             self.clock += 1;
-            if let Err((job, fault)) = self.start(job) {
-                job.end(Event::Failed(fault));
+            match self.decoder.sampler(&job.sampling) {
+                Ok(sampler) => self.start(job, sampler),
+                Err(fault) => job.end(Event::Failed(fault)),
             }
         }
     }
 
     /// Puts a job on the free slot that remembers most of its prompt, else on the one unused for longest.
-    fn start(&mut self, job: Job) -> Result<(), (Job, Fault)> {
-        let sampler = match self.decoder.sampler(&job.sampling) {
-            Ok(sampler) => sampler,
-            Err(fault) => return Err((job, fault)),
-        };
+    fn start(&mut self, job: Job, sampler: D::Sampler) {
         let best = self
             .slots
             .iter()
@@ -110,7 +107,7 @@ impl<D: Decoder> Schedule<D> {
             .max_by_key(|(_, s)| (common_prefix(&s.read, &job.prompt), u64::MAX - s.last_used))
             .map(|(index, _)| index);
         let Some((index, slot)) = best.and_then(|i| self.slots.get_mut(i).map(|s| (i, s))) else {
-            return Err((job, Fault::ours("no slot is free")));
+            return job.end(Event::Failed(Fault::ours("no slot is free")));
         };
         // The last token is read again in any case: choosing the next one needs its step.
         let keep = common_prefix(&slot.read, &job.prompt).min(job.prompt.len().saturating_sub(1));
@@ -118,7 +115,6 @@ impl<D: Decoder> Schedule<D> {
         slot.read.truncate(keep);
         slot.last_used = self.clock;
         slot.running = Some(Running::new(job, sampler, keep));
-        Ok(())
     }
 
     fn step(&mut self) {

@@ -208,6 +208,7 @@ fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |m| m.len())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
 fn disk(error: std::io::Error) -> Failure {
     Failure::Disk(error.to_string())
 }

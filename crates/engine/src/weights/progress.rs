@@ -75,7 +75,7 @@ fn bar(done: u64, total: u64) -> ProgressBar {
 pub struct Lines<W> {
     out: W,
     begun: Option<(Instant, u64)>,
-    last: Option<Instant>,
+    last: Option<(Instant, u64)>,
 }
 
 impl<W: Write> Lines<W> {
@@ -92,10 +92,12 @@ impl<W: Write> Progress for Lines<W> {
     fn bytes(&mut self, done: u64, total: u64) {
         let now = Instant::now();
         let (begun, from) = *self.begun.get_or_insert((now, done));
-        if done < total && self.last.is_some_and(|last| now.duration_since(last) < LINE_EVERY) {
+        let too_soon =
+            |(at, said): (Instant, u64)| said == done || done < total && now.duration_since(at) < LINE_EVERY;
+        if self.last.is_some_and(too_soon) {
             return;
         }
-        self.last = Some(now);
+        self.last = Some((now, done));
         let text = line(done, total, done.saturating_sub(from), now.duration_since(begun));
         say(&mut self.out, &text);
     }
@@ -134,6 +136,7 @@ mod tests {
         for done in 0..=1000 {
             lines.bytes(done, 1000);
         }
+        lines.bytes(1000, 1000);
         assert_eq!(String::from_utf8(lines.out).unwrap().lines().count(), 2, "the first and the last");
     }
 
