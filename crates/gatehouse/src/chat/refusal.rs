@@ -77,6 +77,10 @@ impl Refusal {
     fn class(&self) -> u16 {
         match (self.status, self.kind.as_str(), self.code.as_str()) {
             (Some(status), _, _) => status.as_u16(),
+            (_, _, "invalid_api_key" | "address_not_allowed") => 401,
+            (_, _, "request_too_large") => 413,
+            (_, _, "upstream_timeout") => 504,
+            (_, _, "upstream_unavailable" | "queue_timeout" | "shutting_down") => 503,
             (_, _, "model_not_found") => 404,
             (_, "invalid_request_error", _) => 400,
             (_, "authentication_error" | "permission_error", _) => 401,
@@ -198,6 +202,18 @@ mod tests {
         );
         check(None, r#"{"error":{"message":"","type":"rate_limit_error"}}"#, "rate_limited", Wait);
         check(None, r#"{"error":{"message":"","code":503}}"#, "gateway_busy", Wait);
+        for code in ["upstream_unavailable", "queue_timeout", "queue_full", "shutting_down"] {
+            let body = format!(
+                r#"{{"error":{{"message":"m","type":"server_error","param":null,"code":"{code}"}}}}"#
+            );
+            check(None, &body, "gateway_busy", Wait);
+        }
+        check(
+            None,
+            r#"{"error":{"message":"","type":"server_error","code":"upstream_timeout"}}"#,
+            "gateway_silent",
+            Retry,
+        );
         check(None, r#"{"error":"prompt too long, max 9 chars"}"#, "prompt_too_long", Shorten);
     }
 }
