@@ -24,7 +24,7 @@ fn request_body() -> String {
         })
         .collect();
     let tool = r#"{"type":"function","function":{"name":"search","description":"Searches a catalogue of things by name, size and colour","parameters":{"type":"object","properties":{"name":{"type":"string"},"size":{"type":"integer"},"colour":{"type":"string","enum":["red","green","blue"]}},"required":["name"]}}}"#;
-    let tools = vec![tool; 6].join(",");
+    let tools = [tool; 6].join(",");
     format!(
         r#"{{"model":"m","messages":[{}],"tools":[{tools}],"stream":true,"temperature":0.7}}"#,
         messages.join(",")

@@ -210,12 +210,12 @@ fn without_alias(mut object: Value) -> Result<Value, String> {
     let count = object["choices"].as_array().unwrap_or(&empty).len();
     for at in 0..count {
         for member in ["delta", "message"] {
-            if let Some(map) = object["choices"][at].get_mut(member).and_then(Value::as_object_mut) {
-                if let Some(alias) = map.remove("reasoning_content")
-                    && map.get("reasoning") != Some(&alias)
-                {
-                    return Err("reasoning_content differs from reasoning".into());
-                }
+            let map = object["choices"][at].get_mut(member).and_then(Value::as_object_mut);
+            if let Some(map) = map
+                && let Some(alias) = map.remove("reasoning_content")
+                && map.get("reasoning") != Some(&alias)
+            {
+                return Err("reasoning_content differs from reasoning".into());
             }
         }
     }
