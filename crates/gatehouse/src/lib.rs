@@ -9,6 +9,7 @@ pub mod chat;
 mod cli;
 mod commands;
 mod config;
+mod folders;
 mod logging;
 mod profile;
 mod signals;

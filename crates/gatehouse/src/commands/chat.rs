@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::{start, up};
+use super::start;
 use crate::Outcome;
 use crate::chat::{self, Access, ChatConfig, GatewayAccess, Locale};
 use crate::config::Role;
 use crate::config::chat::{ChatSettings, KEY_VARIABLE};
+use crate::folders::{default_dir, private_dir};
 use crate::profile::{self, Profile};
 use crate::signals::{Request, Signals};
 use crate::terminal::Terminal;
@@ -37,7 +38,7 @@ pub(super) async fn run(
             "no key for the gateway: set `backend.api_key_file` or {KEY_VARIABLE}; the page says so until then"
         );
     }
-    let dir = settings.data_dir.take().map_or_else(up::default_dir, Ok)?;
+    let dir = settings.data_dir.take().map_or_else(default_dir, Ok)?;
     let config = checked(settings, &dir)?;
     let mut signals = Signals::catch().context("cannot listen to signals")?;
     let told_to_end = async move { while signals.next().await != Request::End {} };
@@ -49,7 +50,7 @@ pub(super) async fn run(
 
 /// What the site runs on. Makes the data folder, closed to others.
 pub(super) fn checked(settings: ChatSettings, dir: &Path) -> anyhow::Result<ChatConfig> {
-    let dir = up::private_dir(dir)?;
+    let dir = private_dir(dir)?;
     let access = if settings.listen.ip().is_loopback() { Access::Loopback } else { Access::OpenWithWarning };
     Ok(ChatConfig {
         listen: settings.listen,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use gateway::config::Secret;
 use http::Uri;
 
-use super::section::{At, Section, clipped};
+use super::section::{At, Section, clipped, without_userinfo};
 use super::{Context, LogSettings};
 
 /// Variable that is read when the file names no key.
@@ -94,10 +94,7 @@ fn api_base(backend: &Section<'_>) -> String {
         uri.scheme_str() == Some("http") && host && uri.query().is_none()
     });
     if !plain {
-        let what = format!(
-            "`{}` is not a URL the chat can call",
-            clipped(trimmed.split('@').next().unwrap_or_default())
-        );
+        let what = format!("`{}` is not a URL the chat can call", without_userinfo(trimmed));
         backend.report().error(
             &text.place,
             what,

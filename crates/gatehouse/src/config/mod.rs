@@ -141,6 +141,12 @@ fn sections(
         let section = Section::open(reading, node, shown, Role::Chat.name());
         chat::read(&section, context, expectation.exposure)
     };
+    if !matches!(root.value, Value::Table(_)) {
+        let place = Place { mark: Some(root.mark), path: String::new() };
+        let what = format!("expects a group of keys, is {}", root.value.kind());
+        reading.report.error(&place, what, "write `key: value` lines");
+        return (None, None);
+    }
     if is_sectioned(root) {
         let top = Section::open(reading, root, "", "");
         refuse_reserved(root, &top);
@@ -206,4 +212,4 @@ fn role_of(root: &Node) -> Role {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

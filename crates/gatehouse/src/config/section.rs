@@ -324,6 +324,14 @@ pub(crate) fn clipped(text: &str) -> String {
     }
 }
 
+/// A password in a URL must not reach the screen.
+pub(crate) fn without_userinfo(url: &str) -> String {
+    match url.split_once("//").zip(url.rsplit_once('@')) {
+        Some(((scheme, _), (_, host))) => clipped(&format!("{scheme}//…@{host}")),
+        None => clipped(url),
+    }
+}
+
 pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

@@ -12,14 +12,29 @@ use http::header::HOST;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use tokio::net::TcpStream;
 
+/// On this machine; who does not answer within this is not there.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// A list of models is shorter; what is longer is not what was asked for.
 const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// The body of a 200 answer to `GET path`, or `None` for everything else within the time.
 pub(super) async fn get(authority: &str, path: &str, patience: Duration) -> Option<Bytes> {
     tokio::time::timeout(patience, exchange(authority, path)).await.ok()?.ok()?
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+/// The version, which only something that speaks Ollama's API has.
+pub(super) async fn version(authority: &str) -> Option<String> {
+    let body = get(authority, "/api/version", PATIENCE).await?;
+    let version = serde_json::from_slice::<Version>(&body).ok()?.version;
+    Some(version.chars().filter(|c| c.is_ascii_graphic()).take(40).collect())
 }
 
 async fn exchange(authority: &str, path: &str) -> anyhow::Result<Option<Bytes>> {

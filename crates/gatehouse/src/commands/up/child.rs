@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::model;
+use super::ask;
 use crate::commands::engine::READY;
 
 /// Large weights on a slow disk need a while to load.
@@ -165,7 +165,7 @@ async fn failed(running: &mut Running, address: SocketAddr) {
                 }
             }
             () = tokio::time::sleep(CHECK_EVERY) => {
-                lost = if model::version(&address.to_string()).await.is_some() { 0 } else { lost + 1 };
+                lost = if ask::version(&address.to_string()).await.is_some() { 0 } else { lost + 1 };
                 if lost >= CHECKS_LOST_MAX {
                     tracing::error!("the engine no longer answers and is ended");
                     return;

@@ -4,13 +4,15 @@
 //!
 //! Never here: weights; they can be fetched again and lie in the cache folder.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gateway::auth::key;
+
+use crate::folders::private_dir;
 
 #[derive(Debug)]
 pub(super) struct Home {
@@ -46,12 +48,6 @@ impl Home {
     }
 }
 
-/// A folder, made if need be and then closed to others; its whole path.
-pub(crate) fn private_dir(dir: &Path) -> anyhow::Result<PathBuf> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir).and_then(|()| dir.canonicalize());
-    made.with_context(|| format!("cannot use the data folder {}", dir.display()))
-}
-
 fn stored(file: &Path, text: &str) -> anyhow::Result<String> {
     anyhow::ensure!(
         key::parse(text).is_some(),
@@ -73,14 +69,6 @@ fn made(file: &Path) -> anyhow::Result<String> {
     let written = opened.and_then(|mut out| writeln!(out, "{}", key.text).and_then(|()| out.sync_all()));
     written.with_context(|| format!("cannot store a key in {}", file.display()))?;
     Ok(key.text)
-}
-
-/// `$XDG_DATA_HOME/gatehouse`, else `~/.local/share/gatehouse`.
-pub(crate) fn default_dir() -> anyhow::Result<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let data = folder("XDG_DATA_HOME").filter(|dir| dir.is_absolute());
-    let data = data.or_else(|| Some(folder("HOME")?.join(".local/share")));
-    Ok(data.context("no folder for data: set HOME, or give --data-dir")?.join("gatehouse"))
 }
 
 #[cfg(test)]

@@ -28,8 +28,6 @@ use crate::logging;
 use crate::signals::{Request, Signals};
 use crate::terminal::Terminal;
 
-pub(crate) use home::{default_dir, private_dir};
-
 pub(super) async fn run(options: Up, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let Some(mut plan) = Plan::read(&options, terminal)? else { return Ok(Outcome::Refused) };
     let home = Home::open(&plan.data_dir(&options)?)?;

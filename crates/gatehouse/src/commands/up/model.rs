@@ -2,8 +2,6 @@
 //!
 //! Why here: the rest of `up` only sees an upstream; which of the two it is, is said plainly and then forgotten.
 
-use std::time::Duration;
-
 use http::uri::Authority;
 use serde::Deserialize;
 
@@ -14,8 +12,6 @@ use crate::commands::engine;
 use crate::terminal::Terminal;
 
 const OLLAMA: &str = "127.0.0.1:11434";
-/// On this machine; who does not answer within this is not there.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A runtime that answers.
 pub(super) struct Runtime {
@@ -35,7 +31,7 @@ pub(super) async fn find(
     engine_only: bool,
     terminal: &Terminal,
 ) -> anyhow::Result<Runtime> {
-    let ollama = if engine_only || asked.is_some() { None } else { version(OLLAMA).await };
+    let ollama = if engine_only || asked.is_some() { None } else { ask::version(OLLAMA).await };
     match ollama {
         Some(version) => Ok(with_ollama(&version, terminal).await),
         None => {
@@ -78,18 +74,6 @@ async fn with_engine(model: &str, why: &str, terminal: &Terminal) -> anyhow::Res
 }
 
 #[derive(Deserialize)]
-struct Version {
-    version: String,
-}
-
-/// The version, which only something that speaks Ollama's API has.
-pub(super) async fn version(authority: &str) -> Option<String> {
-    let body = ask::get(authority, "/api/version", PATIENCE).await?;
-    let version = serde_json::from_slice::<Version>(&body).ok()?.version;
-    Some(version.chars().filter(|c| c.is_ascii_graphic()).take(40).collect())
-}
-
-#[derive(Deserialize)]
 struct Tags {
     models: Vec<Tag>,
 }
@@ -100,7 +84,7 @@ struct Tag {
 }
 
 async fn first_model(authority: &str) -> Option<String> {
-    let body = ask::get(authority, "/api/tags", PATIENCE).await?;
+    let body = ask::get(authority, "/api/tags", ask::PATIENCE).await?;
     let tags = serde_json::from_slice::<Tags>(&body).ok()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
     tags.models.into_iter().map(|tag| tag.name).find(|name| name.chars().all(plain))

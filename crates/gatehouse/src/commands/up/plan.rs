@@ -16,13 +16,14 @@ use gateway::config::{
 use http::HeaderName;
 use wire::Format;
 
-use super::home::{self, Home};
+use super::home::Home;
 use super::model::{self, Runtime};
 use crate::cli::Up;
 use crate::commands::start;
 use crate::config::chat::ChatSettings;
 use crate::config::report::Report;
 use crate::config::{Expectation, LogSettings, Settings};
+use crate::folders::default_dir;
 use crate::terminal::Terminal;
 
 const GATEWAY_PORT: u16 = 18_789;
@@ -69,7 +70,7 @@ impl Plan {
 
     pub(super) fn data_dir(&self, options: &Up) -> anyhow::Result<PathBuf> {
         let configured = self.settings.chat.as_ref().and_then(|chat| chat.data_dir.clone());
-        options.data_dir.clone().or(configured).map_or_else(home::default_dir, Ok)
+        options.data_dir.clone().or(configured).map_or_else(default_dir, Ok)
     }
 
     /// The runtime of the model; `None` where the file names upstreams.

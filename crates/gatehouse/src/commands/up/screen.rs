@@ -27,8 +27,8 @@ fn text(api: &str, page: &str, key: &str, model: Option<&str>, home: &Home) -> S
         "\nGatehouse is ready.\n\n  chat page   {page}\n  API base    {api}\n  API key     {key}\n\n"
     );
     if let Some(model) = model {
-        let body =
-            serde_json::json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] });
+        let model = serde_json::Value::from(model);
+        let body = format!(r#"{{"model":{model},"messages":[{{"role":"user","content":"Hello"}}]}}"#);
         // Writing into a String cannot fail.
         let _ = writeln!(
             text,
@@ -57,6 +57,25 @@ mod tests {
         let said =
             text("http://127.0.0.1:18789/v1", "http://127.0.0.1:8080/", "gh_k", Some("smollm2:135m"), &home);
         let said = said.replace(home.dir().to_str().unwrap(), "DATA");
-        insta::assert_snapshot!(said, @r#""#);
+        insta::assert_snapshot!(said, @r#"
+
+        Gatehouse is ready.
+
+          chat page   http://127.0.0.1:8080/
+          API base    http://127.0.0.1:18789/v1
+          API key     gh_k
+
+        Try it:
+          curl http://127.0.0.1:18789/v1/chat/completions \
+            -H 'Authorization: Bearer gh_k' \
+            -H 'Content-Type: application/json' \
+            -d '{"model":"smollm2:135m","messages":[{"role":"user","content":"Hello"}]}'
+
+          data        DATA
+          audit       DATA/audit.jsonl
+          log         DATA/gatehouse.log
+
+        Ctrl-C ends it.
+        "#);
     }
 }

@@ -11,7 +11,7 @@ use wire::Format;
 
 use crate::config::Context;
 use crate::config::report::{Place, Report};
-use crate::config::section::{At, Section, clipped};
+use crate::config::section::{At, Section, clipped, without_userinfo};
 
 const QUEUE_MAX: usize = 64;
 const URL_FIX: &str = "write it as `http://host:port`";
@@ -135,16 +135,8 @@ fn take_apart(url: &str, format: Format) -> Result<(Authority, String), (String,
     Ok((authority, base.to_owned()))
 }
 
-/// A password in a URL must not reach the screen.
-fn without_userinfo(url: &str) -> String {
-    match url.split_once("//").zip(url.rsplit_once('@')) {
-        Some(((scheme, _), (_, host))) => clipped(&format!("{scheme}//…@{host}")),
-        None => clipped(url),
-    }
-}
-
-/// The place of an upstream's name, for messages of other readers.
-pub(super) fn names(upstreams: &[Upstream]) -> String {
+/// The names, for messages of other readers.
+fn names(upstreams: &[Upstream]) -> String {
     upstreams.iter().map(|u| u.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 

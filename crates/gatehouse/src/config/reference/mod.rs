@@ -20,6 +20,11 @@ pub(super) const RESERVED_SECTIONS: [&str; 2] = ["edge", "ops"];
 const SECTIONS: &[Setting] = &[
     table("gateway", "The API gateway: who may call which model, how often, and what comes back."),
     table("chat", "The chat site: a client of the gateway with a page of its own."),
+    table(
+        "edge",
+        "Reserved for the configuration of nginx, firewall and certificates. Refused until it exists.",
+    ),
+    table("ops", "Reserved for watching and alerting. Refused until it exists."),
 ];
 
 /// Every row.
