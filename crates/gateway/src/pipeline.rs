@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use wire::Operation;
 
 use crate::Core;
@@ -56,11 +56,18 @@ pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) ->
     let mut exchange = Exchange::begin(id, core.metrics.clone(), slot, errors);
     let (parts, body) = request.into_parts();
     exchange.arrived(peer, &parts.method, &parts.headers);
-    let walked = walk(core, &snapshot, conn, parts, body, &mut exchange).await;
+    let mut body = Some(body);
+    let walked = walk(core, &snapshot, conn, parts, &mut body, &mut exchange).await;
     match walked {
         Ok(Step::Chat(job)) => chat::serve(*job, exchange).await,
         Ok(Step::Whole(bytes)) => head::whole(bytes, exchange),
-        Err(error) => head::refusal(&error, exchange),
+        Err(error) => {
+            let mut response = head::refusal(&error, exchange);
+            if body.is_some_and(|unread| !unread.is_end_stream()) {
+                head::close_after(&mut response);
+            }
+            response
+        }
     }
 }
 
@@ -76,7 +83,7 @@ async fn walk(
     snapshot: &Arc<Snapshot>,
     conn: &Conn,
     parts: http::request::Parts,
-    body: Incoming,
+    body: &mut Option<Incoming>,
     exchange: &mut Exchange,
 ) -> Result<Step, Error> {
     let (head, path) = head::sound(conn, parts, &snapshot.config.input)?;

@@ -85,8 +85,13 @@ fn fault(code: &'static str, message: &str) -> Error {
     Error::Request(Fault { code, param: None, message: message.to_owned() })
 }
 
-/// The whole body, bounded in size and time.
-pub(super) async fn read_body(head: &Head, body: Incoming, limits: &InputLimits) -> Result<Bytes, Error> {
+/// The whole body, bounded in size and time. Taken only when it has been read to its end.
+pub(super) async fn read_body(
+    head: &Head,
+    body: &mut Option<Incoming>,
+    limits: &InputLimits,
+) -> Result<Bytes, Error> {
+    let Some(incoming) = body else { return Ok(Bytes::new()) };
     let max = limits.body_bytes_max;
     let encoding = head.headers.get(CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -96,9 +101,12 @@ pub(super) async fn read_body(head: &Head, body: Incoming, limits: &InputLimits)
     if announced.is_some_and(|length: u64| length > max as u64) {
         return Err(Error::BodyTooLarge { max });
     }
-    let collected = tokio::time::timeout(limits.body_time, Limited::new(body, max).collect()).await;
+    let collected = tokio::time::timeout(limits.body_time, Limited::new(incoming, max).collect()).await;
     match collected.map_err(|_| Error::BodyTooSlow)? {
-        Ok(collected) => Ok(collected.to_bytes()),
+        Ok(collected) => {
+            *body = None;
+            Ok(collected.to_bytes())
+        }
         Err(error) if error.is::<LengthLimitError>() => Err(Error::BodyTooLarge { max }),
         Err(_) => Err(fault("invalid_request", "the request body broke off")),
     }
@@ -171,11 +179,15 @@ fn refused(error: &Error, errors: ErrorRender) -> Response<Body> {
     if verdict.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    // What was not read, or could be read in two ways, must not be taken for the next request.
-    if matches!(error, Error::BodyTooLarge { .. } | Error::BodyTooSlow | Error::AmbiguousHead) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if matches!(error, Error::AmbiguousHead) {
+        close_after(&mut response);
     }
     response
+}
+
+/// What was not read to its end, or could be read in two ways, must not be taken for the next request.
+pub(super) fn close_after(response: &mut Response<Body>) {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 fn common(headers: &mut HeaderMap, content_type: HeaderValue) {
