@@ -178,6 +178,8 @@ await visit('zoom-200', { zoom: 2 }, async ({ page, shot, report }) => {
   await answered(page);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   if (wide) report('scrolls sideways');
+  const away = await page.locator('.viewport').evaluate((v) => v.scrollHeight - v.clientHeight - v.scrollTop);
+  if (away > 1) report(`the answer was not followed, ${away} px from the end`);
   await shot();
 });
 
@@ -231,6 +233,46 @@ await visit('list-and-dialogs', {}, async ({ page, shot }) => {
   await shot('-2-delete');
   await page.getByRole('button', { name: 'Delete', exact: true }).click();
   await page.getByRole('link', { name: 'Renamed by keyboard' }).waitFor({ state: 'detached' });
+});
+
+await visit('picture-and-two-tabs', {}, async ({ page, shot, server, context }) => {
+  const png = Buffer.from(
+    'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+    'base64',
+  );
+  await page.locator('input[type=file]').setInputFiles([
+    { name: 'dot.png', mimeType: 'image/png', buffer: png },
+    { name: 'page.svg', mimeType: 'image/svg+xml', buffer: Buffer.from('<svg/>') },
+  ]);
+  await page.locator('.refusal').waitFor();
+  await page.locator('form img').waitFor();
+  await shot('-1-preview');
+  await ask(page, '/slow what is on this picture?');
+  await page.locator('.turn.user img').waitFor();
+  await page.locator('.prose').waitFor();
+  const other = await context.newPage();
+  await other.goto(page.url());
+  await other.locator('p.live').filter({ hasText: 'Writing' }).waitFor();
+  await other.keyboard.press('Escape');
+  await page.locator('.ending').waitFor();
+  await other.locator('.ending').waitFor();
+  const texts = await Promise.all([page, other].map((tab) => tab.locator('.prose').textContent()));
+  if (texts[0] !== texts[1]) throw new Error('two tabs, two texts');
+  await other.close();
+  await shot('-2-stopped');
+  if (server.chats.size !== 7) throw new Error('more than one chat was made');
+});
+
+await visit('input-method', { locale: 'zh-CN' }, async ({ page, context }) => {
+  const cdp = await context.newCDPSession(page);
+  await page.locator('textarea').focus();
+  await cdp.send('Input.imeSetComposition', { text: 'nihao', selectionStart: 5, selectionEnd: 5 });
+  await page.keyboard.press('Enter');
+  if ((await page.locator('.turn').count()) > 0) throw new Error('Enter of the input method has sent');
+  await cdp.send('Input.insertText', { text: '/fast 你好' });
+  await page.keyboard.press('Shift+Enter');
+  await page.keyboard.press('Enter');
+  await answered(page);
 });
 
 await visit('sub-path', { mock: { base: '/team/chat/' } }, async ({ page, shot }) => {

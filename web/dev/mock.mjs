@@ -13,7 +13,7 @@ import { scene } from './answers.mjs';
 const DIST = fileURLToPath(new URL('../dist/', import.meta.url));
 const CSP = [
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'",
-  "worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  "worker-src 'self'; manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
   "require-trusted-types-for 'script'; trusted-types svelte-trusted-html app-worker-url",
 ].join('; ');
 const TYPES = {

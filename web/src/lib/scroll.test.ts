@@ -21,7 +21,9 @@ class Browser {
   get scrollHeight(): number {
     return this.content + this.reserve_px;
   }
+  /** Reading forces a layout, and a layout clamps. */
   get scrollTop(): number {
+    this.top = this.clamp(this.top);
     return this.top;
   }
   /** A write by the page: the browser clamps it and reports later. */
@@ -93,6 +95,20 @@ describe('following', () => {
     expect(page.owner.following).toBe(true);
     page.user(-10);
     expect(page.owner.following).toBe(false);
+  });
+
+  it('a position that the browser clamped is not the reader going up', () => {
+    page.question = 1000;
+    page.content = 1300;
+    page.owner.anchor();
+    page.report();
+    // The question was estimated at 200 px more than it has.
+    page.content = 1100;
+    page.owner.changed();
+    page.report();
+    expect(page.owner.following).toBe(true);
+    page.grow(900);
+    expect(page.fromEnd).toBe(0);
   });
 
   it('its own write is never taken for the reader', () => {

@@ -122,8 +122,8 @@ export class ScrollOwner {
   private toEnd(): void {
     const { viewport } = this.layout;
     const end = this.end();
-    if (Math.abs(viewport.scrollTop - end) < 1) return;
-    viewport.scrollTop = end;
+    if (Math.abs(viewport.scrollTop - end) >= 1) viewport.scrollTop = end;
+    // Also where nothing was written: the browser may have clamped the position, and will report that.
     this.expected_px = viewport.scrollTop;
     this.last_px = viewport.scrollTop;
   }

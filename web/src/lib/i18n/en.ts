@@ -83,7 +83,7 @@ export const en = {
     thinkingShort: 'Thinking',
     writing: 'Writing',
     writingRate: (n: number) => `Writing, about ${n} tok/s`,
-    reconnecting: 'Connection lost. Reconnecting; the answer goes on meanwhile.',
+    reconnecting: 'Connection lost, reconnecting',
     stopping: 'Stopping',
     done: (tokens: number, seconds: string) => `${count(tokens, 'token', 'tokens')} in ${seconds}`,
     rate: (n: string) => `${n} tok/s`,

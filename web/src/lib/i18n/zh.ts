@@ -80,7 +80,7 @@ export const zh: Dictionary = {
     thinkingShort: '正在思考',
     writing: '正在书写',
     writingRate: (rate) => `正在书写，约 ${rate} 词元/秒`,
-    reconnecting: '连接中断，正在重连；回答仍在继续。',
+    reconnecting: '连接中断，正在重连',
     stopping: '正在停止',
     done: (tokens, seconds) => `${n(tokens)} 个词元，用时 ${seconds}`,
     rate: (rate) => `${rate} 词元/秒`,
