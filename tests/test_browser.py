@@ -1,0 +1,77 @@
+"""The chat page in Debian's Chromium: runs `node/browser.test.mjs` against site, gateway and a played Ollama."""
+
+import json
+import shutil
+
+import pytest
+
+from harness.client import KEY, http
+from harness.gateway import digest
+from harness.site import Site, node
+
+
+@pytest.fixture
+def site(start, play):
+    key = {"id": "site", "digest": digest(KEY), "speaks_for_users": True}
+    gateway = start.gateway(play, auth={"enabled": True, "keys": [key]})
+    made = Site(start.folder / "site", gateway, KEY)
+    start.running.append(made)
+    return made
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(330)
+def test_page(site, play):
+    if not shutil.which("chromium"):
+        pytest.fail("Chromium is missing: apt-get install chromium")
+    node("browser.test.mjs", 300, SITE_URL=site.url, PLAY_CONTROL=play.control_url.rstrip("/"))
+
+
+def ask(site, **headers):
+    body = json.dumps({})
+    with http(site.url) as client:
+        return client.post("/api/chats", content=body, headers={"content-type": "application/json", **headers})
+
+
+def test_only_the_page_itself_may_change_anything(site):
+    own = {"origin": site.url, "sec-fetch-site": "same-origin"}
+    assert ask(site, **own).status_code == 201
+    assert ask(site, origin="http://evil.example", **{"sec-fetch-site": "cross-site"}).status_code == 403
+    assert ask(site, origin="http://evil.example").status_code == 403
+    assert ask(site, **own, **{"content-type": "text/plain"}).status_code in (403, 415)
+    assert ask(site, **own, host="evil.example").status_code in (403, 421)
+
+
+def test_headers_of_every_answer(site):
+    with http(site.url) as client:
+        for path in ("/", "/health", "/api/setup", "/absent", "/api/chats/absent", "/assets/absent.js"):
+            headers = client.get(path).headers
+            assert headers["x-content-type-options"] == "nosniff", path
+            assert "frame-ancestors 'none'" in headers["content-security-policy"] or headers["x-frame-options"] == "DENY"
+            assert headers["referrer-policy"] == "no-referrer", path
+        page = client.get("/")
+        assert page.headers["cache-control"] == "no-store"
+        assert "<script" in page.text and "style=" not in page.text
+        import re
+
+        script = re.search(r'src="(/assets/[^"]+\.js)"', page.text).group(1)
+        asset = client.get(script, headers={"accept-encoding": "br"})
+        assert "immutable" in asset.headers["cache-control"] and asset.headers["content-encoding"] == "br"
+        again = client.get(script, headers={"if-none-match": asset.headers["etag"], "accept-encoding": "br"})
+        assert again.status_code == 304
+
+
+def test_no_path_leads_out_of_the_assets(site):
+    from harness.client import Raw
+
+    for path in ("/assets/../Cargo.toml", "/assets/%2e%2e/x", "/..%2f..%2fetc/passwd", "/assets//etc/passwd"):
+        with Raw(site.url.removeprefix("http://")) as raw:
+            raw.send(f"GET {path} HTTP/1.1\r\nHost: {site.url[7:]}\r\nConnection: close\r\n\r\n".encode())
+            answer = raw.rest()
+        assert b" 404 " in answer[:20] or b" 400 " in answer[:20], (path, answer[:80])
+
+
+def test_the_key_never_reaches_the_browser(site):
+    with http(site.url) as client:
+        for path in ("/", "/api/setup", "/api/models", "/api/chats"):
+            assert KEY not in client.get(path).text
