@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::api::Event;
 use super::clock::now_ms;
 use super::hub::{Kind, Published, StreamSeat};
+use super::server::closed;
 use super::{Site, bounds, failure, records};
 
 /// Which run, for whom, from where.
@@ -62,10 +63,8 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     async fn follow(&mut self) {
-        let mut closing = self.site.closing.subscribe();
         let out = self.out.clone();
         tokio::select! {
-            _ = closing.wait_for(|closing| *closing) => {}
             () = out.closed() => {}
             () = self.rounds() => {}
         }
@@ -137,10 +136,14 @@ impl Follower<'_> {
         {
             return Over::Done;
         }
+        let mut closing = self.site.closing.subscribe();
         let mut beat = Instant::now() + bounds::HEARTBEAT;
         loop {
             let published = tokio::select! {
+                // In this order: a server that stops ends its runs first, and their last words still go out.
+                biased;
                 published = events.recv() => published,
+                () = closed(&mut closing) => return Over::Done,
                 () = sleep_until(beat) => {
                     beat = Instant::now() + bounds::HEARTBEAT;
                     if self.send(Bytes::from_static(b": keepalive\n\n")).await.is_none() {

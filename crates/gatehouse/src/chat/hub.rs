@@ -6,14 +6,16 @@
 //! Never here: text of answers. What a reader missed it reads from the store.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::http::StatusCode;
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::{broadcast, watch};
 
 use super::api::{Event, FailureAction};
-use super::bounds;
 use super::failure::ApiError;
+use super::{bounds, failure};
 
 /// Why a run is to end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +113,8 @@ impl LiveRun {
 pub(super) struct Hub {
     live: Mutex<HashMap<String, Arc<LiveRun>>>,
     streams: Mutex<HashMap<String, usize>>,
+    /// The server ends: no run begins any more. Changed under the lock of `live` only.
+    closed: AtomicBool,
     /// Starting is one at a time: looking for a repeated send, checking bounds and writing are one step.
     pub starting: tokio::sync::Mutex<()>,
 }
@@ -122,10 +126,14 @@ impl Hub {
         if live.values().any(|r| r.chat_id == run.chat_id) {
             return Err(ApiError::busy());
         }
+        if self.closed.load(Ordering::Relaxed) {
+            let failure = failure::server_stopped();
+            return Err(ApiError { status: StatusCode::SERVICE_UNAVAILABLE, failure });
+        }
         let own = live.values().filter(|r| r.owner == run.owner).count();
         if live.len() >= bounds::RUNS || own >= bounds::RUNS_PER_OWNER {
             return Err(ApiError::new(
-                axum::http::StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::TOO_MANY_REQUESTS,
                 "too_many_runs",
                 "Too many answers are being written at once. Wait for one to finish.",
                 FailureAction::Wait,
@@ -155,7 +163,11 @@ impl Hub {
 
     /// Ends every run because the server ends; returns when all have.
     pub async fn stop_all(&self) {
-        let runs: Vec<_> = lock(&self.live).values().cloned().collect();
+        let runs: Vec<_> = {
+            let live = lock(&self.live);
+            self.closed.store(true, Ordering::Relaxed);
+            live.values().cloned().collect()
+        };
         for run in &runs {
             run.stop(Stop::ServerStops);
         }

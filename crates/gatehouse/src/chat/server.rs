@@ -48,7 +48,7 @@ pub(super) async fn run(listener: TcpListener, router: Router, mut closing: watc
 }
 
 /// Returns when the server is to end; a server that is gone ends too.
-async fn closed(closing: &mut watch::Receiver<bool>) {
+pub(super) async fn closed(closing: &mut watch::Receiver<bool>) {
     let _end = closing.wait_for(|closing| *closing).await.map(|_| ());
 }
 
