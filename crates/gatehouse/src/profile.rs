@@ -99,3 +99,76 @@ pub(crate) fn borrow_key(chat: &mut ChatSettings, gateway_file: Option<PathBuf>)
         chat.api_key = Some(Secret(key));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn seed_config() -> Config {
+        let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seed/qwen-gateway.yaml"));
+        let loaded = config::load(file, Profile::QwenGateway.expectation(Role::Gateway));
+        loaded.settings().unwrap().0.gateway.unwrap().config
+    }
+
+    #[test]
+    fn the_gateway_profile_is_the_seeds_table() {
+        let mut config = seed_config();
+        Profile::QwenGateway.adjust(&mut config);
+        assert_eq!(config.error_format, Some(Format::Ollama));
+        assert!(config.answer.strip.model && config.answer.strip.created);
+        assert_eq!(config.input.prompt_chars_max, 32_768);
+        let Auth::Keys { keys, .. } = &config.auth else { panic!() };
+        let RateRule::Own(rate) = keys[0].rate.clone() else { panic!() };
+        assert_eq!(
+            (rate.requests_max, rate.window, rate.retry_after),
+            (30, Duration::from_secs(60), RetryAfter::Window)
+        );
+        assert!(keys[0].speaks_for_users);
+    }
+
+    #[test]
+    fn natively_the_same_file_changes_nothing() {
+        let (before, mut after) = (seed_config(), seed_config());
+        Profile::Native.adjust(&mut after);
+        assert_eq!(format!("{before:?}"), format!("{after:?}"));
+    }
+
+    #[test]
+    fn the_chat_finds_its_key_where_its_own_file_names_none() {
+        let seed = |name: &str| PathBuf::from(format!("{}/tests/seed/{name}", env!("CARGO_MANIFEST_DIR")));
+        let load = || {
+            let expectation = Profile::Clawdbot.expectation(Role::Chat);
+            config::load(&seed("clawdbot.yaml"), expectation).settings().unwrap().0.chat.unwrap()
+        };
+        let mut chat = load();
+        chat.api_key = None;
+        borrow_key(&mut chat, Some(seed("qwen-gateway.yaml")));
+        assert_eq!(chat.api_key, Some(Secret("prod-key-2024-qwen3".into())));
+        chat.api_key = Some(Secret("own".into()));
+        borrow_key(&mut chat, Some(seed("qwen-gateway.yaml")));
+        assert_eq!(chat.api_key, Some(Secret("own".into())), "an own key stays");
+        let mut chat = load();
+        chat.api_key = None;
+        borrow_key(&mut chat, Some(seed("nowhere.yaml")));
+        assert_eq!(chat.api_key, None);
+    }
+
+    #[test]
+    fn names_and_arguments() {
+        let split = |line: &str| {
+            let (profile, args) = split(line.split(' ').map(OsString::from).collect());
+            (profile, args.len())
+        };
+        assert_eq!(split("/usr/bin/gatehouse up"), (Profile::Native, 2));
+        assert_eq!(split("./clawdbot --config c"), (Profile::Clawdbot, 3));
+        assert_eq!(split("gatehouse --as clawdbot --config c"), (Profile::Clawdbot, 3));
+        assert_eq!(split("clawdbot --as qwen-gateway --config c"), (Profile::QwenGateway, 3));
+        assert_eq!(
+            split("gatehouse --as nobody"),
+            (Profile::Native, 3),
+            "clap then names the wrong argument"
+        );
+        assert_eq!(split("gatehouse"), (Profile::Native, 1));
+    }
+}

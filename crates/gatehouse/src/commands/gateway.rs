@@ -77,7 +77,7 @@ fn apply(gateway: &Gateway, settings: Option<GatewaySettings>, profile: Profile)
     match gateway.reload(settings.config) {
         Ok(()) => tracing::info!("the configuration was read again and is in force"),
         Err(error) => {
-            tracing::error!(%error, "the new configuration was not taken; the old one stays in force")
+            tracing::error!(%error, "the new configuration was not taken; the old one stays in force");
         }
     }
 }

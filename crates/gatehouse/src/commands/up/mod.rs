@@ -46,7 +46,13 @@ pub(super) async fn run(options: Up, terminal: &Terminal) -> anyhow::Result<Outc
     let chat = Site::start(chat_command::checked(chat, home.dir())?).await;
     let (ended, chat) = match chat {
         Ok(site) => {
-            terminal.say(&screen::ready(&gateway, &site, &keys, plan.example_model(runtime.as_ref()), &home));
+            terminal.say(&screen::ready(
+                &gateway,
+                &site,
+                &keys,
+                plan.example_model(runtime.as_ref()).as_deref(),
+                &home,
+            ));
             (wait(&mut signals, &gateway, site, &plan).await, Ok(()))
         }
         Err(error) => (None, Err(error)),

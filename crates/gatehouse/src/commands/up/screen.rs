@@ -10,16 +10,10 @@ use super::Site;
 use super::home::Home;
 use super::plan::{self, Keys};
 
-pub(super) fn ready(
-    gateway: &Gateway,
-    site: &Site,
-    keys: &Keys,
-    model: Option<String>,
-    home: &Home,
-) -> String {
+pub(super) fn ready(gateway: &Gateway, site: &Site, keys: &Keys, model: Option<&str>, home: &Home) -> String {
     let api = plan::api_base(gateway).unwrap_or_default();
     let page = format!("http://{}/", site.address);
-    text(&api, &page, &keys.api, model.as_deref(), home)
+    text(&api, &page, &keys.api, model, home)
 }
 
 fn text(api: &str, page: &str, key: &str, model: Option<&str>, home: &Home) -> String {

@@ -36,7 +36,7 @@ pub(super) fn read(section: &Section<'_>, context: &Context<'_>) -> Vec<Upstream
         }
         _ => {}
     }
-    let mut all: Vec<Upstream> = short.into_iter().filter_map(|url| single(url, report)).collect();
+    let mut all: Vec<Upstream> = short.iter().filter_map(|url| single(url, report)).collect();
     for table in &tables {
         let Some(upstream) = one(table, context) else { continue };
         if all.iter().any(|u| u.name == upstream.name) {
@@ -48,8 +48,8 @@ pub(super) fn read(section: &Section<'_>, context: &Context<'_>) -> Vec<Upstream
     all
 }
 
-fn single(url: At<String>, report: &Report) -> Option<Upstream> {
-    let (authority, base_path) = address(&url, Format::Ollama, report)?;
+fn single(url: &At<String>, report: &Report) -> Option<Upstream> {
+    let (authority, base_path) = address(url, Format::Ollama, report)?;
     let name = "ollama".to_owned();
     let (format, slots, queue_max, bearer) = (Format::Ollama, None, QUEUE_MAX, None);
     Some(Upstream { name, authority, base_path, format, slots, queue_max, bearer })

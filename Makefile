@@ -1,0 +1,54 @@
+# The menu. What is behind an entry is a script in scripts/, bench/, fuzz/ or tests/, or `cargo xtask`.
+#
+#   make run                      a model, the gateway and a chat page on this machine
+#   MODEL=qwen3-0.6b make run     with another model of `gatehouse engine list`
+#   PORT=8081 make run            with the page on another port
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench lint fuzz web dist clean
+
+PORT ?= 8080
+MODEL ?=
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+RELEASE := cargo build --release --package gatehouse --features engine
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## set up, build and start everything on this machine (PORT, MODEL)
+	@scripts/setup.sh run
+	@scripts/web.sh
+	@$(RELEASE)
+	@exec $(TARGET)/release/gatehouse up --data-dir var --port $(PORT) $(if $(MODEL),--model $(MODEL))
+
+test: ## set up, build and run every test
+	@scripts/setup.sh test
+	@scripts/web.sh
+	@scripts/test.sh
+
+bench: ## measure against nginx as a plain proxy and no proxy at all
+	@scripts/setup.sh test
+	@scripts/web.sh
+	@bench/run.sh
+
+lint: web ## formatting, clippy, the rules of the house, the page's own checks
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@cargo xtask tidy
+	@npm --prefix web run --silent check
+
+fuzz: ## every fuzz target for a minute
+	@fuzz/run.sh 60
+
+web: ## build the page into web/dist
+	@scripts/setup.sh web
+	@scripts/web.sh
+
+dist: ## the stripped release binary as target/dist/*.tar.gz, with its digest
+	@scripts/setup.sh run
+	@scripts/web.sh
+	@cargo xtask dist
+
+clean: ## remove what was built; var/ (keys, chats) stays
+	@cargo clean
+	@rm -rf web/dist web/node_modules fuzz/target tests/.venv tests/node/node_modules tests/out

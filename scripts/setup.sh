@@ -1,0 +1,75 @@
+#!/bin/sh
+# Looks for what a purpose needs, installs what Debian packages can give, and says so.
+#
+#   scripts/setup.sh run     to build and run the program with the embedded model
+#   scripts/setup.sh test    the same, and what the end-to-end tests use
+#   scripts/setup.sh web     the page alone
+#
+# As root it installs; otherwise it prints the one command that does. It never touches Rust or Node themselves: their
+# versions are the user's choice.
+set -eu
+purpose=${1:-run}
+PATH=$PATH:/usr/sbin:/sbin
+
+missing=
+want() { # want PACKAGE TEST...
+    package=$1
+    shift
+    if ! "$@" >/dev/null 2>&1; then
+        missing="$missing $package"
+    fi
+}
+has() { command -v "$1"; }
+has_libclang() { ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* 2>/dev/null | grep -q .; }
+has_pip() { python3 -m pip --version; }
+has_venv() { python3 -c 'import ensurepip, venv'; }
+
+stop() {
+    echo "setup: $1" >&2
+    exit 3
+}
+
+case $purpose in
+run | test | web) ;;
+*) stop "say what for: run, test or web" ;;
+esac
+
+# Node runs the page's build; Vite needs 20.19 or newer.
+has node >/dev/null || stop "Node 20.19 or newer is needed (nodejs.org, or your distribution's package)."
+node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
+    stop "Node 20.19 or newer is needed, this one is $(node --version)."
+has npm >/dev/null || stop "npm is needed; it comes with Node."
+
+if [ "$purpose" != web ]; then
+    has cargo >/dev/null || stop "Rust is needed (rustup.rs); rust-version in Cargo.toml says which."
+    # The embedded model is C++ with a generated binding.
+    want cmake has cmake
+    want ninja-build has ninja
+    want g++ has g++
+    want clang has clang
+    want libclang-dev has_libclang
+    want pkg-config has pkg-config
+    # Its weights may come through the user's pip.
+    want python3 has python3
+    want python3-pip has_pip
+fi
+if [ "$purpose" = test ]; then
+    want python3-venv has_venv
+    want nginx-light has nginx
+    want chromium has chromium
+    want curl has curl
+    want jq has jq
+    want procps has pgrep
+fi
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+    stop "these Debian packages are missing; install them and start again: sudo apt-get install$missing"
+fi
+has apt-get >/dev/null || stop "these are missing, and there is no apt-get to install them:$missing"
+echo "setup: installing with apt-get:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086  # the list is words
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
+echo "setup: done"
