@@ -1,0 +1,89 @@
+//! A token costs no allocation, on either lane, escapes and cut records included, once the buffers have grown.
+//!
+//! Never here: time. Alone in its file, because the counting allocator counts for the whole process.
+
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    reason = "an allocator can only be counted by being one; a test fails by panicking"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use wire::{ChatStream, Format, Lane, Progress, Reply, Strip};
+
+thread_local! {
+    // By thread: the test harness allocates on its own.
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn check(lane: Lane, upstream: Format, chunk: &str) {
+    let reply = Reply {
+        id: "0123456789abcdef01234567".into(),
+        model: "m".into(),
+        include_usage: true,
+        strip: Strip::default(),
+        created: 1_700_000_000,
+        reasoning_alias: true,
+        line_bytes_max: 1 << 16,
+    };
+    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply);
+    let mut out = Vec::with_capacity(1 << 16);
+    let (head, tail) = chunk.as_bytes().split_at(chunk.len() / 2);
+    let mut round = || {
+        out.clear();
+        for piece in [chunk.as_bytes(), head, tail] {
+            assert_eq!(stream.push(piece, &mut out), Progress::Flowing);
+        }
+    };
+    round();
+    let before = COUNT.with(Cell::get);
+    (0..100).for_each(|_| round());
+    assert_eq!(COUNT.with(Cell::get) - before, 0, "allocations in 200 chunks of {chunk}");
+}
+
+#[test]
+fn translating_a_token() {
+    for message in
+        [r#""content":" world""#, r#""content":"\u003cb\u003e \"é\" \n""#, r#""content":"a","thinking":"b""#]
+    {
+        let line = format!(
+            "{{\"model\":\"up\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",\"message\":{{\"role\":\"assistant\",{message}}},\"done\":false,\"logprobs\":[{{\"token\":\"x\",\"logprob\":-0.5,\"bytes\":[1]}}]}}\n"
+        );
+        check(Lane::Translate, Format::Ollama, &line);
+    }
+}
+
+#[test]
+fn relaying_a_token() {
+    for delta in [
+        r#""content":" wor\u003cld""#,
+        r#""reasoning_content":"a""#,
+        r#""tool_calls":[{"index":0,"function":{"arguments":"{\"a\":"}}]"#,
+    ] {
+        let event = format!(
+            "data: {{\"id\":\"up\",\"created\":5,\"model\":\"up\",\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"finish_reason\":null}}],\"usage\":{{\"prompt_tokens\":1,\"completion_tokens\":2}}}}\n\n"
+        );
+        check(Lane::Relay, Format::OpenAi, &event);
+    }
+}
