@@ -1,5 +1,7 @@
 //! The program as its users call it: arguments in, texts and exit codes out.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -11,6 +11,8 @@ use super::lexer::{Path, bare, paths};
 use super::{Fault, File};
 
 type Module = Vec<String>;
+/// Which module names which neighbour, and one path by which it does.
+type Edges = BTreeMap<Module, BTreeMap<Module, String>>;
 
 pub(crate) fn check(files: &[File]) -> Vec<Fault> {
     let mut crates: BTreeMap<&str, Vec<(Module, &File)>> = BTreeMap::new();
@@ -40,7 +42,7 @@ fn module_of(path: &str) -> Option<(&str, Module)> {
 
 fn circles(source: &str, modules: &[(Module, &File)]) -> Vec<Fault> {
     let known: BTreeSet<&Module> = modules.iter().map(|(module, _)| module).collect();
-    let mut edges: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
+    let mut edges = Edges::new();
     for (module, file) in modules {
         if module.iter().any(|part| part == "tests") {
             continue;
@@ -48,7 +50,8 @@ fn circles(source: &str, modules: &[(Module, &File)]) -> Vec<Fault> {
         for path in paths(&bare(&file.text)) {
             let target = resolve(module, &path, &known);
             if let Some((from, to)) = target.and_then(|target| neighbours(module, &target)) {
-                edges.entry(from).or_default().insert(to);
+                let witness = format!("{} names {}", module.join("::"), path.segments.join("::"));
+                edges.entry(from).or_default().entry(to).or_insert(witness);
             }
         }
     }
@@ -89,7 +92,7 @@ fn neighbours(from: &Module, to: &Module) -> Option<(Module, Module)> {
 
 fn circle(
     module: &Module,
-    edges: &BTreeMap<Module, BTreeSet<Module>>,
+    edges: &Edges,
     way: &mut Vec<Module>,
     done: &mut BTreeSet<Module>,
     source: &str,
@@ -105,7 +108,7 @@ fn circle(
         return;
     }
     way.push(module.clone());
-    for next in edges.get(module).into_iter().flatten() {
+    for next in edges.get(module).into_iter().flat_map(BTreeMap::keys) {
         circle(next, edges, way, done, source, faults);
     }
     way.pop();
@@ -130,7 +133,8 @@ mod tests {
             ("crates/x/src/b/inner.rs", "fn f() { crate::c::go() }"),
             ("crates/x/src/c.rs", "use super::{a::A, std};"),
         ]);
-        assert_eq!(said, ["imports run in a circle: a -> b -> c -> a"]);
+        let why = "a names crate::b::B; b::inner names crate::c::go; c names super::a::A";
+        assert_eq!(said, [format!("imports run in a circle: a -> b -> c -> a ({why})")]);
     }
 
     #[test]
