@@ -79,7 +79,8 @@ async fn a_request_id_is_taken_from_a_trusted_proxy_only_and_only_a_plain_one() 
         (PROXY, &long, false),
     ] {
         let mut client = Client::over(rig.pipe_from(peer.parse().unwrap())).await;
-        let asked = request("GET", "/v1/models").header("x-request-id", stated).header("x-real-ip", "192.168.1.5");
+        let asked =
+            request("GET", "/v1/models").header("x-request-id", stated).header("x-real-ip", "192.168.1.5");
         let reply = client.send(asked.body(Full::default()).unwrap()).await;
         let id = reply.header("x-request-id").unwrap();
         assert_eq!(id == stated, taken, "{peer} {stated}");
@@ -114,6 +115,29 @@ async fn an_address_on_the_list_is_served() {
     let mut bytes = Vec::new();
     peer.read_to_end(&mut bytes).await.unwrap();
     assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&bytes));
+}
+
+#[tokio::test]
+async fn no_more_connections_are_taken_than_configured() {
+    let rig = Rig::with(|config| config.input.connections_max = 2).await;
+    let address = listen(&rig);
+    let head = format!("GET /v1/models HTTP/1.1\r\nhost: g\r\nx-api-key: {KEY}\r\n\r\n");
+    let mut status = [0; 12];
+    let mut first = TcpStream::connect(address).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    for peer in [&mut first, &mut second] {
+        peer.write_all(head.as_bytes()).await.unwrap();
+        peer.read_exact(&mut status).await.unwrap();
+    }
+    // The kernel completes the third; it is answered when a place is free.
+    let mut third = TcpStream::connect(address).await.unwrap();
+    third.write_all(head.as_bytes()).await.unwrap();
+    first.write_all(head.as_bytes()).await.unwrap();
+    first.read_exact(&mut status).await.unwrap();
+    assert!(third.try_read(&mut status).is_err());
+    drop(first);
+    third.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
 }
 
 /// Accepts on a loopback socket of the system's choice.

@@ -88,7 +88,8 @@ async fn one_way_to_find_the_end_of_a_body() {
         let heard = raw(rig.pipe(), post(&lines, &body).as_bytes()).await;
         assert!(matches!(heard.statuses()[..], [400 | 413]) && heard.closed, "{lines:?} -> {heard:?}");
     }
-    let old = head("POST /v1/chat/completions HTTP/1.0", "Host: a\r\nTransfer-Encoding: chunked\r\n") + &chunk;
+    let old =
+        head("POST /v1/chat/completions HTTP/1.0", "Host: a\r\nTransfer-Encoding: chunked\r\n") + &chunk;
     check(&mut rig, &old, &[400], true).await;
 }
 
@@ -136,7 +137,12 @@ async fn what_was_never_read_is_not_taken_for_the_next_request() {
         (401, "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-Api-Key: wrong\r\n".to_owned()),
         (404, format!("POST /v1/nothing HTTP/1.1\r\nHost: a\r\nX-Api-Key: {KEY}\r\n")),
         (405, format!("PUT /v1/models HTTP/1.1\r\nHost: a\r\nX-Api-Key: {KEY}\r\n")),
-        (415, format!("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-Api-Key: {KEY}\r\nContent-Encoding: gzip\r\n")),
+        (
+            415,
+            format!(
+                "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-Api-Key: {KEY}\r\nContent-Encoding: gzip\r\n"
+            ),
+        ),
     ] {
         let heard = check(&mut rig, &format!("{lines}{length}\r\n{decoy}"), &[status], true).await;
         assert!(heard.text.contains("connection: close"), "{heard:?}");
@@ -154,7 +160,9 @@ async fn chunks_are_read_and_broken_ones_refused() {
     let body = hello(false).to_string();
     let chunked = "Transfer-Encoding: chunked\r\n";
     let bytewise: String = body.chars().map(|c| format!("1;ext=\"x\"\r\n{c}\r\n")).collect();
-    for good in [format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()), format!("{bytewise}0\r\nX-Trailer: x\r\n\r\n")] {
+    for good in
+        [format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()), format!("{bytewise}0\r\nX-Trailer: x\r\n\r\n")]
+    {
         let mut pipe = rig.pipe();
         pipe.write_all(post(chunked, &good).as_bytes()).await.unwrap();
         let call = rig.upstream.call().await;
@@ -163,7 +171,9 @@ async fn chunks_are_read_and_broken_ones_refused() {
         call.answer(200, &done_line("hi")).await;
         assert_eq!(listen(&mut pipe, SOON).await.statuses(), [200]);
     }
-    for bad in ["x\r\n", "-1\r\n", "5\r\nhelloworld\r\n", "ffffffffffffffffff\r\n", "5 5\r\nhello\r\n", "\r\n"] {
+    for bad in
+        ["x\r\n", "-1\r\n", "5\r\nhelloworld\r\n", "ffffffffffffffffff\r\n", "5 5\r\nhello\r\n", "\r\n"]
+    {
         check(&mut rig, &post(chunked, bad), &[400], true).await;
     }
 }
@@ -200,7 +210,9 @@ async fn bounds_of_a_head() {
         );
     }
     for (length, status) in [(8 << 10, 200), (15 << 10, 200), (17 << 10, 431), (300 << 10, 431)] {
-        let heard = raw(rig.pipe(), get("/v1/models", &format!("X-Long: {}\r\n", "x".repeat(length))).as_bytes()).await;
+        let heard =
+            raw(rig.pipe(), get("/v1/models", &format!("X-Long: {}\r\n", "x".repeat(length))).as_bytes())
+                .await;
         assert_eq!(heard.statuses(), [status], "{length}");
     }
     assert!(rig.upstream.untouched());
@@ -215,7 +227,9 @@ async fn bounds_of_a_body() {
     };
     for length in [199, 200] {
         let mut pipe = rig.pipe();
-        pipe.write_all(post(&format!("Content-Length: {length}\r\n"), &padded(length)).as_bytes()).await.unwrap();
+        pipe.write_all(post(&format!("Content-Length: {length}\r\n"), &padded(length)).as_bytes())
+            .await
+            .unwrap();
         rig.upstream.call().await.answer(200, &done_line("hi")).await;
         assert_eq!(listen(&mut pipe, SOON).await.statuses(), [200]);
     }
@@ -286,7 +300,9 @@ async fn nothing_but_http_1_is_spoken() {
     let heard = raw(rig.pipe(), b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03").await;
     assert!(heard.closed && !heard.text.contains(" 200 "), "{heard:?}");
     for upgrade in ["h2c", "websocket", "HTTP/2.0, TLS/1.0"] {
-        let lines = format!("Upgrade: {upgrade}\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n");
+        let lines = format!(
+            "Upgrade: {upgrade}\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n"
+        );
         let heard = check(&mut rig, &get("/v1/models", &lines), &[200], false).await;
         assert!(!heard.text.to_ascii_lowercase().contains("upgrade"), "{heard:?}");
     }

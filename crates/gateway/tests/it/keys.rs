@@ -125,7 +125,10 @@ async fn a_key_for_some_models_sees_and_uses_only_those() {
     let as_intern = |head: http::request::Builder| head.header("x-api-key", "test-key-of-intern");
     let list = bare_request("GET", "/v1/models");
     let listed = rig.send(as_intern(list).body(Full::default()).unwrap()).await.json().await;
-    assert_eq!(listed["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect::<Vec<_>>(), ["small"]);
+    assert_eq!(
+        listed["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect::<Vec<_>>(),
+        ["small"]
+    );
 
     for path in ["/v1/models/qwen3:32b", "/v1/models/registry.internal%2Fsmall", "/v1/models/absent"] {
         let reply = rig.send(as_intern(bare_request("GET", path)).body(Full::default()).unwrap()).await;
@@ -190,7 +193,8 @@ async fn nothing_of_a_client_s_head_reaches_the_upstream() {
 
 #[tokio::test(start_paused = true)]
 async fn the_upstream_s_own_token_is_sent_to_it_alone() {
-    let mut rig = Rig::with(|config| config.upstreams[0].bearer = Some(Secret("upstream-token".into()))).await;
+    let mut rig =
+        Rig::with(|config| config.upstreams[0].bearer = Some(Secret("upstream-token".into()))).await;
     let asking = rig.ask(chat(&hello(false)));
     let call = rig.upstream.call().await;
     assert_eq!(call.headers["authorization"], "Bearer upstream-token");
@@ -206,7 +210,10 @@ async fn a_strict_key_is_told_what_would_be_dropped() {
     let mut body = hello(false);
     body["metadata"] = serde_json::json!({"a": "b"});
     let reply = rig.send(chat(&body)).await.json().await;
-    assert_eq!((&reply["error"]["code"], &reply["error"]["param"]), (&"unsupported_parameter".into(), &"metadata".into()));
+    assert_eq!(
+        (&reply["error"]["code"], &reply["error"]["param"]),
+        (&"unsupported_parameter".into(), &"metadata".into())
+    );
     assert!(rig.upstream.untouched());
     assert_eq!(rig.send(get("/v1/models")).await.status, 200);
     let records = rig.records().await;

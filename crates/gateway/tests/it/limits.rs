@@ -95,7 +95,8 @@ async fn what_is_not_understood_is_not_counted() {
         assert_eq!(rig.send(chat(&body)).await.status, 400, "{body}");
     }
     assert_eq!(rig.send(get("/v1/nothing")).await.status, 404);
-    let wrong = bare_request("GET", "/v1/models").header("x-api-key", "wrong").body(Default::default()).unwrap();
+    let wrong =
+        bare_request("GET", "/v1/models").header("x-api-key", "wrong").body(Default::default()).unwrap();
     assert_eq!(rig.send(wrong).await.status, 401);
     assert!(rig.upstream.untouched());
     assert_eq!(rig.send(get("/v1/models")).await.status, 200);
@@ -108,12 +109,14 @@ async fn keys_do_not_share_a_window() {
         config.rate = rate(1);
         keys(config).push(key("bob", "test-key-of-bob"));
         let own = Rate { requests_max: 2, ..rate(1).unwrap() };
-        keys(config).push(gateway::config::Key { rate: RateRule::Own(own), ..key("carol", "test-key-of-carol") });
+        keys(config)
+            .push(gateway::config::Key { rate: RateRule::Own(own), ..key("carol", "test-key-of-carol") });
     })
     .await;
     for (key, passing) in [(KEY, 1), ("test-key-of-bob", 1), ("test-key-of-carol", 2)] {
         for count in 0..4 {
-            let asked = bare_request("GET", "/v1/models").header("x-api-key", key).body(Default::default()).unwrap();
+            let asked =
+                bare_request("GET", "/v1/models").header("x-api-key", key).body(Default::default()).unwrap();
             let expected = if count < passing { 200 } else { 429 };
             assert_eq!(rig.send(asked).await.status, expected, "{key} {count}");
         }
@@ -128,7 +131,8 @@ async fn users_of_one_key_have_windows_of_their_own() {
         keys(config)[0].rate = RateRule::None;
     })
     .await;
-    let asked = |user: &str| request("GET", "/v1/models").header("x-user-id", user).body(Default::default()).unwrap();
+    let asked =
+        |user: &str| request("GET", "/v1/models").header("x-user-id", user).body(Default::default()).unwrap();
     for user in ["ann", "ben", "王伟"] {
         for count in 0..3 {
             let reply = rig.send(asked(user)).await;
@@ -148,8 +152,10 @@ async fn users_of_one_key_have_windows_of_their_own() {
 async fn nobody_gets_a_new_window_by_naming_a_user() {
     let rig = Rig::with(|config| config.rate = rate(1)).await;
     for count in 0..3 {
-        let asked =
-            request("GET", "/v1/models").header("x-user-id", format!("user-{count}")).body(Default::default()).unwrap();
+        let asked = request("GET", "/v1/models")
+            .header("x-user-id", format!("user-{count}"))
+            .body(Default::default())
+            .unwrap();
         assert_eq!(rig.send(asked).await.status, if count < 1 { 200 } else { 429 });
     }
     assert!(rig.records().await.iter().all(|record| record.get("user_id").is_none()));

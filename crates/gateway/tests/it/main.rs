@@ -16,6 +16,7 @@ mod rig;
 
 mod addresses;
 mod answers;
+mod balance;
 mod breaker;
 mod clocks;
 mod drain;

@@ -54,10 +54,7 @@ async fn one_model_is_shown_under_the_name_that_was_asked() {
     for path in ["/v1/models/qwen3:32b", "/v1/models/qwen3%3A32b"] {
         rig.upstream.push_show(200, SHOWN);
         let text = rig.send(get(path)).await.text().await;
-        assert_eq!(
-            text,
-            r#"{"id":"qwen3:32b","object":"model","created":1767319445,"owned_by":"library"}"#
-        );
+        assert_eq!(text, r#"{"id":"qwen3:32b","object":"model","created":1767319445,"owned_by":"library"}"#);
     }
     assert!(rig.upstream.shown().iter().all(|asked| *asked == json!({"model": INTERNAL})));
     rig.upstream.push_show(404, r#"{"error":"model 'canary' not found"}"#);
@@ -111,7 +108,20 @@ async fn names_of_the_cloud_stay_here() {
 async fn tricks_in_names_reach_nobody() {
     let mut rig = Rig::new().await;
     let long = "x".repeat(257);
-    for name in ["", "../qwen3:32b", "a//b", "/etc/passwd", ".hidden", "a b", "a\nb", "a\u{0}b", "ａ", "a?b", "a#b", &long] {
+    for name in [
+        "",
+        "../qwen3:32b",
+        "a//b",
+        "/etc/passwd",
+        ".hidden",
+        "a b",
+        "a\nb",
+        "a\u{0}b",
+        "ａ",
+        "a?b",
+        "a#b",
+        &long,
+    ] {
         let (status, _, message) = rig.send(chat(&asking_for(name))).await.error().await;
         assert!(status == 404 || status == 400, "{name:?}: {status} {message}");
     }
@@ -154,7 +164,8 @@ async fn a_list_of_the_operator_s_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_openai_compatible_upstream_is_listed_and_served_too() {
-    let mut rig = Rig::with(|config| config.upstreams = vec![crate::rig::upstream_config(wire::Format::OpenAi)]).await;
+    let mut rig =
+        Rig::with(|config| config.upstreams = vec![crate::rig::upstream_config(wire::Format::OpenAi)]).await;
     rig.upstream.set_tags(
         200,
         r#"{"object":"list","data":[{"id":"/srv/models/big.gguf","object":"model","created":7,"owned_by":"llamacpp"},{"id":"big","created":8,"owned_by":"vllm"}]}"#,
@@ -170,4 +181,42 @@ async fn an_openai_compatible_upstream_is_listed_and_served_too() {
     call.answer(200, r#"{"id":"cmpl-canary","object":"chat.completion","created":1,"model":"/srv/canary","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3},"timings":{"canary":1}}"#).await;
     let text = asking.await.unwrap().text().await;
     assert!(text.contains("\"content\":\"hi\"") && !text.contains("canary"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_model_can_is_asked_of_the_upstream_when_it_matters() {
+    let mut rig = Rig::new().await;
+    let mut thinking = hello(false);
+    thinking["reasoning_effort"] = "high".into();
+    // The upstream says no: the wish is dropped, and that is recorded. The answer is remembered for a while.
+    rig.upstream.push_show(200, SHOWN);
+    for _ in 0..3 {
+        let asking = rig.ask(chat(&thinking));
+        let call = rig.upstream.call().await;
+        assert!(call.body["think"].is_null(), "{}", call.body);
+        call.answer(200, &done_line("hi")).await;
+        assert_eq!(asking.await.unwrap().status, 200);
+    }
+    assert_eq!(rig.upstream.shown().len(), 1);
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    rig.upstream.push_show(200, r#"{"capabilities":["completion","thinking"]}"#);
+    let asking = rig.ask(chat(&thinking));
+    let call = rig.upstream.call().await;
+    assert_eq!(call.body["think"], "high");
+    call.answer(200, &done_line("hi")).await;
+    assert_eq!(asking.await.unwrap().status, 200);
+    // One that does not answer the question is sent what was asked.
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    let asking = rig.ask(chat(&thinking));
+    let call = rig.upstream.call().await;
+    assert_eq!(call.body["think"], "high");
+    call.answer(200, &done_line("hi")).await;
+    assert_eq!(asking.await.unwrap().status, 200);
+    // Who does not ask for thinking costs no question.
+    let shown = rig.upstream.shown().len();
+    let asking = rig.ask(chat(&hello(false)));
+    rig.upstream.call().await.answer(200, &done_line("hi")).await;
+    assert_eq!(asking.await.unwrap().status, 200);
+    assert_eq!(rig.upstream.shown().len(), shown);
+    assert_eq!(rig.records().await[0]["dropped"], json!(["reasoning_effort"]));
 }

@@ -18,6 +18,7 @@ use gateway::Core;
 use gateway::config::{
     Addresses, Answer, Audit, Auth, Clocks, Config, InputLimits, Key, Liveness, Models, RateRule,
 };
+use gateway::dial::Dial;
 use http::uri::Authority;
 use http::{HeaderName, Request};
 use http_body_util::Full;
@@ -56,17 +57,30 @@ impl Rig {
 
     pub async fn with(tweak: impl FnOnce(&mut Config)) -> Self {
         let upstream = Upstream::new();
-        Self::on(upstream, tweak).await
+        let dial = upstream.dial();
+        Self::on(upstream, dial, tweak).await
     }
 
-    /// On an upstream that was prepared before the gateway first asks it.
-    pub async fn on(upstream: Upstream, tweak: impl FnOnce(&mut Config)) -> Self {
+    /// A second upstream of the same models beside the first, called and dialled by the name `second`.
+    pub async fn with_second() -> (Self, Upstream) {
+        let (first, second) = (Upstream::new(), Upstream::new());
+        let dial = upstream::fork(&first, ("second", &second));
+        let rig = Self::on(first, dial, |config| {
+            let mut other = upstream_config(wire::Format::Ollama);
+            other.name = "second".into();
+            other.authority = Authority::from_static("second.test:11434");
+            config.upstreams.push(other);
+        });
+        (rig.await, second)
+    }
+
+    async fn on(upstream: Upstream, dial: Arc<dyn Dial>, tweak: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let audit = dir.path().join("audit.jsonl");
         let mut config = config();
         config.audit.file = Some(audit.clone());
         tweak(&mut config);
-        let core = Core::new(config.clone(), upstream.dial()).unwrap();
+        let core = Core::new(config.clone(), dial).unwrap();
         let rig = Self { core, upstream, config, audit, _dir: dir };
         // The first list and the first probe are behind us when a test begins.
         sleep(SOON).await;

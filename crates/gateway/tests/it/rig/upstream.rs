@@ -134,6 +134,26 @@ impl Upstream {
     }
 }
 
+/// Two upstreams, told apart by the first letters of their authority.
+pub fn fork(first: &Upstream, second: (&'static str, &Upstream)) -> Arc<dyn Dial> {
+    Arc::new(Fork { first: first.dial(), second: second.1.dial(), name: second.0 })
+}
+
+struct Fork {
+    first: Arc<dyn Dial>,
+    second: Arc<dyn Dial>,
+    name: &'static str,
+}
+
+impl Dial for Fork {
+    fn dial(
+        &self,
+        authority: &Authority,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>> {
+        if authority.as_str().starts_with(self.name) { &self.second } else { &self.first }.dial(authority)
+    }
+}
+
 /// A request as the upstream saw it, and the handle to answer it. Dropped unanswered, it hangs for ever.
 pub struct Call {
     pub authority: Authority,
