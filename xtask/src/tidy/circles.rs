@@ -99,9 +99,12 @@ fn circle(
     faults: &mut Vec<Fault>,
 ) {
     if let Some(at) = way.iter().position(|m| m == module) {
-        let round: Vec<String> = way.iter().skip(at).chain([module]).map(|m| m.join("::")).collect();
-        faults
-            .push(Fault::new(source.to_owned(), format!("imports run in a circle: {}", round.join(" -> "))));
+        let round: Vec<&Module> = way.iter().skip(at).chain([module]).collect();
+        let names: Vec<String> = round.iter().map(|m| m.join("::")).collect();
+        let steps = round.iter().zip(round.iter().skip(1));
+        let why: Vec<&str> = steps.filter_map(|(a, b)| Some(edges.get(*a)?.get(*b)?.as_str())).collect();
+        let what = format!("imports run in a circle: {} ({})", names.join(" -> "), why.join("; "));
+        faults.push(Fault::new(source.to_owned(), what));
         return;
     }
     if done.contains(module) {
