@@ -29,7 +29,7 @@ pub(super) fn run(command: Engine, terminal: &Terminal) -> anyhow::Result<Outcom
     match command {
         Engine::Serve(options) => super::serve(serve(options, *terminal)),
         Engine::Pull { model } => {
-            let file = pull(&model, terminal)?;
+            let file = pull(&model)?;
             terminal.say(&file.display().to_string());
             Ok(Outcome::Done)
         }
@@ -43,11 +43,9 @@ pub(super) fn run(command: Engine, terminal: &Terminal) -> anyhow::Result<Outcom
 }
 
 /// The weights of a model, fetched if they are not there yet.
-pub(super) fn pull(model: &str, terminal: &Terminal) -> anyhow::Result<PathBuf> {
-    let known = known(model)?;
-    terminal.note(&known.notice());
+pub(super) fn pull(model: &str) -> anyhow::Result<PathBuf> {
     let mut progress = weights::progress_for_stderr();
-    Ok(weights::pull(known.id, &cache_dir()?, &mut *progress)?)
+    Ok(weights::pull(known(model)?.id, &cache_dir()?, &mut *progress)?)
 }
 
 /// A row of the table of models, or an error that lists what there is.
@@ -74,7 +72,7 @@ fn row(listed: &Listed) -> String {
 
 async fn serve(options: EngineServe, terminal: Terminal) -> anyhow::Result<Outcome> {
     logging::start(LogSettings { level: "info", json: false }, None)?;
-    let (model_file, model_name) = model(&options, &terminal)?;
+    let (model_file, model_name) = model(&options)?;
     let serve = ServeOptions {
         listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.port),
         model_file,
@@ -89,10 +87,10 @@ async fn serve(options: EngineServe, terminal: Terminal) -> anyhow::Result<Outco
     Ok(Outcome::Done)
 }
 
-fn model(options: &EngineServe, terminal: &Terminal) -> anyhow::Result<(PathBuf, String)> {
+fn model(options: &EngineServe) -> anyhow::Result<(PathBuf, String)> {
     match &options.model_file {
         Some(file) => Ok((file.clone(), stem(file))),
-        None => Ok((pull(&options.model, terminal)?, known(&options.model)?.model_name.to_owned())),
+        None => Ok((pull(&options.model)?, known(&options.model)?.model_name.to_owned())),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -39,6 +39,8 @@ pub(super) struct Supervised {
 
 struct Running {
     child: Child,
+    // Held apart from the child: waiting for a child closes its input, which is the signal to end.
+    input: Option<ChildStdin>,
     // Read to its end, so that the child never writes into a closed pipe.
     output: Lines<BufReader<ChildStdout>>,
     since: Instant,
@@ -77,28 +79,30 @@ impl Supervised {
 
 async fn start(job: Job, port: u16) -> anyhow::Result<(Running, SocketAddr)> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut child = Command::new(program)
-        // The first argument decides the profile; a child is always the native program.
-        .arg0("gatehouse")
-        .args(["engine", "serve", "--with-parent", "--model", job.model])
-        .args(["--port", &port.to_string(), "--slots", &job.slots.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // Ctrl-C on the terminal is for the parent: it lets answers finish first.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start the engine")?;
+    let mut command = Command::new(program);
+    // The first argument decides the profile; a child is always the native program.
+    command.arg0("gatehouse").args(["engine", "serve", "--with-parent", "--model", job.model]);
+    command.args(["--port", &port.to_string(), "--slots", &job.slots.to_string()]);
+    let (running, address) = begin(command).await?;
+    tracing::info!(%address, model = job.model, "the engine answers");
+    Ok((running, address))
+}
+
+/// Runs the command until it has said where it listens.
+async fn begin(mut command: Command) -> anyhow::Result<(Running, SocketAddr)> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C on the terminal is for the parent: it lets answers finish first.
+    command.process_group(0).kill_on_drop(true);
+    let mut child = command.spawn().context("cannot start the engine")?;
     if let Some(errors) = child.stderr.take() {
         tokio::spawn(log_lines(BufReader::new(errors).lines()));
     }
+    let input = child.stdin.take();
     let output = child.stdout.take().context("the engine has no standard output")?;
     let mut output = BufReader::new(output).lines();
     let ready = tokio::time::timeout(START_MAX, ready_line(&mut output)).await;
     let address = ready.context("the engine did not load its model in time")??;
-    tracing::info!(%address, model = job.model, "the engine answers");
-    Ok((Running { child, output, since: Instant::now() }, address))
+    Ok((Running { child, input, output, since: Instant::now() }, address))
 }
 
 async fn ready_line(output: &mut Lines<BufReader<ChildStdout>>) -> anyhow::Result<SocketAddr> {
@@ -177,11 +181,53 @@ async fn failed(running: &mut Running, address: SocketAddr) {
 
 /// Closing its input asks the child to end; a child that hangs is killed.
 async fn stop(mut running: Running) {
-    drop(running.child.stdin.take());
+    drop(running.input.take());
     if tokio::time::timeout(END_MAX, running.child.wait()).await.is_err() {
         tracing::warn!("the engine did not end by itself and is killed");
         if let Err(error) = running.child.kill().await {
             tracing::error!(%error, "the engine could not be killed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    async fn shell(script: &str) -> anyhow::Result<(Running, SocketAddr)> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        begin(command).await
+    }
+
+    #[tokio::test]
+    async fn watching_a_child_leaves_its_input_open() {
+        let script = "echo loading; echo ready 127.0.0.1:9; read word; echo got $word; read more";
+        let (mut running, address) = shell(script).await.unwrap();
+        assert_eq!(address.port(), 9);
+        tokio::select! {
+            biased;
+            ended = running.child.wait() => panic!("{ended:?}"),
+            () = std::future::ready(()) => {}
+        }
+        running.input.as_mut().unwrap().write_all(b"alive\n").await.unwrap();
+        assert_eq!(running.output.next_line().await.unwrap().unwrap(), "got alive");
+        stop(running).await;
+    }
+
+    #[tokio::test]
+    async fn closing_its_input_ends_it() {
+        let (mut running, _) = shell("echo ready 127.0.0.1:9; cat >/dev/null; exit 7").await.unwrap();
+        drop(running.input.take());
+        assert_eq!(running.child.wait().await.unwrap().code(), Some(7));
+        failed(&mut running, SocketAddr::from(([127, 0, 0, 1], 9))).await;
+    }
+
+    #[tokio::test]
+    async fn a_child_that_never_gets_ready_is_an_error() {
+        let error = shell("echo no model >&2; exit 3").await.err().unwrap();
+        assert!(error.to_string().contains("ended while it started"), "{error}");
+        assert!(shell("echo ready somewhere; cat").await.is_err());
     }
 }

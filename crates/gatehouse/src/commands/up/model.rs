@@ -63,9 +63,8 @@ async fn with_engine(model: &str, why: &str, terminal: &Terminal) -> anyhow::Res
     );
     let known = engine::known(model)?;
     terminal.note(&format!("The embedded engine runs the model, {why}."));
-    let (id, screen) = (known.id, *terminal);
     // Fetching blocks its thread for as long as it takes; signals still end the program meanwhile.
-    let file = tokio::task::spawn_blocking(move || engine::pull(id, &screen)).await??;
+    let file = tokio::task::spawn_blocking(move || engine::pull(known.id)).await??;
     tracing::info!(file = %file.display(), "weights are there");
     let child = Supervised::start(known.id, DEFAULT_SLOTS).await?;
     let authority = Authority::try_from(child.address().to_string())?;
