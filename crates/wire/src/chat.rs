@@ -1,4 +1,4 @@
-//! The neutral chat request, borrowed from the client's body, and the two doors to it: read and write.
+//! The neutral chat request, borrowed from the client's body.
 //!
 //! The reader of a client's format checks what is valid in itself; the writer of an upstream's format refuses what that
 //! dialect cannot say, so that another lane may still carry it.
@@ -8,11 +8,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::error::Fault;
-use crate::format::Format;
 use crate::json::{Raw, Text};
-use crate::lanes::Lane;
-use crate::{ollama, openai};
 
 /// Bounds applied while reading, before anything large is decoded.
 #[derive(Clone, Copy, Debug)]
@@ -212,31 +208,3 @@ pub struct Outbound<'a> {
 /// Names of request fields that a translation could not carry. For the audit record; a strict key gets a 400.
 /// Fields that no documentation names appear once, as `(unknown)`: a caller's own words do not enter the record.
 pub type Dropped = Vec<&'static str>;
-
-/// Reads and checks a client's chat request. Everything that is the caller's fault in any upstream format is found here.
-pub fn read_chat<'a>(client: Format, body: &'a [u8], limits: &ReadLimits) -> Result<ChatRequest<'a>, Fault> {
-    match client {
-        Format::OpenAi => openai::request::read(body, limits),
-        Format::Ollama => Err(unserved()),
-    }
-}
-
-/// Writes the upstream's body. Fails with the caller's fault when that format cannot express what was asked (`n` > 1 for Ollama...).
-pub fn write_chat(
-    lane: Lane,
-    upstream: Format,
-    request: &ChatRequest<'_>,
-    to: &Outbound<'_>,
-    out: &mut Vec<u8>,
-) -> Result<Dropped, Fault> {
-    match (lane, upstream) {
-        (Lane::Relay, Format::OpenAi) => openai::splice::write(request, to, out).map(|()| Dropped::new()),
-        (Lane::Translate, Format::Ollama) => ollama::request::write(request, to, out),
-        (Lane::Relay, Format::Ollama) | (Lane::Translate, Format::OpenAi) => Err(unserved()),
-    }
-}
-
-/// A cell of the lane table that is empty; the gateway asks the table first.
-fn unserved() -> Fault {
-    Fault::whole("unsupported_format", "This API cannot be served for this model.")
-}

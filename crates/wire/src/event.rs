@@ -6,7 +6,7 @@
 //! Never here: bytes of any dialect.
 
 use crate::json::{Raw, Text};
-use crate::stream::{StopReason, Usage};
+use crate::reply::{StopReason, Usage};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {

@@ -10,6 +10,7 @@ mod body;
 pub mod chat;
 pub mod error;
 mod event;
+mod facade;
 pub mod format;
 pub mod frame;
 #[doc(hidden)]
@@ -19,17 +20,15 @@ pub mod models;
 mod ollama;
 mod openai;
 mod refusal;
-pub mod stream;
+pub mod reply;
 
-pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits, read_chat, write_chat};
-pub use error::{
-    ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind, read_refusal, write_error,
-    write_error_event,
+pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits};
+pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind};
+pub use facade::{
+    ChatStream, read_answer, read_capabilities, read_chat, read_model, read_models, read_refusal,
+    read_resident, write_chat, write_error, write_error_event, write_model, write_models,
 };
 pub use format::{Format, Operation};
 pub use lanes::{Lane, lane, upstream_path};
-pub use models::{
-    Capabilities, ListedModel, ModelEntry, read_capabilities, read_model, read_models, read_resident,
-    write_model, write_models,
-};
-pub use stream::{ChatStream, Metered, Progress, Reply, StopReason, Strip, Usage, read_answer};
+pub use models::{Capabilities, ListedModel, ModelEntry};
+pub use reply::{Metered, Progress, Reply, StopReason, Strip, Usage};

@@ -10,7 +10,7 @@ use super::line::{self, Line};
 use crate::error::UpstreamFault;
 use crate::event::{Block, Delta, DeltaKind, Event};
 use crate::json::Text;
-use crate::stream::StopReason;
+use crate::reply::StopReason;
 
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {

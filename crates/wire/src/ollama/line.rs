@@ -5,7 +5,7 @@
 use crate::error::UpstreamFault;
 use crate::event::{Call, Logprobs};
 use crate::json::{Broken, Kind, Raw, Reader, Text};
-use crate::stream::Usage;
+use crate::reply::Usage;
 
 /// Deepest nesting accepted from an upstream: calls hold arguments of the model's making.
 const DEPTH_MAX: usize = 100;

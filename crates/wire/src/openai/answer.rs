@@ -6,7 +6,7 @@ use super::chunk::{Counts, closing, opening};
 use super::encode::call_members;
 use crate::event::Answer;
 use crate::json::write;
-use crate::stream::Reply;
+use crate::reply::Reply;
 
 pub(crate) fn write(answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
     opening(reply, "chat.completion", answer.created, out);

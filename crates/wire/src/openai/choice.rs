@@ -5,11 +5,13 @@
 //! Never here: the order of chunks.
 
 use super::chunk::closing;
-use super::relay::DEPTH_MAX;
 use crate::error::UpstreamFault;
 use crate::event::Logprobs;
 use crate::json::{Broken, Kind, Raw, Reader, Text, write};
-use crate::stream::{Reply, StopReason};
+use crate::reply::{Reply, StopReason};
+
+/// Deepest nesting accepted from an upstream.
+pub(super) const DEPTH_MAX: usize = 100;
 
 #[derive(Debug, Default)]
 pub(super) struct Choice<'a> {

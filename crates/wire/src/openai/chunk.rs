@@ -4,7 +4,7 @@
 
 use crate::event::Logprobs;
 use crate::json::write;
-use crate::stream::{Reply, StopReason};
+use crate::reply::{Reply, StopReason};
 
 /// Everything before `"choices":[`.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@
 use super::chunk::{Counts, DONE, Frame, closing};
 use crate::event::{Block, Call, Delta, DeltaKind, Event};
 use crate::json::{Text, write};
-use crate::stream::{Reply, StopReason, Usage};
+use crate::reply::{Reply, StopReason, Usage};
 
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {

@@ -5,15 +5,13 @@
 //!
 //! Never here: a field that is not on the allow-list (`choice` has it).
 
-use super::choice::{self, Choice};
+use super::choice::{self, Choice, DEPTH_MAX};
 use super::chunk::{Counts, DONE, Frame, opening};
 use super::error;
 use crate::error::UpstreamFault;
 use crate::frame::sse;
 use crate::json::{Broken, Kind, Raw, Reader};
-use crate::stream::{Metered, Reply, Usage};
-
-pub(super) const DEPTH_MAX: usize = 100;
+use crate::reply::{Metered, Reply, Usage};
 
 #[derive(Debug)]
 pub(crate) struct Relay {

@@ -1,76 +1,17 @@
-//! Answers, streamed and whole: the two doors from an upstream's bytes to a client's.
+//! A streamed answer, from an upstream's bytes to a client's.
 //!
 //! A stream that did not end properly is never given a proper ending: only `Complete` wrote one.
 //!
 //! Never here: a dialect's rules, sockets, clocks.
 
-use crate::error::{ErrorBody, UpstreamFault, UpstreamFaultKind, write_error_event};
+use super::error::write_error_event;
+use crate::error::{ErrorBody, UpstreamFault, UpstreamFaultKind};
 use crate::event::{Block, Event};
 use crate::format::Format;
 use crate::frame::{Oversize, ndjson};
 use crate::lanes::Lane;
+use crate::reply::{Metered, Progress, Reply};
 use crate::{ollama, openai};
-
-/// Fields an operator may strip from answers on top of the allow-list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Strip {
-    pub model: bool,
-    pub created: bool,
-}
-
-/// What the gateway decides about an answer.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// Random part of our ids (at least 96 bits, URL-safe): the answer's id is `chatcmpl-` plus this, tool call ids are made from it.
-    pub id: String,
-    /// The name the client asked for.
-    pub model: String,
-    pub include_usage: bool,
-    pub strip: Strip,
-    /// Unix seconds, used when the upstream states no time.
-    pub created: u64,
-    /// Also send `reasoning_content` beside `reasoning`.
-    pub reasoning_alias: bool,
-    /// Longest line or event accepted from the upstream.
-    pub line_bytes_max: usize,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub prompt_tokens: u64,
-    pub output_tokens: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    Stop,
-    Length,
-    ToolCalls,
-    ContentFilter,
-}
-
-/// What passed so far, for settlement. The upstream's counts when it gave any, the deltas seen otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Metered {
-    pub usage: Option<Usage>,
-    /// Text, thinking and tool deltas passed on: about one token each on a live stream.
-    pub deltas: u64,
-    pub stop: Option<StopReason>,
-}
-
-/// Where a stream stands after some bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Nothing to show yet: the client's status must still be held back.
-    Waiting,
-    /// At least one event has been written, now or earlier.
-    Flowing,
-    /// Properly ended, closing bytes written. Later upstream bytes are to be discarded.
-    Complete,
-    /// Cannot go on. Nothing was written for it: the caller answers with a real status if nothing was `Flowing` yet, or
-    /// calls `fail`. Events that stood before it in the same push are in the buffer.
-    Failed(UpstreamFault),
-}
 
 /// One answer's stream: upstream bytes in, client bytes out. Plain state, no I/O.
 #[derive(Debug)]
@@ -226,28 +167,5 @@ fn meter(event: Event<'_>, metered: &mut Metered) {
         Event::Usage(usage) => metered.usage = Some(usage),
         Event::Stop(reason) => metered.stop = Some(reason),
         _ => {}
-    }
-}
-
-/// Turns a whole (non-stream) upstream answer into the client's.
-pub fn read_answer(
-    lane: Lane,
-    client: Format,
-    upstream: Format,
-    reply: &Reply,
-    body: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<Metered, UpstreamFault> {
-    match (lane, client, upstream) {
-        (Lane::Translate, Format::OpenAi, Format::Ollama) => {
-            let answer = ollama::answer::read(body)?;
-            openai::answer::write(&answer, reply, out);
-            let texts = [!answer.text.is_empty(), answer.thinking.is_some()];
-            let deltas = answer.calls.len() + texts.iter().filter(|there| **there).count();
-            let deltas = u64::try_from(deltas).unwrap_or(u64::MAX);
-            Ok(Metered { usage: answer.usage, deltas, stop: Some(answer.stop) })
-        }
-        (Lane::Relay, Format::OpenAi, Format::OpenAi) => openai::relay::whole(reply, body, out),
-        _ => Err(UpstreamFault::protocol("no translation between these formats")),
     }
 }

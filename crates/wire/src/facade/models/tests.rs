@@ -1,9 +1,8 @@
 //! Names, owners, and what lists say.
 
-use super::{
-    Capabilities, ModelEntry, read_capabilities, read_model, read_models, read_resident, write_models,
-};
-use crate::Format;
+use super::{read_capabilities, read_model, read_models, read_resident, write_models};
+use crate::format::Format;
+use crate::models::{Capabilities, ModelEntry};
 
 #[test]
 fn public_names_lose_a_registry_host_and_only_that() {

@@ -1,0 +1,37 @@
+//! A chat request, read from a client's body and written for an upstream.
+//!
+//! Never here: the fields of either.
+
+use crate::chat::{ChatRequest, Dropped, Outbound, ReadLimits};
+use crate::error::Fault;
+use crate::format::Format;
+use crate::lanes::Lane;
+use crate::{ollama, openai};
+
+/// Reads and checks a client's chat request. Everything that is the caller's fault in any upstream format is found here.
+pub fn read_chat<'a>(client: Format, body: &'a [u8], limits: &ReadLimits) -> Result<ChatRequest<'a>, Fault> {
+    match client {
+        Format::OpenAi => openai::request::read(body, limits),
+        Format::Ollama => Err(unserved()),
+    }
+}
+
+/// Writes the upstream's body. Fails with the caller's fault when that format cannot express what was asked (`n` > 1 for Ollama...).
+pub fn write_chat(
+    lane: Lane,
+    upstream: Format,
+    request: &ChatRequest<'_>,
+    to: &Outbound<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Dropped, Fault> {
+    match (lane, upstream) {
+        (Lane::Relay, Format::OpenAi) => openai::splice::write(request, to, out).map(|()| Dropped::new()),
+        (Lane::Translate, Format::Ollama) => ollama::request::write(request, to, out),
+        (Lane::Relay, Format::Ollama) | (Lane::Translate, Format::OpenAi) => Err(unserved()),
+    }
+}
+
+/// A cell of the lane table that is empty; the gateway asks the table first.
+fn unserved() -> Fault {
+    Fault::whole("unsupported_format", "This API cannot be served for this model.")
+}

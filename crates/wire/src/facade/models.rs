@@ -1,0 +1,53 @@
+//! Model lists, read from an upstream and written for a client.
+//!
+//! Never here: which models a key may see.
+
+use crate::error::UpstreamFault;
+use crate::format::Format;
+use crate::models::{Capabilities, ListedModel, ModelEntry};
+use crate::{ollama, openai};
+
+pub fn read_models(upstream: Format, body: &[u8]) -> Result<Vec<ModelEntry>, UpstreamFault> {
+    match upstream {
+        Format::OpenAi => openai::models::read_list(body),
+        Format::Ollama => ollama::models::read_list(body),
+    }
+}
+
+/// From the answer to [`crate::Operation::RetrieveModel`] (`/api/show`; for the OpenAI format its own model object).
+/// `name` is the upstream's own name.
+pub fn read_model(upstream: Format, name: &str, body: &[u8]) -> Result<ModelEntry, UpstreamFault> {
+    match upstream {
+        Format::OpenAi => openai::models::read_one(name, body),
+        Format::Ollama => ollama::models::read_one(name, body),
+    }
+}
+
+/// `Ok(None)`: the upstream does not say (older than 0.6.4).
+pub fn read_capabilities(body: &[u8]) -> Result<Option<Capabilities>, UpstreamFault> {
+    ollama::models::read_capabilities(body)
+}
+
+/// Names of the models in memory, from `/api/ps`.
+pub fn read_resident(body: &[u8]) -> Result<Vec<String>, UpstreamFault> {
+    Ok(ollama::models::read_list(body)?.into_iter().map(|entry| entry.name).collect())
+}
+
+/// One model object under its public name.
+pub fn write_model(client: Format, model: &ListedModel<'_>, out: &mut Vec<u8>) {
+    match client {
+        Format::OpenAi => openai::models::write_one(model, out),
+        Format::Ollama => ollama::models::write_one(model, out),
+    }
+}
+
+/// The list; an empty list is `[]`, never null.
+pub fn write_models<'a>(client: Format, models: impl Iterator<Item = ListedModel<'a>>, out: &mut Vec<u8>) {
+    match client {
+        Format::OpenAi => openai::models::write_list(models, out),
+        Format::Ollama => ollama::models::write_list(models, out),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! What the gateway decides about an answer, and what it learns from one.
+//!
+//! Never here: bytes of any dialect.
+
+use crate::error::UpstreamFault;
+
+/// Fields an operator may strip from answers on top of the allow-list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strip {
+    pub model: bool,
+    pub created: bool,
+}
+
+/// What the gateway decides about an answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Random part of our ids (at least 96 bits, URL-safe): the answer's id is `chatcmpl-` plus this, tool call ids are made from it.
+    pub id: String,
+    /// The name the client asked for.
+    pub model: String,
+    pub include_usage: bool,
+    pub strip: Strip,
+    /// Unix seconds, used when the upstream states no time.
+    pub created: u64,
+    /// Also send `reasoning_content` beside `reasoning`.
+    pub reasoning_alias: bool,
+    /// Longest line or event accepted from the upstream.
+    pub line_bytes_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub prompt_tokens: u64,
+    pub output_tokens: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    Stop,
+    Length,
+    ToolCalls,
+    ContentFilter,
+}
+
+/// What passed so far, for settlement. The upstream's counts when it gave any, the deltas seen otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metered {
+    pub usage: Option<Usage>,
+    /// Text, thinking and tool deltas passed on: about one token each on a live stream.
+    pub deltas: u64,
+    pub stop: Option<StopReason>,
+}
+
+/// Where a stream stands after some bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing to show yet: the client's status must still be held back.
+    Waiting,
+    /// At least one event has been written, now or earlier.
+    Flowing,
+    /// Properly ended, closing bytes written. Later upstream bytes are to be discarded.
+    Complete,
+    /// Cannot go on. Nothing was written for it: the caller answers with a real status if nothing was `Flowing` yet, or
+    /// calls `fail`. Events that stood before it in the same push are in the buffer.
+    Failed(UpstreamFault),
+}
