@@ -252,6 +252,10 @@ async fn permit(job: &Job, exchange: &mut Exchange) -> Result<Permit, Error> {
             unless_ended(job, waited, queue_at, Clock::Queue).await?
         }
     };
+    // Slots become free when the stop ends who holds them: that is no moment to begin.
+    if job.stop.phase() >= Phase::Cut {
+        return Err(Error::Draining);
+    }
     if let Some(stage) = &job.stage {
         stage.reading();
     }
