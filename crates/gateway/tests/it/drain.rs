@@ -60,7 +60,7 @@ async fn what_does_not_end_in_time_is_told() {
     let mut ends: Vec<_> =
         rig.records().await.iter().map(|record| record["end"].as_str().unwrap().to_owned()).collect();
     ends.sort();
-    assert_eq!(ends, ["drained", "failed", "failed", "failed"]);
+    assert_eq!(ends, ["drained", "failed", "failed", "refused"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -332,7 +332,7 @@ async fn serve(
     // A stopped process answers when it goes on.
     shared.life.subscribe().wait_for(|life| *life == Life::Alive).await.unwrap();
     let path = parts.uri.path().to_owned();
-    if let Some((status, text)) = fixed(&shared, &path, &body) {
+    if let Some((status, text)) = fixed(&shared, &path, &body).await {
         let (pieces, receiver) = mpsc::channel(1);
         drop(pieces.send(Piece::Bytes(text.into())).await);
         let mut response = Response::new(Scripted { pieces: receiver, gone: Some(gone) });
@@ -349,7 +349,7 @@ async fn serve(
 }
 
 /// What needs no script: the pulse, the lists, the facts about a model.
-fn fixed(shared: &Shared, path: &str, body: &serde_json::Value) -> Option<(u16, String)> {
+async fn fixed(shared: &Shared, path: &str, body: &serde_json::Value) -> Option<(u16, String)> {
     match path {
         "/api/version" | "/health" => {
             shared.probes.fetch_add(1, Ordering::SeqCst);
@@ -359,7 +359,11 @@ fn fixed(shared: &Shared, path: &str, body: &serde_json::Value) -> Option<(u16, 
         "/api/ps" => Some((200, shared.resident.lock().unwrap().clone())),
         "/api/show" => {
             shared.shown.lock().unwrap().push(body.clone());
-            shared.show.lock().unwrap().pop_front()
+            let answer = shared.show.lock().unwrap().pop_front();
+            match answer {
+                Some(answer) => Some(answer),
+                None => std::future::pending().await,
+            }
         }
         _ => None,
     }
