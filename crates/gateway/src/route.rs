@@ -126,7 +126,7 @@ impl Fleet {
                         Known::Here(internal) => listed.push((upstream.clone(), internal)),
                         // Prompts must not leave the machine because of a name.
                         Known::Unknown if !is_cloud(name) => {
-                            perhaps.push((upstream.clone(), name.to_owned()))
+                            perhaps.push((upstream.clone(), name.to_owned()));
                         }
                         Known::Unknown | Known::Remote => {}
                     }

@@ -143,7 +143,7 @@ async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>, Metered),
     let total_at = exchange.started() + job.clocks.total;
     let answered = async {
         let answer = dispatch(job, &permit).await?;
-        let body = upstream::read_body(answer.body, ANSWER_BYTES_MAX).await.map_err(broken)?;
+        let body = upstream::read_body(answer.body, ANSWER_BYTES_MAX).await.map_err(|error| broken(&error))?;
         let mut out = Vec::with_capacity(body.len() + 256);
         let format = job.target.upstream.format;
         let metered = wire::read_answer(job.lane, job.client, format, &job.reply, &body, &mut out)?;
@@ -284,7 +284,7 @@ async fn dispatch(job: &Job, _permit: &Permit) -> Result<upstream::Answer, Error
 /// gone: then who waited hears what everybody hears who comes now.
 async fn unanswered(upstream: &Upstream, error: SendError) -> Error {
     match error {
-        SendError::Broken(_) if upstream.has_pulse().await => broken(error),
+        SendError::Broken(_) if upstream.has_pulse().await => broken(&error),
         gone => {
             tracing::warn!(upstream = %upstream.name, error = %gone, "the upstream is not there");
             Error::UpstreamDown
@@ -292,7 +292,7 @@ async fn unanswered(upstream: &Upstream, error: SendError) -> Error {
     }
 }
 
-fn broken(error: SendError) -> Error {
+fn broken(error: &SendError) -> Error {
     Error::Upstream(wire::UpstreamFault {
         kind: wire::UpstreamFaultKind::Broken,
         message: "the model server closed the connection before it answered".into(),

@@ -31,6 +31,9 @@ use super::PIPE_BYTES;
 /// Name of the model that it lists, as it calls it itself.
 pub const INTERNAL: &str = "registry.internal/qwen3:32b";
 
+/// More requests than any test leaves unanswered.
+const CALLS_MAX: usize = 4_096;
+
 /// How it treats connections, and through them the probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -45,13 +48,13 @@ pub enum Life {
 
 /// Requests that a test answers arrive here; the rest is answered from what the test has set.
 pub struct Upstream {
-    calls: mpsc::UnboundedReceiver<Call>,
+    calls: mpsc::Receiver<Call>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     life: watch::Sender<Life>,
-    calls: mpsc::UnboundedSender<Call>,
+    calls: mpsc::Sender<Call>,
     dialled: AtomicUsize,
     open: AtomicUsize,
     probes: AtomicUsize,
@@ -63,7 +66,7 @@ struct Shared {
 
 impl Upstream {
     pub fn new() -> Self {
-        let (sender, calls) = mpsc::unbounded_channel();
+        let (sender, calls) = mpsc::channel(CALLS_MAX);
         let tags = format!(
             r#"{{"models":[{{"name":"{INTERNAL}","model":"{INTERNAL}","modified_at":"2026-01-02T03:04:05Z"}}]}}"#
         );
@@ -342,7 +345,7 @@ async fn serve(
     let (head, answered) = oneshot::channel();
     let gone_receiver = gone.0.subscribe();
     let call = Call { authority, path, headers: parts.headers, body, head: Some(head), gone: gone_receiver };
-    drop(shared.calls.send(call));
+    drop(shared.calls.send(call).await);
     let Ok(mut response) = answered.await else { std::future::pending().await };
     response.body_mut().gone = Some(gone);
     Ok(response)
