@@ -291,6 +291,24 @@ async fn a_stream_that_breaks_off_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_without_an_end_is_cut_at_a_bound() {
+    let mut rig = Rig::new().await;
+    let (reply, mut answer) = rig.streaming().await;
+    let piece = "x".repeat(64 << 10);
+    let endless = async {
+        let mut sent_bytes = 0;
+        while !answer.is_gone() {
+            answer.send(&piece).await;
+            sent_bytes += piece.len();
+            assert!(sent_bytes < 10 << 20, "a line of 10 MiB is still read");
+        }
+    };
+    let (text, ()) = tokio::join!(reply.text(), endless);
+    assert_eq!(failure(&text).0, "upstream_protocol_error");
+    answer.gone().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_comes_after_the_end_is_not_passed_on() {
     let mut rig = Rig::new().await;
     let (reply, answer) = rig.streaming().await;

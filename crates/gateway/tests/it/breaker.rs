@@ -84,6 +84,18 @@ async fn a_connection_that_breaks_on_a_living_upstream_is_its_failure_not_its_de
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_head_alone_is_no_byte() {
+    for stream in [true, false] {
+        let mut rig = Rig::new().await;
+        let asking = rig.ask(chat(&hello(stream)));
+        let _answer = rig.upstream.call().await.stream();
+        sleep(Duration::from_secs(5)).await;
+        rig.upstream.set(Life::BlackHole);
+        is_friendly(timeout(WITHIN, asking).await.expect("nobody was told").unwrap()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_probe_closes_it_again() {
     let mut rig = Rig::new().await;
     rig.upstream.set(Life::Stopped);

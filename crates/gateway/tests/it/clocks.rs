@@ -22,6 +22,22 @@ async fn first_byte_before_the_head_is_a_504() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_head_and_half_a_line_are_no_first_byte() {
+    let mut rig = Rig::with(|config| config.clocks.first_byte = Duration::from_secs(20)).await;
+    let asking = rig.ask(chat(&hello(true)));
+    let mut answer = rig.upstream.call().await.stream();
+    let dribbling = async {
+        while !answer.is_gone() {
+            answer.send(" ").await;
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let (reply, ()) = tokio::join!(asking, dribbling);
+    assert_eq!(reply.unwrap().error().await.1, "upstream_timeout");
+    answer.gone().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn first_byte_after_the_head_is_an_error_event() {
     let mut rig = Rig::new().await;
     let asking = rig.ask(chat(&hello(true)));

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-use crate::rig::{Heard, KEY, Rig, SOON, done_line, hello, listen, raw};
+use crate::rig::{Heard, KEY, Rig, SOON, chat, done_line, hello, listen, raw};
 
 /// A head with a key; `lines` come after the request line, each with its own end.
 fn head(request_line: &str, lines: &str) -> String {
@@ -351,4 +351,42 @@ async fn a_refusal_says_what_it_is_in_the_caller_s_format() {
         assert!(heard.text.contains(line), "{line} in {heard:?}");
     }
     assert!(!heard.text.to_ascii_lowercase().contains("server:"), "{heard:?}");
+}
+
+/// Streams that end well, streams that fail and whole answers: the next request follows at once.
+#[tokio::test(start_paused = true)]
+async fn one_connection_carries_one_answer_after_the_other() {
+    let mut rig = Rig::new().await;
+    let mut client = rig.client().await;
+    for round in 0..9 {
+        let asked = chat(&hello(round % 3 != 0));
+        let answering = async {
+            let answer = rig.upstream.call().await.stream();
+            if round % 3 == 2 {
+                answer.text("half").await;
+                answer.cut().await;
+            } else {
+                answer.done().await;
+            }
+        };
+        let (reply, ()) = tokio::join!(client.send(asked), answering);
+        assert_eq!(reply.status, 200, "round {round}");
+        assert_eq!(reply.text().await.contains("\"error\""), round % 3 == 2, "round {round}");
+    }
+    assert_eq!(rig.records().await.len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_first_is_told_to_go_on_only_with_a_key() {
+    let mut rig = Rig::new().await;
+    let body = hello(false).to_string();
+    let lines = format!("Expect: 100-continue\r\nContent-Length: {}\r\n", body.len());
+    let mut pipe = rig.pipe();
+    pipe.write_all(post(&lines, "").as_bytes()).await.unwrap();
+    assert_eq!(listen(&mut pipe, SOON).await.statuses(), [100]);
+    pipe.write_all(body.as_bytes()).await.unwrap();
+    rig.upstream.call().await.answer(200, &done_line("hi")).await;
+    assert_eq!(listen(&mut pipe, SOON).await.statuses(), [200]);
+    let stranger = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+    check(&mut rig, &stranger, &[401], true).await;
 }
