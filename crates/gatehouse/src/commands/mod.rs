@@ -48,7 +48,12 @@ fn native(command: Command, terminal: &Terminal) -> anyhow::Result<Outcome> {
 /// Runs a role to its end on a runtime of its own.
 fn serve(role: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("cannot start the runtime")?.block_on(role)
+    let runtime = runtime.context("cannot start the runtime")?;
+    let outcome = runtime.block_on(role);
+    // The role has ended all that matters. A thread that still reads standard input or fetches weights must not hold the
+    // process.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The name of a role in messages.

@@ -153,18 +153,13 @@ async fn failed(running: &mut Running, address: SocketAddr) {
     let mut lost = 0;
     loop {
         tokio::select! {
-            status = running.child.wait() => {
-                match status {
-                    Ok(status) => tracing::error!(%status, "the engine ended"),
-                    Err(error) => tracing::error!(%error, "the engine cannot be watched"),
-                }
-                return;
-            }
+            status = running.child.wait() => return told(status),
             line = running.output.next_line() => {
                 if !matches!(line, Ok(Some(_))) {
-                    // Closed output comes just before the end, which the other branch reports.
-                    let status = running.child.wait().await;
-                    tracing::error!(?status, "the engine ended");
+                    // Closed output comes just before the end; a child that lives on without it is ended by the caller.
+                    if let Ok(status) = tokio::time::timeout(END_MAX, running.child.wait()).await {
+                        told(status);
+                    }
                     return;
                 }
             }
@@ -176,6 +171,13 @@ async fn failed(running: &mut Running, address: SocketAddr) {
                 }
             }
         }
+    }
+}
+
+fn told(status: std::io::Result<std::process::ExitStatus>) {
+    match status {
+        Ok(status) => tracing::error!(%status, "the engine ended"),
+        Err(error) => tracing::error!(%error, "the engine cannot be watched"),
     }
 }
 
