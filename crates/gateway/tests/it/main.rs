@@ -25,6 +25,7 @@ mod keys;
 mod leaving;
 mod limits;
 mod models;
+mod operators;
 mod progress;
 mod queue;
 mod records;

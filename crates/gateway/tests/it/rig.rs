@@ -170,7 +170,8 @@ pub fn keys(config: &mut Config) -> &mut Vec<Key> {
     }
 }
 
-fn config() -> Config {
+/// The configuration that tests start from.
+pub fn config() -> Config {
     Config {
         listen: vec![],
         admin_listen: None,
