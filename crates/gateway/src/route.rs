@@ -21,6 +21,10 @@ use crate::upstream::{Health, Known, Upstream};
 
 /// How often the lists of models are fetched on the side.
 const LIST_EVERY: Duration = Duration::from_secs(5);
+/// The same until the first answer: an upstream that starts together with us is known as soon as it listens.
+const FIRST_LIST_EVERY: Duration = Duration::from_millis(500);
+/// An unknown name is looked for in lists no older than this.
+const LIST_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// A model on one upstream: where a request will run.
 #[derive(Clone)]
@@ -30,6 +34,8 @@ pub struct Target {
     pub internal: String,
     /// The name the caller used; the only one it ever sees.
     pub public: String,
+    /// A list says that the upstream has it.
+    listed: bool,
 }
 
 /// All upstreams with their probes.
@@ -84,20 +90,32 @@ impl Fleet {
         self.members.iter().map(|member| &member.upstream)
     }
 
+    /// The target for a name. One that no list holds may have been installed since: then, and only then, the lists are
+    /// asked for on the request's way.
+    pub async fn find(&self, models: &Models, principal: &Principal, name: &str) -> Result<Target, Error> {
+        let target = self.pick(models, principal, name)?;
+        if target.listed {
+            return Ok(target);
+        }
+        // Whether this works or not, the upstream itself has the last word on the name.
+        drop(self.refresh(LIST_AGE_MAX).await);
+        self.pick(models, principal, name)
+    }
+
     /// The target for a name, on the living upstream with the least work.
-    pub fn pick(&self, models: &Models, principal: &Principal, name: &str) -> Result<Target, Error> {
+    fn pick(&self, models: &Models, principal: &Principal, name: &str) -> Result<Target, Error> {
         let unknown = || Error::ModelNotFound { model: name.chars().take(256).collect() };
         if !is_model_name(name) || !principal.may_use(name) {
             return Err(unknown());
         }
         let mut any = false;
         let mut best: Option<Target> = None;
-        for (upstream, internal) in self.candidates(models, name) {
+        for (upstream, internal, listed) in self.candidates(models, name) {
             any = true;
             let load = |upstream: &Upstream| upstream.door.running() + upstream.door.waiting();
             let better = best.as_ref().is_none_or(|so_far| load(&upstream) < load(&so_far.upstream));
             if upstream.health() == Health::Closed && better {
-                best = Some(Target { upstream, internal, public: name.to_owned() });
+                best = Some(Target { upstream, internal, public: name.to_owned(), listed });
             }
         }
         match best {
@@ -108,14 +126,14 @@ impl Fleet {
     }
 
     /// Upstreams that serve a name, with their own name for it. Those that list it win over those that may know it.
-    fn candidates(&self, models: &Models, name: &str) -> Vec<(Arc<Upstream>, String)> {
+    fn candidates(&self, models: &Models, name: &str) -> Vec<(Arc<Upstream>, String, bool)> {
         match models {
             Models::Listed(list) => list
                 .iter()
                 .filter(|model| model.public == name)
                 .filter_map(|model| {
                     let upstream = self.upstreams().find(|upstream| *upstream.name == *model.upstream)?;
-                    Some((upstream.clone(), model.internal.clone()))
+                    Some((upstream.clone(), model.internal.clone(), true))
                 })
                 .collect(),
             Models::Discovered => {
@@ -123,10 +141,10 @@ impl Fleet {
                 let mut perhaps = Vec::new();
                 for upstream in self.upstreams() {
                     match upstream.catalog.resolve(name) {
-                        Known::Here(internal) => listed.push((upstream.clone(), internal)),
+                        Known::Here(internal) => listed.push((upstream.clone(), internal, true)),
                         // Prompts must not leave the machine because of a name.
                         Known::Unknown if !is_cloud(name) => {
-                            perhaps.push((upstream.clone(), name.to_owned()));
+                            perhaps.push((upstream.clone(), name.to_owned(), false));
                         }
                         Known::Unknown | Known::Remote => {}
                     }
@@ -158,14 +176,14 @@ impl Fleet {
         found
     }
 
-    /// Fetches every living upstream's list now. An error only if nobody answered.
-    pub async fn refresh(&self) -> Result<(), Error> {
+    /// Fetches every living upstream's list that is older than `age`. An error only if nobody answered.
+    pub async fn refresh(&self, age: Duration) -> Result<(), Error> {
         let mut outcome = Err(Error::UpstreamDown);
         for upstream in self.upstreams() {
             if upstream.health() != Health::Closed {
                 continue;
             }
-            match upstream.refresh_models().await {
+            match upstream.refresh_models(age).await {
                 Ok(()) => outcome = Ok(()),
                 Err(error) if outcome.is_err() => outcome = Err(error),
                 Err(_) => {}
@@ -191,10 +209,12 @@ impl Member {
 
 /// Keeps the list fresh off every request's path, and gives listed models series of their own.
 async fn keep_listed(upstream: Arc<Upstream>, metrics: Arc<Metrics>) {
+    let mut pause = FIRST_LIST_EVERY;
     loop {
         if upstream.health() == Health::Closed {
-            match upstream.refresh_models().await {
+            match upstream.refresh_models(Duration::ZERO).await {
                 Ok(()) => {
+                    pause = LIST_EVERY;
                     let models = upstream.catalog.models();
                     metrics.serve_models(models.iter().map(ModelEntry::public_name));
                 }
@@ -203,7 +223,7 @@ async fn keep_listed(upstream: Arc<Upstream>, metrics: Arc<Metrics>) {
                 }
             }
         }
-        tokio::time::sleep(LIST_EVERY).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -80,7 +80,8 @@ pub(super) async fn prepare(
     exchange: &mut Exchange,
 ) -> Result<Job, Error> {
     let config = &admitted.snapshot.config;
-    let target = admitted.snapshot.fleet.pick(&config.models, &admitted.principal, request.model())?;
+    let fleet = &admitted.snapshot.fleet;
+    let target = fleet.find(&config.models, &admitted.principal, request.model()).await?;
     let format = target.upstream.format;
     let lane = wire::lane(client, format, Operation::Chat).ok_or_else(|| unsupported("model"))?;
     let thinks = if request.wants_thinking() { target.upstream.thinks(&target.internal).await } else { None };
@@ -143,7 +144,8 @@ async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>, Metered),
     let total_at = exchange.started() + job.clocks.total;
     let answered = async {
         let answer = dispatch(job, &permit).await?;
-        let body = upstream::read_body(answer.body, ANSWER_BYTES_MAX).await.map_err(|error| broken(&error))?;
+        let body =
+            upstream::read_body(answer.body, ANSWER_BYTES_MAX).await.map_err(|error| broken(&error))?;
         let mut out = Vec::with_capacity(body.len() + 256);
         let format = job.target.upstream.format;
         let metered = wire::read_answer(job.lane, job.client, format, &job.reply, &body, &mut out)?;

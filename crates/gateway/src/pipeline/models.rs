@@ -4,6 +4,8 @@
 //!
 //! Never here: registry hosts, cloud stubs.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use wire::{Format, ListedModel};
 
@@ -13,7 +15,7 @@ use crate::error::Error;
 
 pub(super) async fn list(admitted: &Admitted, format: Format) -> Result<Bytes, Error> {
     let snapshot = &admitted.snapshot;
-    snapshot.fleet.refresh().await?;
+    snapshot.fleet.refresh(Duration::ZERO).await?;
     let found = snapshot.fleet.list(&snapshot.config.models, &admitted.principal);
     let views = found.iter().map(|(name, entry)| ListedModel { name, ..entry.listed() });
     let mut out = Vec::with_capacity(128 * (found.len() + 1));
@@ -23,7 +25,7 @@ pub(super) async fn list(admitted: &Admitted, format: Format) -> Result<Bytes, E
 
 pub(super) async fn retrieve(admitted: &Admitted, format: Format, name: &str) -> Result<Bytes, Error> {
     let snapshot = &admitted.snapshot;
-    let target = snapshot.fleet.pick(&snapshot.config.models, &admitted.principal, name)?;
+    let target = snapshot.fleet.find(&snapshot.config.models, &admitted.principal, name).await?;
     let upstream = &target.upstream;
     let entry = match upstream.format {
         Format::Ollama => {
@@ -32,7 +34,7 @@ pub(super) async fn retrieve(admitted: &Admitted, format: Format, name: &str) ->
         }
         // Its list says all that it has to say of a model.
         Format::OpenAi => {
-            upstream.refresh_models().await?;
+            upstream.refresh_models(Duration::ZERO).await?;
             let models = upstream.catalog.models();
             let found = models.iter().find(|entry| entry.name == target.internal).cloned();
             found.ok_or_else(|| Error::ModelNotFound { model: name.to_owned() })?

@@ -30,6 +30,8 @@ const ASK_TIME: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub struct Catalog {
     models: ArcSwap<Vec<ModelEntry>>,
+    /// When the list was last asked for. Held while asking, so that many who want it ask once.
+    asked: tokio::sync::Mutex<Option<Instant>>,
     capabilities: Mutex<HashMap<String, (Instant, Option<Capabilities>)>>,
 }
 
@@ -67,11 +69,18 @@ impl Catalog {
 }
 
 impl Upstream {
-    /// Fetches the list and remembers it.
-    pub async fn refresh_models(&self) -> Result<(), Error> {
+    /// Fetches the list and remembers it, unless somebody did so no longer than `age` before this call.
+    pub async fn refresh_models(&self, age: Duration) -> Result<(), Error> {
+        let called = Instant::now();
+        let mut asked = self.catalog.asked.lock().await;
+        if asked.is_some_and(|at| at + age > called) {
+            return Ok(());
+        }
         let path = wire::upstream_path(self.format, Operation::ListModels);
-        let body = self.ask(self.pool.get(path)).await?;
-        let models = wire::read_models(self.format, &body)?;
+        let answered = self.ask(self.pool.get(path)).await;
+        // A failure counts as asked, too: those who queued behind it must not each wait for another.
+        *asked = Some(Instant::now());
+        let models = wire::read_models(self.format, &answered?)?;
         self.catalog.models.store(models.into());
         Ok(())
     }

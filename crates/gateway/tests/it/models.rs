@@ -1,5 +1,7 @@
 //! Model names: clients see public ones, upstreams their own, and no name makes a prompt leave the machine.
 
+use std::time::Duration;
+
 use gateway::config::{Model, Models};
 use serde_json::{Value, json};
 
@@ -224,12 +226,10 @@ async fn what_a_model_can_is_asked_of_the_upstream_when_it_matters() {
 #[tokio::test(start_paused = true)]
 async fn a_model_installed_a_moment_ago_is_known_under_its_public_name_at_once() {
     let mut rig = Rig::new().await;
-    sleep(Duration::from_secs(2)).await;
-    rig.upstream.set_tags(r#"{"models":[{"name":"registry.internal/new:1b","model":"registry.internal/new:1b","modified_at":"2026-01-02T03:04:05Z"}]}"#);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    rig.upstream.set_tags(200, r#"{"models":[{"name":"registry.internal/new:1b"}]}"#);
     let mut client = rig.client().await;
-    let mut body = hello(false);
-    body["model"] = "new:1b".into();
-    let asking = tokio::spawn(async move { client.chat(body).await.status });
+    let asking = tokio::spawn(async move { client.send(chat(&asking_for("new:1b"))).await.status });
     let call = rig.upstream.call().await;
     assert_eq!(call.body["model"], "registry.internal/new:1b");
     call.answer(200, &done_line("hi")).await;
