@@ -75,11 +75,11 @@ fn listen(server: &Section<'_>, exposure: Exposure) -> SocketAddr {
     };
     if !address.is_loopback() {
         let what =
-            format!("the page has no accounts: on {address} everybody who reaches it reads every chat");
-        let fix = "use 127.0.0.1 with a proxy that signs people in, or a tunnel \
-                   (called by the name `clawdbot`, the program serves it with this as a warning)";
+            format!("the page has no accounts: on {address} everybody who reaches it can use the models");
+        let fix = "use 127.0.0.1 with a proxy that signs people in, or a tunnel";
+        let named = "; called by the name `clawdbot`, the program serves it with this as a warning";
         match exposure {
-            Exposure::LoopbackOnly => server.report().error(&host.place, what, fix),
+            Exposure::LoopbackOnly => server.report().error(&host.place, what, format!("{fix}{named}")),
             Exposure::AsConfigured => server.report().warning(&host.place, what, fix),
         }
     }

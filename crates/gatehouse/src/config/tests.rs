@@ -90,7 +90,7 @@ fn the_seed_gateway_file_is_a_gateway_section() {
 #[test]
 fn the_seed_chat_file_is_a_chat_section() {
     let text = include_str!("../../tests/seed/clawdbot.yaml");
-    check(Role::Chat, text, &["3 server.host: everybody who reaches it reads every chat"]);
+    check(Role::Chat, text, &["3 server.host: everybody who reaches it can use the models"]);
     let (settings, report) = load_as(Role::Chat, Exposure::AsConfigured, text).settings().unwrap();
     assert_eq!(report.problems().iter().map(|p| p.severity).collect::<Vec<_>>(), [Severity::Warning]);
     let chat: ChatSettings = settings.chat.unwrap();

@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Setting] = &[
         "chat.server.host",
         "127.0.0.1",
         "IP address or `localhost`",
-        "Only loopback addresses are accepted, because the page has no accounts: whoever reaches it can read every chat.",
+        "Only loopback addresses are accepted, because the page has no accounts: whoever reaches it can use the models.",
     ),
     number("chat.server.port", 8_080, (1, 65_535), "port", "Port of the page."),
     table("chat.ui", "What the page says of itself."),
