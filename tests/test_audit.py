@@ -24,27 +24,36 @@ def test_what_a_record_holds(start, play):
         headers = {**bearer("gh-site-key"), "x-user-id": "mia"}
         answer = client.post("/v1/chat/completions", json=chat_body("Hello there", user="x"), headers=headers)
     [record] = records(gateway, 1)
-    text = gateway.audit_text()
-    assert re.search(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d", text)
-    values = list(record.values())
-    for value in (answer.headers["x-request-id"], "127.0.0.1", "site", "mia", "POST", "/v1/chat/completions", 200):
-        assert value in values, (value, record)
-    assert "qwen3:32b" in values and 11 in values and 8 in values, record
-    assert len("Hello there") in values, ("prompt characters", record)
-    assert "Hello there" not in text
-    times = [name for name in record if name.endswith("_ms")]
-    assert len(times) >= 3, record
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["ts"])
+    wanted = {
+        "seq": record["seq"],
+        "request_id": answer.headers["x-request-id"],
+        "client": "127.0.0.1",
+        "key_id": "site",
+        "user_id": "mia",
+        "method": "POST",
+        "route": "/v1/chat/completions",
+        "model": "qwen3:32b",
+        "status": 200,
+        "stream": False,
+        "prompt_chars": len("Hello there"),
+        "prompt_tokens": 11,
+        "output_tokens": 8,
+        "end": "complete",
+    }
+    assert {name: record.get(name) for name in wanted} == wanted
+    assert 0 <= record["ms_queued"] <= record["ms_first_byte"] <= record["ms_total"] < 5_000
+    assert "Hello there" not in gateway.audit_text()
 
 
 @pytest.mark.parametrize("believed", [True, False])
 def test_a_user_id_is_believed_from_keys_that_may_speak_for_users(believed, start, play):
-
     key = {"id": "k", "digest": digest(KEY), "speaks_for_users": believed}
     gateway = start.gateway(play, auth={"enabled": True, "keys": [key]})
     with http(gateway.url) as client:
         client.post("/v1/chat/completions", json=chat_body(), headers={**bearer(), "x-user-id": "mallory"})
     [record] = records(gateway, 1)
-    assert ("mallory" in record.values()) is believed
+    assert (record.get("user_id") == "mallory") is believed
 
 
 def test_every_kind_of_end_has_its_record(start, play):
@@ -67,9 +76,16 @@ def test_every_kind_of_end_has_its_record(start, play):
         client.post("/v1/chat/completions", json=chat_body(), headers=bearer("wrong"))
         client.post("/v1/chat/completions", json=chat_body("x" * 40_000), headers=bearer())
     found = records(gateway, 6)
-    ends = [next(v for k, v in r.items() if k in ("end", "ended", "outcome")) for r in found]
-    assert len(set(ends)) >= 3, ends
-    assert {r["status"] for r in found} >= {200, 401, 400, 502}
+    # Whoever leaves is recorded when that is noticed, which may be after the next request.
+    ends = sorted((r["status"], r["end"]) for r in found)
+    assert ends == [
+        (200, "client_gone"),
+        (200, "complete"),
+        (200, "upstream_cut"),
+        (400, "refused"),
+        (401, "refused"),
+        (502, "failed"),
+    ]
     ids = [r.get("request_id") for r in found]
     assert len(set(ids)) == 6 and all(ids)
 
@@ -80,7 +96,7 @@ def test_what_was_dropped_is_noted(start, play):
         body = chat_body(parallel_tool_calls=False, metadata={"a": "b"}, service_tier="auto")
         assert client.post("/v1/chat/completions", json=body, headers=bearer()).status_code == 200
     [record] = records(gateway, 1)
-    assert "dropped" in record and record["dropped"], record
+    assert record["dropped"], record
 
 
 def test_metrics_follow(start, play):

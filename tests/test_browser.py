@@ -1,11 +1,12 @@
 """The chat page in Debian's Chromium: runs `node/browser.test.mjs` against site, gateway and a played Ollama."""
 
 import json
+import re
 import shutil
 
 import pytest
 
-from harness.client import KEY, http
+from harness.client import KEY, Raw, http
 from harness.gateway import digest
 from harness.site import Site, node
 
@@ -52,9 +53,7 @@ def test_headers_of_every_answer(site):
         page = client.get("/")
         assert page.headers["cache-control"] == "no-store"
         assert "<script" in page.text and "style=" not in page.text
-        import re
-
-        script = re.search(r'src="(/assets/[^"]+\.js)"', page.text).group(1)
+        script = re.search(r'src="\.?(/assets/[^"]+\.js)"', page.text).group(1)
         asset = client.get(script, headers={"accept-encoding": "br"})
         assert "immutable" in asset.headers["cache-control"] and asset.headers["content-encoding"] == "br"
         again = client.get(script, headers={"if-none-match": asset.headers["etag"], "accept-encoding": "br"})
@@ -62,8 +61,6 @@ def test_headers_of_every_answer(site):
 
 
 def test_no_path_leads_out_of_the_assets(site):
-    from harness.client import Raw
-
     for path in ("/assets/../Cargo.toml", "/assets/%2e%2e/x", "/..%2f..%2fetc/passwd", "/assets//etc/passwd"):
         with Raw(site.url.removeprefix("http://")) as raw:
             raw.send(f"GET {path} HTTP/1.1\r\nHost: {site.url[7:]}\r\nConnection: close\r\n\r\n".encode())

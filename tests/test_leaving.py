@@ -4,11 +4,13 @@ Seen from the upstream's side: the player counts requests whose connection was c
 """
 
 import random
+import re
+import socket
 import time
 
 import pytest
 
-from harness.client import Raw, chat_body, post_bytes
+from harness.client import Raw, chat_body, http, post_bytes
 from harness.play import line, stream as lines
 from harness.processes import wait_until
 
@@ -71,32 +73,28 @@ def test_while_it_waits_for_a_slot(start, play):
     slots = {"upstreams": [{"name": "one", "url": play.url, "slots": 1}], "ollama_api": None}
     gateway = start.gateway(play, **slots)
     play.chat({"before": [{"gate": "first"}], "generate": {"tokens": 1}})
-    first, second, third = (Raw(gateway.address) for _ in range(3))
-    first.send(post_bytes(chat_body("first")))
-    play.wait(in_flight_at_least=1)
-    for waiting in (second, third):
-        waiting.send(post_bytes(chat_body("second" if waiting is second else "third")))
-
-    def queued():
-        return len([r for r in gateway.audit() if "left" in r]) == 0
-
-    assert queued()
-    second.close()
-    wait_until(lambda: any(b["status"] != 200 or b.get("end") for b in gateway.audit()), 5, "the leaver is recorded")
+    clients = {name: Raw(gateway.address) for name in ("first", "second", "third")}
+    for name, raw in clients.items():
+        raw.send(post_bytes(chat_body(name)))
+        if name == "first":
+            play.wait(in_flight_at_least=1)
+    with http(gateway.admin_url) as admin:
+        wait_until(lambda: re.search(r"queue_depth\{.*\} 2\b", admin.get("/metrics").text), 5, "two wait")
+        clients["second"].close()
+        wait_until(lambda: re.search(r"queue_depth\{.*\} 1\b", admin.get("/metrics").text), 5, "its place is free")
+    [left] = gateway.audit()
+    assert left["end"] == "client_gone"
     play.open_gate("first")
-    assert b"200 OK" in first.until(b" w0")
-    third.until(b'"finish_reason"')
+    for name in ("first", "third"):
+        assert b"200 OK" in clients[name].until(b'"finish_reason"')
+        clients[name].close()
     asked = [r["json"]["messages"][0]["content"] for r in play.chats()]
     assert asked == ["first", "third"]
-    first.close()
-    third.close()
 
 
 def test_a_client_that_closes_only_its_sending_side(start, play):
     """A half-closed client has no way to say that it still reads; it counts as gone or is served to the end, but
     never leaves the upstream running for nobody."""
-    import socket
-
     gateway = start.gateway(play)
     raw = Raw(gateway.address)
     raw.send(post_bytes(chat_body(stream=True)))

@@ -4,12 +4,17 @@ Planted in requests that succeed, fail and are refused; searched in the log at i
 and every error a caller saw.
 """
 
+import json
+
 from harness.client import KEY, bearer, chat_body, http, stream
+from harness.gateway import digest
 from harness.play import line, stream as lines, whole
 
 WRONG = "gh-wrong-canary-7f3a9c1e5b8d2f6a4c0e"
 PROMPT = "canary-prompt-41c9d7e2 天安门 secret plans"
 ANSWER = "canary-answer-9b1f8e30"
+# An upstream's own error text is for the operator: the log may hold it, callers may not.
+UPSTREAM = "canary-upstream-5d02ab17"
 USER = "canary-user-771"
 
 
@@ -35,12 +40,12 @@ def test_nothing_of_them_is_found(start, play):
         post(chat_body([{"type": "image_url", "image_url": {"url": f"http://{PROMPT}/"}}]))
         for path in (f"/v1/models/{WRONG}", f"/v1/chat/completions?api_key={WRONG}", f"/{WRONG}"):
             errors.append(client.post(path, json=chat_body(PROMPT), headers=bearer()).text)
-        play.chat(whole('{"error":"%s"}' % ANSWER, status=500), whole('{"error":"%s"}' % ANSWER, status=400))
+        play.chat(whole('{"error":"%s"}' % UPSTREAM, status=500), whole('{"error":"%s"}' % UPSTREAM, status=400))
         post(chat_body(PROMPT))
         post(chat_body(PROMPT))
         broken = client.post("/v1/chat/completions", content=b'{"model":"' + PROMPT.encode(), headers=bearer())
         errors.append(broken.text)
-    play.chat(lines(line("x"), '{"error":"%s"}\n' % ANSWER))
+    play.chat(lines(line("x"), '{"error":"%s"}\n' % UPSTREAM))
     errors.append(stream(gateway.url, chat_body(PROMPT, stream=True)).raw.decode())
     with http(gateway.admin_url) as client:
         metrics = client.get("/metrics").text
@@ -53,8 +58,20 @@ def test_nothing_of_them_is_found(start, play):
         for canary in (KEY, WRONG, PROMPT, "canary-prompt", "secret plans", ANSWER):
             assert canary not in text, (place, canary)
     for text in errors:
-        for secret in (KEY, WRONG, ANSWER, "127.0.0.1", str(start.folder)):
+        for secret in (KEY, WRONG, ANSWER, UPSTREAM, "127.0.0.1", str(start.folder)):
             assert secret not in text, (secret, text)
+
+
+def test_model_text_inside_an_upstreams_error_is_not_logged(start, play):
+    """Ollama quotes the model's own words when a tool call cannot be parsed: that is an answer, not a diagnosis."""
+    gateway = start.gateway(play)
+    text = "error parsing tool call: raw='%s', err=invalid character" % ANSWER
+    play.chat(whole(json.dumps({"error": text}), status=500), lines(line("x"), json.dumps({"error": text}) + "\n"))
+    for as_stream in (False, True):
+        answer = stream(gateway.url, chat_body(stream=as_stream))
+        assert ANSWER not in answer.raw.decode()
+    gateway.stop()
+    assert ANSWER not in gateway.log() + gateway.audit_text()
 
 
 def test_the_key_never_reaches_the_upstream(start, play):
@@ -69,8 +86,6 @@ def test_the_key_never_reaches_the_upstream(start, play):
 
 
 def test_a_digest_is_not_a_key(start, play):
-    from harness.gateway import digest
-
     gateway = start.gateway(play)
     with http(gateway.url) as client:
         for stolen in (digest(KEY), digest(KEY).removeprefix("sha256:")):
@@ -85,8 +100,6 @@ def test_the_command_line_holds_no_key(start, play):
 def test_log_lines_cannot_be_forged(start, play):
     """CR, LF, ESC and bidi characters of a caller's headers and model name stay inside one line of each file."""
     gateway = start.gateway(play, log_level="trace", log_format="json")
-    import json
-
     evil = "m\r\n{\"forged\":1}\x1b]52;c;x\x07\u202e"
     with http(gateway.url) as client:
         client.post("/v1/chat/completions", json=chat_body(model=evil), headers=bearer())

@@ -68,6 +68,8 @@ def profile(tmp_path):
         port = free_port()
         text = (SEED / "qwen-gateway.yaml").read_text()
         text = text.replace(":18789", f":{port}").replace("http://localhost:11434", play.url)
+        # Health and metrics have a port of their own, which the file leaves at its default.
+        text += f'admin_listen: "127.0.0.1:{free_port()}"\n'
         for old, new in replaced.values():
             assert old in text
             text = text.replace(old, new)
@@ -148,8 +150,8 @@ def test_the_seeds_curl_gets_an_answer(profile):
 
 
 def test_the_file_itself_byte_for_byte(tmp_path):
-    if not (port_is_free(18789) and port_is_free(11434, "127.0.0.1")):
-        pytest.skip("18789 or 11434 is taken on this machine; the other tests use a copy with other ports")
+    if not (port_is_free(18789) and port_is_free(18790) and port_is_free(11434, "127.0.0.1")):
+        pytest.skip("18789, 18790 or 11434 is taken on this machine; the other tests use a copy with other ports")
     models = ("registry.internal/qwen3:32b",)
     play = PlayedOllama(tmp_path / "play.log", models=models, listen="127.0.0.1:11434")
     process = None
@@ -230,16 +232,18 @@ def test_clawdbot_talks_through_qwen_gateway(profile, tmp_path_factory):
     process = chat_site(folder, text, port)
     try:
         site = f"http://127.0.0.1:{port}"
-        same = ("-H", f"Origin: {site}", "-H", "Sec-Fetch-Site: same-origin", "-H", "Content-Type: application/json")
+        jar = str(folder / "cookies")
+        same = ("-b", jar, "-c", jar, "-H", "Sec-Fetch-Site: same-origin", "-H", "Content-Type: application/json")
+        assert curl(f"{site}/", "-c", jar)[0] == 200
         status, _, body = curl("-X", "POST", f"{site}/api/chats", *same, "-d", "{}")
         assert status == 201, body
         chat = json.loads(body)["id"]
         message = {"client_id": "c1", "text": "你好", "model": "qwen3:32b", "parent_id": None}
         status, _, body = curl("-X", "POST", f"{site}/api/chats/{chat}/messages", *same, "-d", json.dumps(message))
         assert status == 202, body
-        status, _, events = curl(f"{site}/api/chats/{chat}/events?after=0")
+        status, _, events = curl(f"{site}/api/chats/{chat}/events?after=0", "-b", jar)
         assert status == 200 and '"kind":"done"' in events.replace(" ", ""), events
-        status, _, body = curl(f"{site}/api/chats/{chat}")
+        status, _, body = curl(f"{site}/api/chats/{chat}", "-b", jar)
         answer = json.loads(body)["messages"][-1]
         assert (answer["role"], answer["status"]) == ("assistant", "done")
         assert answer["text"] == "".join(f" w{n}" for n in range(8))

@@ -104,6 +104,10 @@ class PlayedOllama:
         """What `/api/chat` received, bodies parsed."""
         return [r | {"json": json.loads(r["body"])} for r in self.requests("/api/chat")]
 
+    def posts(self):
+        """Everything but reading: lists and probes of the gateway's own may come at any moment."""
+        return [r for r in self.requests() if r["method"] != "GET"]
+
     def stop(self):
         self._http.close()
         self.process.stop()
