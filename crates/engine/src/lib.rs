@@ -23,6 +23,7 @@ mod cpu;
 #[cfg(feature = "llama")]
 mod llama;
 mod model;
+mod options;
 mod schedule;
 #[cfg(test)]
 mod scripted;
@@ -32,7 +33,8 @@ mod template;
 mod text;
 pub mod weights;
 
-pub use serve::{EngineError, ServeOptions, serve, threads_by_default};
+pub use options::{EngineError, ServeOptions};
+pub use serve::{serve, threads_by_default};
 
 /// What `GET /api/version` answers: the release of Ollama whose behaviour is imitated, and who imitates it.
 pub const VERSION: &str = "0.30.0-gatehouse";

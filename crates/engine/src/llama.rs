@@ -22,8 +22,8 @@ use llama_cpp_2::{LogOptions, json_schema_to_grammar, send_logs_to_tracing};
 
 use crate::api::{Api, Card, FileFacts};
 use crate::model::{Decoder, Facts, Fault, Feed, Reader, Sampling, Token, Turn};
+use crate::options::{EngineError, ServeOptions};
 use crate::schedule::{self, Job, largest_step, queue};
-use crate::serve::{EngineError, ServeOptions};
 use crate::template::Template;
 use crate::weights::sha256_of;
 

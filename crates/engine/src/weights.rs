@@ -6,6 +6,7 @@
 //! Never here: running a model. Nothing is fetched without being asked, and nothing after the file is there.
 
 mod download;
+mod error;
 mod place;
 mod progress;
 mod pull;
@@ -17,9 +18,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+pub use error::PullError;
 pub use place::default_cache_dir;
 pub use progress::{Lines, Progress, Terminal, progress_for_stderr};
-pub use pull::{PullError, PullOptions, pull, pull_with};
+pub use pull::{PullOptions, pull, pull_with};
 
 /// One model file.
 #[derive(Debug, Clone, Copy)]

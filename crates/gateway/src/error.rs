@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use wire::{ErrorBody, ErrorType, Fault, Format, UpstreamFault, UpstreamFaultKind};
 
-use crate::limit::Refusal;
+use crate::standing::Refusal;
 
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +106,13 @@ pub enum Blame {
     Operator,
     Upstream,
     Nobody,
+}
+
+/// How errors are written for a request: in which dialect, with or without hints.
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorRender {
+    pub format: Format,
+    pub bare: bool,
 }
 
 impl Error {

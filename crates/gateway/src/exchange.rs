@@ -14,12 +14,12 @@ use wire::{Format, Metered};
 
 use crate::audit;
 use crate::auth::Principal;
-use crate::error::{Blame, Error};
-use crate::limit::{Charge, Standing};
+use crate::error::{Blame, Error, ErrorRender};
+use crate::limit::Charge;
 use crate::metrics::Metrics;
-use crate::relay::ErrorRender;
 use crate::route::Target;
 use crate::routes::{NO_ROUTE, Route};
+use crate::standing::Standing;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

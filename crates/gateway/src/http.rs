@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::HOST;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -155,25 +154,6 @@ async fn answer(
         pipeline::internal_error()
     });
     Ok(response.map(|body| Tracked { body, conn }))
-}
-
-/// Whether a head is one that a careful server answers: one reading of its bytes, exactly one Host that is a host.
-pub(crate) fn head_is_sound<B>(conn: &Conn, request: &Request<B>) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host_ok = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => is_host(host.as_bytes()),
-        (None, None) => request.version() == http::Version::HTTP_10,
-        _ => false,
-    };
-    // Absolute form would name a second host; nobody but a forward proxy's client sends it.
-    conn.head_is_sound() && host_ok && request.uri().authority().is_none()
-}
-
-/// A host and port, without anything that could be taken for a path, a query or a credential.
-fn is_host(host: &[u8]) -> bool {
-    !host.is_empty()
-        && host.len() <= 255
-        && host.iter().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(b))
 }
 
 /// A body that tells its connection when the answer is over.

@@ -24,6 +24,7 @@ mod relay;
 mod route;
 pub mod routes;
 mod snapshot;
+pub mod standing;
 mod stop;
 mod upstream;
 

@@ -22,8 +22,8 @@ use prometheus_client::registry::Registry;
 
 use crate::audit::Record;
 use crate::error::{Clock, Error};
-use crate::limit::Reason;
 use crate::routes::{NO_ROUTE, ROUTES};
+use crate::standing::Reason;
 use labels::{
     Build, ByPhase, ByReason, ByRoute, ByUpstream, DirectionModel, Phase, PhaseKind, RouteCode,
     UpstreamErrorKind,

@@ -20,11 +20,11 @@ use wire::Operation;
 use crate::Core;
 use crate::allow::Client;
 use crate::auth::Principal;
-use crate::error::Error;
+use crate::error::{Error, ErrorRender};
 use crate::exchange::Exchange;
 use crate::guard::Conn;
 use crate::limit::Charge;
-use crate::relay::{Body, ErrorRender};
+use crate::relay::Body;
 use crate::routes::{self, Match};
 use crate::snapshot::Snapshot;
 

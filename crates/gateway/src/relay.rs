@@ -95,13 +95,6 @@ enum Phase {
     Done,
 }
 
-/// How errors are written for a request: in which dialect, with or without hints.
-#[derive(Clone, Copy, Debug)]
-pub struct ErrorRender {
-    pub format: Format,
-    pub bare: bool,
-}
-
 /// How often a caller that asked for it is told where it stands.
 const STAGE_EVERY: Duration = Duration::from_millis(500);
 

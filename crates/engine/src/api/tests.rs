@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 
 use super::facts::{Card, FileFacts};
 use super::*;
+use crate::options::EngineError;
 use crate::schedule::{self, queue};
 use crate::scripted::{Actor, Gate, Script};
-use crate::serve::{EngineError, listen};
+use crate::serve::listen;
 
 struct Server {
     address: std::net::SocketAddr,

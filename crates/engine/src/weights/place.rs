@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::pull::PullError;
+use super::error::PullError;
 
 /// Room that must remain on the disk when all is done.
 const MARGIN_BYTES: u64 = 64 << 20;

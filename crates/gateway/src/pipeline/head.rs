@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use wire::{Fault, Metered};
@@ -21,10 +21,10 @@ use wire::{Fault, Metered};
 use super::Head;
 use crate::allow::AddressRules;
 use crate::config::InputLimits;
-use crate::error::Error;
+use crate::error::{Error, ErrorRender};
 use crate::exchange::{End, Exchange, rate_headers};
 use crate::guard::Conn;
-use crate::relay::{Body, ErrorRender};
+use crate::relay::Body;
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -66,7 +66,7 @@ pub(super) fn sound(
     limits: &InputLimits,
 ) -> Result<(Head, String), Error> {
     let request = http::Request::from_parts(parts, ());
-    if !crate::http::head_is_sound(conn, &request) {
+    if !is_sound(conn, &request) {
         return Err(Error::AmbiguousHead);
     }
     let uri = request.uri();
@@ -79,6 +79,25 @@ pub(super) fn sound(
     let path = uri.path().to_owned();
     let (parts, ()) = request.into_parts();
     Ok((Head { method: parts.method, headers: parts.headers }, path))
+}
+
+/// Whether a head is one that a careful server answers: one reading of its bytes, exactly one Host that is a host.
+fn is_sound<B>(conn: &Conn, request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host_ok = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host(host.as_bytes()),
+        (None, None) => request.version() == http::Version::HTTP_10,
+        _ => false,
+    };
+    // Absolute form would name a second host; nobody but a forward proxy's client sends it.
+    conn.head_is_sound() && host_ok && request.uri().authority().is_none()
+}
+
+/// A host and port, without anything that could be taken for a path, a query or a credential.
+fn is_host(host: &[u8]) -> bool {
+    !host.is_empty()
+        && host.len() <= 255
+        && host.iter().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(b))
 }
 
 fn fault(code: &'static str, message: &str) -> Error {

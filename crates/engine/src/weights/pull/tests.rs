@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use super::super::TABLE;
 use super::*;
 
 const BYTES: &[u8] = b"weights";
