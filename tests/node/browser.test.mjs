@@ -45,6 +45,8 @@ async function visit(options, work) {
   const { page, sins, close } = await open(browser, SITE_URL, options);
   try {
     await composer(page).waitFor();
+    // The site's name comes with its settings; until then its headings are empty.
+    await page.getByText('Gatehouse tests').first().waitFor();
     await work(page);
     assert.deepEqual(sins, []);
   } finally {
