@@ -4,6 +4,7 @@
 //!
 //! Never here: the audit log, which is the gateway's.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -80,8 +81,11 @@ fn one_line(event: &[u8]) -> Vec<u8> {
     let body = text.strip_suffix('\n').unwrap_or(&text);
     let mut line = String::with_capacity(body.len() + 1);
     for c in body.chars() {
-        if c.is_control() && c != '\t' {
-            line.extend(c.escape_default());
+        if c != '\t' && gateway::auth::deceptive(c) {
+            // As JSON escapes it, so that a line of the JSON format stays one.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(line, "\\u{unit:04x}");
+            }
         } else {
             line.push(c);
         }
@@ -97,8 +101,9 @@ mod tests {
     #[test]
     fn an_event_is_one_line() {
         assert_eq!(one_line(b"a\tb\n"), b"a\tb\n");
-        assert_eq!(one_line(b"a\nINFO forged\x1b[2J\n"), b"a\\nINFO forged\\u{1b}[2J\n");
-        assert_eq!(one_line("\u{9b}2J".as_bytes()), b"\\u{9b}2J\n");
+        assert_eq!(one_line(b"a\nINFO forged\x1b[2J\n"), b"a\\u000aINFO forged\\u001b[2J\n");
+        assert_eq!(one_line("\u{9b}2J".as_bytes()), b"\\u009b2J\n");
+        assert_eq!(one_line("a\u{202e}b".as_bytes()), b"a\\u202eb\n");
         assert_eq!(one_line(b"\xff\n"), "\u{fffd}\n".as_bytes());
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use subtle::ConstantTimeEq;
 
-pub(crate) use credentials::deceptive;
+pub use credentials::deceptive;
 
 use crate::config::{self, Auth, RateRule};
 use crate::error::Error;

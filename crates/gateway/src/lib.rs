@@ -105,10 +105,10 @@ impl Core {
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Bind { address: SocketAddr, source: io::Error },
-    #[error("cannot open the audit log: {0}")]
-    Audit(io::Error),
+    #[error("cannot open the audit log")]
+    Audit(#[source] io::Error),
 }
 
 /// Why a new configuration was not taken; the old one stays in force.

@@ -86,7 +86,7 @@ pub struct GatewayAccess {
 pub enum ChatError {
     #[error("the chat page without accounts may only listen on this machine (127.0.0.1 or ::1), not on {0}")]
     NotLoopback(SocketAddr),
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("conversations in {}: {source}", path.display())]
     Store { path: PathBuf, source: StoreError },

@@ -227,6 +227,7 @@ fn models() {
 fn keys() {
     let keys = |more: &str| format!("ollama_api: http://a:1\nauth:\n{more}");
     check(Role::Gateway, "ollama_api: http://a:1\n", &["1 auth: no key is listed"]);
+    check(Role::Gateway, &keys("  keys: []\n"), &["3 auth: no key is listed"]);
     check(Role::Gateway, &keys("  valid_keys: []\n"), &["3 auth.valid_keys: the list is empty"]);
     check(
         Role::Gateway,

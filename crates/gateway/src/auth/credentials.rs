@@ -58,7 +58,7 @@ fn is_user(text: &str) -> bool {
 
 /// Characters that make a reader, a terminal or a log viewer see something else than what is there: controls, line
 /// separators, invisible and direction-changing ones, and blanks that are not the blank.
-pub(crate) fn deceptive(c: char) -> bool {
+pub fn deceptive(c: char) -> bool {
     let unlike_blank = c.is_whitespace() && c != ' ';
     c.is_control()
         || unlike_blank

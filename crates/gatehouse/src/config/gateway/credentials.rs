@@ -21,13 +21,15 @@ pub(super) fn read(auth: &Section<'_>, context: &Context<'_>, models: &Models) -
     let enabled = auth.flag("enabled");
     let header = header(auth);
     let mut found: Vec<(Key, Place)> = Vec::new();
-    for table in auth.sections("keys") {
+    let tables = auth.sections("keys");
+    let none_listed = tables.is_empty() && !auth.has("valid_keys");
+    for table in tables {
         let place = table.place().clone();
         found.extend(one(&table, context, models).map(|key| (key, place)));
     }
     found.extend(plain(auth, context));
     duplicates(auth, &found);
-    if enabled.value && found.is_empty() && !auth.has("keys") && !auth.has("valid_keys") {
+    if enabled.value && none_listed {
         let fix = "run `gatehouse keys new`, and list its digest under `auth.keys`";
         auth.report().error(auth.place(), "no key is listed, so nobody could call", fix);
     }
