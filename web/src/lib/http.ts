@@ -60,6 +60,35 @@ export function readFailure(value: unknown): Failure | null {
 export const OWN_CODES = ['page_offline', 'page_signed_out', 'page_bad_answer'] as const;
 export type OwnCode = (typeof OWN_CODES)[number];
 
+/**
+ * Codes of the chat server's failures that other languages have sentences for. In English its own sentence is shown, which
+ * may hold more; a code that is not here is shown with that sentence in every language.
+ */
+export const SERVER_CODES = [
+  'answer_too_long',
+  'busy',
+  'gateway_busy',
+  'gateway_failed',
+  'gateway_silent',
+  'gateway_unreachable',
+  'interrupted',
+  'key_refused',
+  'long_chat',
+  'model_not_found',
+  'no_key',
+  'not_found',
+  'prompt_too_long',
+  'rate_limited',
+  'request_refused',
+  'server_stopped',
+  'storage_full',
+  'storage_unavailable',
+  'stream_cut',
+  'too_many_chats',
+  'too_many_messages',
+] as const;
+export type ServerCode = (typeof SERVER_CODES)[number];
+
 export function ownFailure(code: OwnCode, requestId: string | null = null): Failure {
   return { code, message: code, action: 'retry', retry_after_s: null, request_id: requestId };
 }

@@ -1,5 +1,6 @@
 /** Dictionaries: same keys, nothing empty, every text used, and the choice of language. */
 import { describe, expect, it } from 'vitest';
+import { SERVER_CODES } from '../http';
 import { en } from './en';
 import { i18n, pick } from './index.svelte';
 import { script } from './script';
@@ -23,9 +24,16 @@ const sources = Object.values(
 
 describe('dictionaries', () => {
   it('have the same keys and the same kinds of texts', () => {
+    // The server's own sentences are English: only other languages hold them.
     const shape = (dictionary: object) =>
-      leaves(dictionary).map(([path, value]) => `${path}: ${typeof value}`);
+      leaves(dictionary)
+        .filter(([path]) => !path.includes('.server.'))
+        .map(([path, value]) => `${path}: ${typeof value}`);
     expect(shape(zh)).toEqual(shape(en));
+  });
+
+  it('have a sentence for every failure of the server that is listed', () => {
+    expect(Object.keys(zh.failure.server).sort()).toEqual([...SERVER_CODES].sort());
   });
 
   it.each([

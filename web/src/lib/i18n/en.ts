@@ -1,4 +1,7 @@
 /** English texts of the page. The shape of this object is the dictionary type that every other language must fill. */
+import type { NoticeCode } from '../api';
+import type { ServerCode } from '../http';
+
 const count = (n: number, one: string, many: string): string =>
   `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
 
@@ -109,6 +112,8 @@ export const en = {
     requestId: 'Request',
     dismiss: 'Dismiss',
     notSent: 'Not sent. Your text is kept in the message box.',
+    /** The chat server's sentences are English already. */
+    server: {} as Partial<Record<ServerCode, string>>,
     texts: {
       page_offline: 'The server cannot be reached. Check your connection.',
       page_signed_out: 'You seem to be signed out. Reload the page to sign in again; your text is kept.',
@@ -118,6 +123,7 @@ export const en = {
   notice: {
     no_key: 'No key for the gateway.',
     open_to_network: 'Open to the network.',
+    server: {} as Partial<Record<NoticeCode, string>>,
   },
   welcome: {
     answers: (model: string) => `Answers come from ${model}.`,

@@ -1,4 +1,6 @@
 /** Chinese (simplified) texts of the page. A missing key does not compile. */
+import type { NoticeCode } from '../api';
+import type { ServerCode } from '../http';
 import type { Dictionary } from './en';
 
 const n = (value: number): string => value.toLocaleString('zh-CN');
@@ -106,6 +108,29 @@ export const zh: Dictionary = {
     requestId: '请求编号',
     dismiss: '关闭提示',
     notSent: '没有发出。你的文字仍在输入框里。',
+    server: {
+      answer_too_long: '回答超出了服务器保存的长度，已在此结束。',
+      busy: '服务器正忙，请稍后再试。',
+      gateway_busy: '模型正忙或正在启动，请稍后再试。',
+      gateway_failed: '模型未能完成这次回答。',
+      gateway_silent: '模型太久没有回应。',
+      gateway_unreachable: '无法连接通往模型的网关，请联系管理员启动它。',
+      interrupted: '写到一半时服务器重新启动了，已收到的内容已保留。',
+      key_refused: '网关不接受本聊天服务器的密钥，请联系管理员更正。',
+      long_chat: '这个对话太长了，请另开一个新对话。',
+      model_not_found: '没有这个模型，请选择其他模型。',
+      no_key: '本聊天服务器没有网关密钥，无法向模型提问，请联系管理员配置。',
+      not_found: '这里没有这个内容。',
+      prompt_too_long: '问题连同对话超出了网关接受的长度。',
+      rate_limited: '目前请求太多，请稍候。',
+      request_refused: '网关没有接受这个问题，模型可能不支持其中的内容。',
+      server_stopped: '写到一半时聊天服务器停止了，已收到的内容已保留。',
+      storage_full: '服务器的存储空间已满，请联系管理员。',
+      storage_unavailable: '对话存储暂时不可用，请稍后再试。',
+      stream_cut: '回答未完成时连接中断，已收到的内容已保留。',
+      too_many_chats: '对话数量已达上限，请先删除一些。',
+      too_many_messages: '这个对话已满，请另开一个新对话。',
+    } satisfies Record<ServerCode, string>,
     texts: {
       page_offline: '无法连接服务器，请检查网络。',
       page_signed_out: '你似乎已退出登录。请刷新页面重新登录；你的文字会保留。',
@@ -115,6 +140,10 @@ export const zh: Dictionary = {
   notice: {
     no_key: '缺少网关密钥。',
     open_to_network: '正对网络开放。',
+    server: {
+      no_key: '本聊天服务器没有网关密钥，无法向模型提问，请联系管理员配置。',
+      open_to_network: '本页面不要求登录：能访问到它的人都可以使用模型。',
+    } satisfies Record<NoticeCode, string>,
   },
   welcome: {
     answers: (model) => `由 ${model} 回答。`,
