@@ -116,6 +116,8 @@ impl UpstreamFault {
         message: impl Into<Cow<'static, str>>,
         detail: &str,
     ) -> Self {
+        // Ollama quotes what the model said when it cannot read it, and answers are not for the log.
+        let detail = detail.split_once("raw=").map_or(detail, |(what, _)| what);
         let end = (0..=DETAIL_BYTES_MAX.min(detail.len())).rev().find(|at| detail.is_char_boundary(*at));
         let detail = detail.get(..end.unwrap_or(0)).unwrap_or("");
         Self { kind, message: message.into(), detail: detail.replace(char::is_control, " ") }
@@ -154,4 +156,20 @@ pub struct ErrorBody<'a> {
     pub message: &'a str,
     pub param: Option<&'a str>,
     pub code: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UpstreamFault;
+
+    #[test]
+    fn details_are_bounded_and_hold_no_answers() {
+        let detail = |text: &str| UpstreamFault::broken(text).detail;
+        assert_eq!(
+            detail("error parsing tool call: raw='what the model said', err=x"),
+            "error parsing tool call: "
+        );
+        assert_eq!(detail("a\nb"), "a b");
+        assert_eq!(detail(&"é".repeat(2_000)).len(), 2_048);
+    }
 }

@@ -108,8 +108,7 @@ fn failure(text: &str) -> UpstreamFault {
         let words = "The model server refused the schema in 'response_format'.";
         return UpstreamFault::saying(invalid("invalid_value", Some("response_format")), words, text);
     }
-    // Ollama quotes what the model said when it cannot read it: answers are nobody's to log.
-    UpstreamFault::broken(text.split_once("raw=").map_or(text, |(what, _)| what))
+    UpstreamFault::broken(text)
 }
 
 #[cfg(test)]
