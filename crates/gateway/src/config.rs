@@ -27,11 +27,17 @@ pub struct Config {
     pub addresses: Addresses,
     /// Sliding window charged per key, and per user where one is known.
     pub rate: Option<Rate>,
+    /// Further limits, each on its own; all that apply to a request are checked before any is charged.
+    pub limits: Vec<LimitRule>,
+    pub admission: Admission,
     pub input: InputLimits,
     pub answer: Answer,
     pub clocks: Clocks,
     pub liveness: Liveness,
     pub audit: Audit,
+    /// Rules over the text of answers and prompts. `None`: nothing is looked at.
+    pub filter: Option<Filter>,
+    pub memory: Memory,
     /// Error bodies in this dialect whatever the route's own (the seed's `{"error":"text"}` is Ollama's shape).
     pub error_format: Option<Format>,
 }
@@ -47,8 +53,10 @@ pub struct Upstream {
     pub format: Format,
     /// Requests it runs at once (`OLLAMA_NUM_PARALLEL`). `None`: not limited here.
     pub slots: Option<usize>,
-    /// Requests that may wait for a slot; one more is shed.
+    /// Requests that may wait for a slot; one more is shed. A model's queue holds the sum over the upstreams that serve it.
     pub queue_max: usize,
+    /// Takes no new requests; what runs may end. For taking a server out of service.
+    pub drain: bool,
     /// Bearer token for an upstream that wants one.
     pub bearer: Option<Secret>,
 }
@@ -66,10 +74,27 @@ pub enum Models {
 pub struct Model {
     /// Name that clients use.
     pub public: String,
-    /// Name the upstream knows; often with a registry host in front.
-    pub internal: String,
-    /// Name of the upstream that runs it.
+    /// The upstreams that run it, each with the name it knows; never empty.
+    pub served_by: Vec<ServedBy>,
+    /// Context the runtime is asked for (`num_ctx`). `None`: the runtime's own.
+    pub context_tokens: Option<u64>,
+    /// How long the runtime keeps it in memory, as Ollama writes it (`30m`, `-1`). `None`: the runtime's own.
+    pub keep_alive: Option<String>,
+}
+
+impl Model {
+    /// Whether it is what this upstream calls so.
+    pub fn runs(&self, upstream: &str, internal: &str) -> bool {
+        self.served_by.iter().any(|by| by.upstream == upstream && by.internal == internal)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedBy {
+    /// Name of the upstream.
     pub upstream: String,
+    /// Name that upstream knows; often with a registry host in front.
+    pub internal: String,
 }
 
 #[derive(Clone, Debug)]
@@ -99,6 +124,43 @@ pub struct Key {
     pub rate: RateRule,
     /// A field that a translation would drop is refused instead.
     pub strict: bool,
+    /// What limits select by, beside the id.
+    pub labels: Vec<String>,
+    pub priority: Priority,
+    /// Share of the queue beside others of the same priority; 1 is the usual one, 0 does not exist.
+    pub weight: u32,
+    /// Request fields outside the client's format that pass (`num_ctx`, `keep_alive`, `top_k`, ...); all others are dropped.
+    pub options: Vec<String>,
+    /// Longest answer; sent on as the caller's own cap would be. `None`: the general one.
+    pub output_tokens_max: Option<u64>,
+}
+
+/// Bands of the queue: a higher one goes first, and waiting lifts everybody in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+impl Key {
+    /// A key that may do what everybody may, and nothing more.
+    pub fn plain(id: impl Into<String>, digest: [u8; 32]) -> Self {
+        Self {
+            id: id.into(),
+            digest,
+            speaks_for_users: false,
+            models: None,
+            rate: RateRule::General,
+            strict: false,
+            labels: Vec::new(),
+            priority: Priority::default(),
+            weight: 1,
+            options: Vec::new(),
+            output_tokens_max: None,
+        }
+    }
 }
 
 // By hand: the digest of a short key is as good as the key to whoever can try a few million.
@@ -110,6 +172,11 @@ impl std::fmt::Debug for Key {
             .field("models", &self.models)
             .field("rate", &self.rate)
             .field("strict", &self.strict)
+            .field("labels", &self.labels)
+            .field("priority", &self.priority)
+            .field("weight", &self.weight)
+            .field("options", &self.options)
+            .field("output_tokens_max", &self.output_tokens_max)
             .finish_non_exhaustive()
     }
 }
@@ -136,6 +203,124 @@ pub enum RetryAfter {
     Exact,
     /// Always the whole window: the seed's table.
     Window,
+}
+
+/// One limit: what is counted, for whom, and how much of it fits into a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitRule {
+    /// Name in refusals, usage and metrics; unique.
+    pub name: String,
+    pub applies_to: Selector,
+    /// What has a counter of its own. Empty: one counter for everything selected.
+    pub per: Vec<Dimension>,
+    pub counts: Counts,
+    pub max: u64,
+    /// Length of the sliding window; without meaning for concurrency.
+    pub window: Duration,
+    pub retry_after: RetryAfter,
+}
+
+/// Which requests a limit applies to: all that are given have to hold, each list holds if one entry does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// Key ids.
+    pub keys: Option<Vec<String>>,
+    /// Labels of keys.
+    pub labels: Option<Vec<String>>,
+    /// Users that keys speak for.
+    pub users: Option<Vec<String>>,
+    /// Public model names.
+    pub models: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dimension {
+    Key,
+    /// A key's user; whoever speaks for himself counts as one user of his key.
+    User,
+    Model,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Counts {
+    Requests,
+    PromptTokens,
+    OutputTokens,
+    /// Prompt and output together.
+    Tokens,
+    /// Requests at the same time, waiting ones included.
+    Concurrency,
+}
+
+/// How scarce slots are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Running requests of one user at most; the next one waits its turn. `None`: no bound but the slots.
+    pub in_flight_per_user: Option<usize>,
+    /// After so long a wait a request rises by one band of priority.
+    pub ageing: Duration,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { in_flight_per_user: None, ageing: Duration::from_secs(30) }
+    }
+}
+
+/// The content filter: rules in order; of several that match the strictest action counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub rules: Vec<FilterRule>,
+    pub answers: bool,
+    pub tool_arguments: bool,
+    pub prompts: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterRule {
+    /// Name in the log, metrics and audit record; unique.
+    pub name: String,
+    pub looks_for: Pattern,
+    pub action: FilterAction,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Any of these texts, ignoring case and full-width forms.
+    Literals(Vec<String>),
+    /// A regular expression whose longest match is bounded.
+    Expression(String),
+    /// API keys, tokens, private keys.
+    Secrets,
+    /// Chinese resident identity numbers with a right checksum.
+    ResidentId,
+    /// Chinese mobile numbers.
+    MobileNumber,
+    /// Payment card numbers with a right checksum.
+    BankCard,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FilterAction {
+    /// Only counted and logged by rule name; the text passes.
+    Log,
+    /// Replaced, one `*` a character.
+    Mask,
+    /// The answer ends there with `content_filter`; a prompt is refused.
+    Stop,
+}
+
+/// Memory that traffic may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All bodies, lines and unsent answers together; what would exceed it is refused or has to wait.
+    pub buffer_bytes_max: u64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { buffer_bytes_max: 256 << 20 }
+    }
 }
 
 /// Who may connect.
@@ -195,6 +380,10 @@ pub struct Answer {
     pub reasoning_alias: bool,
     /// Leave the model file's sampling alone instead of OpenAI's 1.0 / 1.0.
     pub model_sampling_defaults: bool,
+    /// Longest answer in tokens; sent on as the caller's own cap would be. `None`: the caller's, or the model's end.
+    pub output_tokens_max: Option<u64>,
+    /// Let the runtime drop old messages when a chat outgrows the context, instead of refusing it.
+    pub truncate: bool,
 }
 
 /// The four clocks.
@@ -211,6 +400,8 @@ pub struct Clocks {
     pub client_write: Duration,
     /// Wait for a slot at most.
     pub queue: Duration,
+    /// Bringing a cold model into memory at most.
+    pub load: Duration,
     /// Silence before a comment keeps proxies from cutting an open stream.
     pub heartbeat: Duration,
     /// After SIGTERM, streams may run on for this long.
@@ -226,6 +417,7 @@ impl Default for Clocks {
             total: Duration::from_secs(3_600),
             client_write: Duration::from_secs(60),
             queue: Duration::from_secs(120),
+            load: Duration::from_secs(600),
             heartbeat: Duration::from_secs(15),
             drain: Duration::from_secs(30),
         }

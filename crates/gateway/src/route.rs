@@ -131,9 +131,10 @@ impl Fleet {
             Models::Listed(list) => list
                 .iter()
                 .filter(|model| model.public == name)
-                .filter_map(|model| {
-                    let upstream = self.upstreams().find(|upstream| *upstream.name == *model.upstream)?;
-                    Some((upstream.clone(), model.internal.clone(), true))
+                .flat_map(|model| &model.served_by)
+                .filter_map(|by| {
+                    let upstream = self.upstreams().find(|upstream| *upstream.name == *by.upstream)?;
+                    Some((upstream.clone(), by.internal.clone(), true))
                 })
                 .collect(),
             Models::Discovered => {
@@ -168,7 +169,7 @@ impl Fleet {
                     Models::Discovered => add(entry.public_name(), entry),
                     Models::Listed(list) => list
                         .iter()
-                        .filter(|m| m.internal == entry.name && *m.upstream == *upstream.name)
+                        .filter(|m| m.runs(&upstream.name, &entry.name))
                         .for_each(|m| add(&m.public, entry)),
                 }
             }

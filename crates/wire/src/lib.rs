@@ -21,6 +21,7 @@ mod ollama;
 mod openai;
 mod refusal;
 pub mod reply;
+pub mod screen;
 
 pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits};
 pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind};
@@ -32,3 +33,4 @@ pub use format::{Format, Operation};
 pub use lanes::{Lane, lane, upstream_path};
 pub use models::{Capabilities, ListedModel, ModelEntry};
 pub use reply::{Metered, Progress, Reply, StopReason, Strip, Usage};
+pub use screen::{Channel, Screen, Verdict};

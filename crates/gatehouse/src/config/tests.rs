@@ -218,7 +218,11 @@ fn models() {
     ));
     let Models::Listed(models) = config.models else { panic!() };
     assert_eq!(
-        (models[0].public.as_str(), models[0].internal.as_str(), models[0].upstream.as_str()),
+        (
+            models[0].public.as_str(),
+            models[0].served_by[0].internal.as_str(),
+            models[0].served_by[0].upstream.as_str()
+        ),
         ("qwen3:32b", "registry.internal/qwen3:32b", "ollama")
     );
 }

@@ -8,14 +8,7 @@ use crate::config::Rate;
 const SEED_KEY: &str = "prod-key-2024-qwen3";
 
 fn config_key(id: &str, text: &str) -> config::Key {
-    config::Key {
-        id: id.to_owned(),
-        digest: key::digest(text),
-        speaks_for_users: false,
-        models: None,
-        rate: RateRule::General,
-        strict: false,
-    }
+    config::Key::plain(id, key::digest(text))
 }
 
 fn ring(keys: Vec<config::Key>) -> KeyRing {

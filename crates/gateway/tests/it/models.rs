@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::config::{Model, Models};
+use gateway::config::{Model, Models, ServedBy};
 use serde_json::{Value, json};
 
 use crate::rig::{INTERNAL, Rig, chat, done_line, get, hello};
@@ -146,8 +146,9 @@ async fn a_list_of_the_operator_s_is_closed() {
     let mut rig = Rig::with(|config| {
         let model = |public: &str, internal: &str| Model {
             public: public.into(),
-            internal: internal.into(),
-            upstream: "gpu".into(),
+            served_by: vec![ServedBy { internal: internal.into(), upstream: "gpu".into() }],
+            context_tokens: None,
+            keep_alive: None,
         };
         config.models = Models::Listed(vec![model("house", INTERNAL), model("absent", "absent:1b")]);
     })

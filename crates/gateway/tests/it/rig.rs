@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway::Core;
 use gateway::config::{
-    Addresses, Answer, Audit, Auth, Clocks, Config, InputLimits, Key, Liveness, Models, RateRule,
+    Addresses, Admission, Answer, Audit, Auth, Clocks, Config, InputLimits, Key, Liveness, Memory, Models,
 };
 use gateway::dial::Dial;
 use http::uri::Authority;
@@ -147,19 +147,13 @@ pub fn upstream_config(format: wire::Format) -> gateway::config::Upstream {
         format,
         slots: None,
         queue_max: 64,
+        drain: false,
         bearer: None,
     }
 }
 
 pub fn key(id: &str, text: &str) -> Key {
-    Key {
-        id: id.into(),
-        digest: gateway::auth::key::digest(text),
-        speaks_for_users: false,
-        models: None,
-        rate: RateRule::General,
-        strict: false,
-    }
+    Key::plain(id, gateway::auth::key::digest(text))
 }
 
 /// The keys of a configuration.
@@ -183,11 +177,15 @@ pub fn config() -> Config {
         },
         addresses: Addresses { allow: None, trusted_proxies: vec![] },
         rate: None,
+        limits: vec![],
+        admission: Admission::default(),
         input: InputLimits::default(),
         answer: Answer::default(),
         clocks: Clocks::default(),
         liveness: Liveness::default(),
         audit: Audit::default(),
+        filter: None,
+        memory: Memory::default(),
         error_format: None,
     }
 }

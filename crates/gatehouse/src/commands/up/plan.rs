@@ -10,8 +10,8 @@ use std::time::Duration;
 use gateway::Gateway;
 use gateway::auth::key;
 use gateway::config::{
-    Addresses, Answer, Audit, Auth, Clocks, Config, InputLimits, Key, Liveness, Models, Rate, RateRule,
-    RetryAfter, Secret, Upstream,
+    Addresses, Admission, Answer, Audit, Auth, Clocks, Config, InputLimits, Key, Liveness, Memory, Models,
+    Rate, RateRule, RetryAfter, Secret, Upstream,
 };
 use http::HeaderName;
 use wire::Format;
@@ -145,7 +145,7 @@ pub(super) fn api_base(gateway: &Gateway) -> anyhow::Result<String> {
 }
 
 fn key_of(id: &str, text: &str, speaks_for_users: bool, rate: RateRule) -> Key {
-    Key { id: id.to_owned(), digest: key::digest(text), speaks_for_users, models: None, rate, strict: false }
+    Key { speaks_for_users, rate, ..Key::plain(id, key::digest(text)) }
 }
 
 fn default_gateway(runtime: Option<&Runtime>, home: &Home) -> Config {
@@ -156,6 +156,7 @@ fn default_gateway(runtime: Option<&Runtime>, home: &Home) -> Config {
         format: Format::Ollama,
         slots: runtime.slots,
         queue_max: QUEUE_MAX,
+        drain: false,
         bearer: None,
     });
     Config {
@@ -166,11 +167,15 @@ fn default_gateway(runtime: Option<&Runtime>, home: &Home) -> Config {
         auth: Auth::Keys { header: Some(HeaderName::from_static("x-api-key")), keys: Vec::new() },
         addresses: Addresses { allow: None, trusted_proxies: Vec::new() },
         rate: Some(RATE),
+        limits: Vec::new(),
+        admission: Admission::default(),
         input: InputLimits::default(),
         answer: Answer::default(),
         clocks: Clocks::default(),
         liveness: Liveness::default(),
         audit: Audit { file: Some(home.audit_file()), ..Audit::default() },
+        filter: None,
+        memory: Memory::default(),
         error_format: None,
     }
 }

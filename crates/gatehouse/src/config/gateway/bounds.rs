@@ -83,6 +83,7 @@ pub(super) fn clocks(timeouts: &Section<'_>) -> Clocks {
         total: millis(timeouts, "total_ms"),
         client_write: millis(timeouts, "client_write_ms"),
         queue: millis(timeouts, "queue_ms"),
+        load: Clocks::default().load,
         heartbeat: millis(timeouts, "heartbeat_ms"),
         drain: millis(timeouts, "drain_ms"),
     };

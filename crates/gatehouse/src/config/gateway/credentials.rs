@@ -150,7 +150,7 @@ impl Rules {
 
     fn key(self, id: String, digest: [u8; 32]) -> Key {
         let Self { speaks_for_users, models, rate, strict } = self;
-        Key { id, digest, speaks_for_users, models, rate, strict }
+        Key { speaks_for_users, models, rate, strict, ..Key::plain(id, digest) }
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Never here: asking an upstream what it has.
 
-use gateway::config::{Model, Models, Upstream};
+use gateway::config::{Model, Models, ServedBy, Upstream};
 
 use super::upstreams::check_named;
 use crate::config::section::Section;
@@ -66,7 +66,8 @@ fn one(table: &Section<'_>, upstreams: &[Upstream]) -> Option<Model> {
     };
     let public = name?.value;
     let internal = internal.map_or_else(|| public.clone(), |i| i.value);
-    Some(Model { public, internal, upstream })
+    let served_by = vec![ServedBy { upstream, internal }];
+    Some(Model { public, served_by, context_tokens: None, keep_alive: None })
 }
 
 fn is_model_name(text: &str) -> bool {

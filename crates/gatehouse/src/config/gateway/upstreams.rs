@@ -52,7 +52,7 @@ fn single(url: &At<String>, report: &Report) -> Option<Upstream> {
     let (authority, base_path) = address(url, Format::Ollama, report)?;
     let name = "ollama".to_owned();
     let (format, slots, queue_max, bearer) = (Format::Ollama, None, QUEUE_MAX, None);
-    Some(Upstream { name, authority, base_path, format, slots, queue_max, bearer })
+    Some(Upstream { name, authority, base_path, format, slots, queue_max, drain: false, bearer })
 }
 
 fn one(table: &Section<'_>, context: &Context<'_>) -> Option<Upstream> {
@@ -84,7 +84,8 @@ fn one(table: &Section<'_>, context: &Context<'_>) -> Option<Upstream> {
     })?;
     let (authority, base_path) = address(&url?, format, report)?;
     let queue_max = queue_max.map_or(QUEUE_MAX, |n| usize::try_from(n.value).unwrap_or(usize::MAX));
-    Some(Upstream { name: name.value, authority, base_path, format, slots, queue_max, bearer })
+    let drain = false;
+    Some(Upstream { name: name.value, authority, base_path, format, slots, queue_max, drain, bearer })
 }
 
 /// Names that are safe in a log line, a metric label and a file name.
