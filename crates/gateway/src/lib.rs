@@ -21,12 +21,13 @@ pub mod metrics;
 mod pipeline;
 mod progress;
 mod relay;
+pub mod retry;
 mod route;
 pub mod routes;
 mod snapshot;
 pub mod standing;
 mod stop;
-mod upstream;
+pub mod upstream;
 
 use std::io;
 use std::net::SocketAddr;
