@@ -230,7 +230,7 @@ def test_compressed_bodies_are_refused(asked):
 
 
 def test_a_body_over_the_bound(start, play):
-    gateway = start.gateway(play, limits={"body_bytes": 65_536})
+    gateway = start.gateway(play, input={"body_bytes": 65_536})
     with Raw(gateway.address) as raw:
         raw.send(request("Content-Length: 70000", length=False, body=b"{"))
         assert b" 413 " in raw.until(b"\r\n\r\n")
@@ -247,7 +247,7 @@ def test_a_body_over_the_bound(start, play):
 
 def test_a_head_that_dribbles_is_cut_at_a_total_deadline(start, play):
     """One byte now and then does not buy more time."""
-    gateway = start.gateway(play, limits={"header_ms": 1_000})
+    gateway = start.gateway(play, input={"header_ms": 1_000})
     began = time.monotonic()
     with Raw(gateway.address) as raw:
         raw.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\n")
@@ -265,7 +265,7 @@ def test_a_head_that_dribbles_is_cut_at_a_total_deadline(start, play):
 
 
 def test_a_body_that_dribbles_is_cut_at_a_total_deadline(start, play):
-    gateway = start.gateway(play, limits={"body_ms": 1_000})
+    gateway = start.gateway(play, input={"body_ms": 1_000})
     began = time.monotonic()
     with Raw(gateway.address) as raw:
         raw.send(request(f"Content-Length: {len(BODY)}", length=False, body=BODY[:10]))

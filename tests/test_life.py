@@ -73,7 +73,7 @@ def test_a_client_that_never_reads_does_not_keep_the_process(start, play):
 
 def test_reload_is_whole_or_not_at_all(start, play):
     gateway = start.gateway(play)
-    good = settings(play, gateway.port, gateway.admin_port, limits={"prompt_chars": 10})
+    good = settings(play, gateway.port, gateway.admin_port, input={"prompt_chars": 10})
     bad = dict(good, timeouts={"idle_ms": "soon"}, nonsense=1)
 
     def status(text):

@@ -375,7 +375,7 @@ fn gateway_configuration(listen: SocketAddr, admin: SocketAddr, upstream: Socket
         "ollama_api": format!("http://{upstream}"),
         "auth": {"enabled": true, "header_key": "X-Api-Key", "keys": [{"id": "bench", "digest": KEY_DIGEST}]},
         "rate_limit": {"enabled": true, "max_requests": 1_000_000, "window_seconds": 60},
-        "limits": {"prompt_chars": 1_000_000},
+        "input": {"prompt_chars": 1_000_000},
         "audit": {"file": "audit.jsonl"},
     })
     .to_string()

@@ -70,7 +70,12 @@ impl Report {
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.problems.borrow().iter().any(|p| p.severity == Severity::Error)
+        self.errors() > 0
+    }
+
+    /// How many errors there are so far: a reader that depends on another's result asks whether that one found any.
+    pub(crate) fn errors(&self) -> usize {
+        self.problems.borrow().iter().filter(|p| p.severity == Severity::Error).count()
     }
 
     pub(crate) fn file(&self) -> &Path {

@@ -68,6 +68,13 @@ pub(crate) struct Section<'a> {
     schema: String,
 }
 
+/// An item of [`Section::named`].
+#[derive(Debug)]
+pub(crate) enum Named<'a> {
+    Short(At<String>),
+    Table(Section<'a>),
+}
+
 impl<'a> Section<'a> {
     /// The table `node` under the setting path `schema`; checks its keys at once.
     pub(crate) fn open(reading: &'a Reading<'a>, node: &'a Node, shown: &str, schema: &str) -> Self {
@@ -133,6 +140,29 @@ impl<'a> Section<'a> {
         items
             .map(|(i, n)| Self::open(self.reading, n, &format!("{shown}[{i}]"), &format!("{schema}[]")))
             .collect()
+    }
+
+    /// A list in which an item is a table, or for short only its name.
+    pub(crate) fn named(&self, key: &str) -> Vec<Named<'a>> {
+        let schema = join(&self.schema, key);
+        let _ = self.reading.setting(&schema);
+        let Some(entry) = self.entry(key) else { return Vec::new() };
+        let Value::List(items) = &entry.node.value else {
+            self.wrong_kind(entry, "a list", "begin each item with a dash");
+            return Vec::new();
+        };
+        let shown = join(&self.place.path, key);
+        let items = items.iter().enumerate().map(|(i, node)| {
+            let path = format!("{shown}[{i}]");
+            match &node.value {
+                Value::Text(name) => {
+                    let place = Place { mark: Some(node.mark), path };
+                    Named::Short(At { value: name.clone(), place, given: true })
+                }
+                _ => Named::Table(Self::open(self.reading, node, &path, &format!("{schema}[]"))),
+            }
+        });
+        items.collect()
     }
 
     pub(crate) fn flag(&self, key: &str) -> At<bool> {

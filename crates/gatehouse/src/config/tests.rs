@@ -1,5 +1,7 @@
 //! Configuration files and what is said about them: every mistake with its line, its path and the gist of the message.
 
+mod sharing;
+
 use std::path::Path;
 
 use gateway::config::{Auth, Config, InputLimits, Models, Rate, RateRule, RetryAfter};
@@ -111,6 +113,9 @@ fn defaults_of_the_rows_are_the_gateways() {
     assert_eq!(shown(&config.liveness), shown(&gateway::config::Liveness::default()));
     assert_eq!(shown(&config.audit), shown(&gateway::config::Audit::default()));
     assert_eq!(shown(&config.answer), shown(&gateway::config::Answer::default()));
+    assert_eq!(config.admission, gateway::config::Admission::default());
+    assert_eq!(config.memory, gateway::config::Memory::default());
+    assert!(config.limits.is_empty() && config.filter.is_none());
     assert_eq!(config.listen, ["127.0.0.1:18789".parse().unwrap()]);
     assert_eq!(config.admin_listen, Some("127.0.0.1:18790".parse().unwrap()));
     assert_eq!(config.rate, None);
@@ -141,15 +146,15 @@ fn one_file_with_both_sections() {
 #[test]
 fn everything_is_said_at_once() {
     check_more(
-        "listen: [\":18789\", gateway.internal]\nrate_limit:\n  max_request: 5\n  window_seconds: 0\nlog_level: loud\nlimits:\n  \
+        "listen: [\":18789\", gateway.internal]\nrate_limit:\n  max_request: 5\n  window_seconds: 0\nlog_level: loud\ninput:\n  \
          prompt_chars: many\n  prompt_chars: 5\nresponse: {strip: [id]}\ntimeouts: [1]\n",
         &[
             "5 listen[1]: not an address and a port",
             "7 rate_limit.max_request: is not a known key",
             "8 rate_limit.window_seconds: 0 is out of range",
             "9 log_level: `loud` is not a choice",
-            "11 limits.prompt_chars: expects a whole number, is text",
-            "12 limits.prompt_chars: is given twice, first on line 11",
+            "11 input.prompt_chars: expects a whole number, is text",
+            "12 input.prompt_chars: is given twice, first on line 11",
             "13 response.strip[0]: `id` cannot be stripped",
             "14 timeouts: expects a group of keys, is a list",
         ],
@@ -379,7 +384,7 @@ fn secrets_are_never_quoted() {
 /// A row that nobody reads is a promise that nobody keeps.
 #[test]
 fn every_row_is_read() {
-    let text = "gateway:\n  upstreams: [{}]\n  models: [{}]\n  auth: {keys: [{}]}\nchat: {}\n";
+    let text = "gateway:\n  upstreams: [{}]\n  models: [{upstreams: [{}]}]\n  auth: {keys: [{}]}\n  limits: [{}]\n  filter: {rules: [{}]}\nchat: {}\n";
     let report = super::report::Report::new(Path::new("c.yaml"));
     let reading = super::section::Reading::new(&report);
     let root = super::document::parse(text).unwrap();

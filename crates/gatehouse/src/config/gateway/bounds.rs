@@ -1,4 +1,4 @@
-//! Numbers: limits on input, the four clocks, the rate window, audit and answer settings.
+//! Numbers: bounds on input, the four clocks, the rate window, memory, queue, audit and answer settings.
 //!
 //! Why here: each is one line from a key to a field, and they are only safe together (an idle clock longer than the total
 //! one never fires).
@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use gateway::config::{Answer, Audit, AuditPolicy, Clocks, InputLimits, Liveness, Rate, RetryAfter};
+use gateway::config::{
+    Admission, Answer, Audit, AuditPolicy, Clocks, InputLimits, Liveness, Memory, Rate, RetryAfter, Upstream,
+};
 
 use crate::config::Context;
 use crate::config::section::{Section, clipped};
@@ -31,28 +33,32 @@ pub(super) fn rate(parent: &Section<'_>, key: &str) -> Option<Rate> {
     let enabled = section.flag("enabled").value;
     let requests_max = u32::try_from(whole(&section, "max_requests")).unwrap_or(u32::MAX);
     let window = Duration::from_secs(whole(&section, "window_seconds"));
-    let retry_after = match section.choice("retry_after").value {
-        "window" => RetryAfter::Window,
-        _ => RetryAfter::Exact,
-    };
+    let retry_after = retry_after(&section);
     (parent.has(key) && enabled).then_some(Rate { requests_max, window, retry_after })
 }
 
-pub(super) fn input(limits: &Section<'_>) -> InputLimits {
+pub(super) fn retry_after(section: &Section<'_>) -> RetryAfter {
+    match section.choice("retry_after").value {
+        "window" => RetryAfter::Window,
+        _ => RetryAfter::Exact,
+    }
+}
+
+pub(super) fn input(section: &Section<'_>) -> InputLimits {
     InputLimits {
-        prompt_chars_max: count(limits, "prompt_chars"),
-        body_bytes_max: count(limits, "body_bytes"),
-        header_bytes_max: count(limits, "header_bytes"),
-        headers_max: count(limits, "headers"),
-        uri_bytes_max: count(limits, "uri_bytes"),
-        json_depth_max: count(limits, "json_depth"),
-        messages_max: count(limits, "messages"),
-        tools_max: count(limits, "tools"),
-        images_max: count(limits, "images"),
-        image_bytes_max: count(limits, "image_bytes"),
-        header_time: millis(limits, "header_ms"),
-        body_time: millis(limits, "body_ms"),
-        connections_max: count(limits, "connections"),
+        prompt_chars_max: count(section, "prompt_chars"),
+        body_bytes_max: count(section, "body_bytes"),
+        header_bytes_max: count(section, "header_bytes"),
+        headers_max: count(section, "headers"),
+        uri_bytes_max: count(section, "uri_bytes"),
+        json_depth_max: count(section, "json_depth"),
+        messages_max: count(section, "messages"),
+        tools_max: count(section, "tools"),
+        images_max: count(section, "images"),
+        image_bytes_max: count(section, "image_bytes"),
+        header_time: millis(section, "header_ms"),
+        body_time: millis(section, "body_ms"),
+        connections_max: count(section, "connections"),
     }
 }
 
@@ -60,6 +66,8 @@ pub(super) fn answer(response: &Section<'_>) -> Answer {
     let mut answer = Answer {
         reasoning_alias: response.flag("reasoning_alias").value,
         model_sampling_defaults: response.flag("model_sampling_defaults").value,
+        output_tokens_max: response.number("output_tokens_max").map(|at| at.value),
+        truncate: response.flag("truncate").value,
         ..Answer::default()
     };
     for field in response.texts("strip").map(|at| at.value).unwrap_or_default() {
@@ -83,7 +91,7 @@ pub(super) fn clocks(timeouts: &Section<'_>) -> Clocks {
         total: millis(timeouts, "total_ms"),
         client_write: millis(timeouts, "client_write_ms"),
         queue: millis(timeouts, "queue_ms"),
-        load: Clocks::default().load,
+        load: millis(timeouts, "load_ms"),
         heartbeat: millis(timeouts, "heartbeat_ms"),
         drain: millis(timeouts, "drain_ms"),
     };
@@ -94,6 +102,33 @@ pub(super) fn clocks(timeouts: &Section<'_>) -> Clocks {
         }
     }
     clocks
+}
+
+pub(super) fn memory(section: &Section<'_>, input: &InputLimits) -> Memory {
+    let memory = Memory { buffer_bytes_max: whole(section, "buffer_bytes") };
+    let body_bytes_max = u64::try_from(input.body_bytes_max).unwrap_or(u64::MAX);
+    if memory.buffer_bytes_max < body_bytes_max {
+        // The longest body that is allowed could never be read.
+        let what = format!("is less than one request body may have (`input.body_bytes`: {body_bytes_max})");
+        let fix = "make it larger, or `input.body_bytes` smaller";
+        section.report().error(&section.place_of("buffer_bytes"), what, fix);
+    }
+    memory
+}
+
+pub(super) fn admission(section: &Section<'_>, upstreams: &[Upstream]) -> Admission {
+    let in_flight_per_user = section.number("in_flight_per_user").map(|at| (at.value, at.place));
+    let slots = upstreams.iter().map(|u| u.slots).try_fold(0_usize, |sum, slots| Some(sum + slots?));
+    let in_flight_per_user = in_flight_per_user.map(|(max, place)| {
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        if slots.is_some_and(|slots| slots > 0 && max >= slots) {
+            let what =
+                "is not below the slots of all upstreams together, so it could never hold anybody back";
+            section.report().warning(&place, what, "make it smaller, or leave it out");
+        }
+        max
+    });
+    Admission { in_flight_per_user, ageing: millis(section, "ageing_ms") }
 }
 
 pub(super) fn liveness(section: &Section<'_>) -> Liveness {

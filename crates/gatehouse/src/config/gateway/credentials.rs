@@ -4,10 +4,10 @@
 //!
 //! Never here: key texts in messages.
 
-use gateway::config::{Auth, Key, Models, RateRule};
+use gateway::config::{Auth, Key, Models};
 use http::HeaderName;
 
-use super::bounds;
+use super::rights::Rights;
 use super::upstreams::is_name;
 use crate::config::Context;
 use crate::config::report::Place;
@@ -74,7 +74,7 @@ fn one(table: &Section<'_>, context: &Context<'_>, models: &Models) -> Option<Ke
     let id = table.text("id");
     let sources = ["digest", "secret_file", "secret_env"].map(|key| (key, table.text(key)));
     let given: Vec<_> = sources.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
-    let rules = Rules::read(table, models);
+    let rights = Rights::read(table, models);
     let [(source, text)] = given.as_slice() else {
         let what = if given.is_empty() { "has no secret" } else { "has more than one source of its secret" };
         report.error(table.place(), what, "give exactly one of `digest`, `secret_file` and `secret_env`");
@@ -83,14 +83,14 @@ fn one(table: &Section<'_>, context: &Context<'_>, models: &Models) -> Option<Ke
     let secret = match *source {
         "digest" => {
             let digest = digest(text, table)?;
-            return Some(rules.key(named(table, id, None)?, digest));
+            return Some(rights.key(named(table, id, None)?, digest));
         }
         "secret_file" => context.secret_file(text, report)?,
         _ => context.secret_env(text, report)?,
     };
     judge(&secret, &text.place, table);
     let own = key::parse(&secret).map(|id| id.as_str().to_owned());
-    Some(rules.key(named(table, id, own)?, key::digest(&secret)))
+    Some(rights.key(named(table, id, own)?, key::digest(&secret)))
 }
 
 fn named(table: &Section<'_>, id: Option<At<String>>, own: Option<String>) -> Option<String> {
@@ -125,54 +125,6 @@ fn digest(text: &At<String>, table: &Section<'_>) -> Option<[u8; 32]> {
     found
 }
 
-struct Rules {
-    speaks_for_users: bool,
-    models: Option<Vec<String>>,
-    rate: RateRule,
-    strict: bool,
-}
-
-impl Rules {
-    fn read(table: &Section<'_>, models: &Models) -> Self {
-        let own = bounds::rate(table, "rate_limit");
-        let rate = match own {
-            Some(rate) => RateRule::Own(rate),
-            None if table.has("rate_limit") => RateRule::None,
-            None => RateRule::General,
-        };
-        Self {
-            speaks_for_users: table.flag("speaks_for_users").value,
-            models: allowed_models(table, models),
-            rate,
-            strict: table.flag("strict").value,
-        }
-    }
-
-    fn key(self, id: String, digest: [u8; 32]) -> Key {
-        let Self { speaks_for_users, models, rate, strict } = self;
-        Key { speaks_for_users, models, rate, strict, ..Key::plain(id, digest) }
-    }
-}
-
-fn allowed_models(table: &Section<'_>, models: &Models) -> Option<Vec<String>> {
-    let listed = table.texts("models")?;
-    if listed.value.is_empty() {
-        table.report().error(
-            &listed.place,
-            "the list is empty, so this key could call nothing",
-            "name models, or leave the key out",
-        );
-    }
-    if let Models::Listed(known) = models {
-        for name in listed.value.iter().filter(|name| !known.iter().any(|m| m.public == name.value)) {
-            let what = format!("`{}` is not among the served models", clipped(&name.value));
-            let names: Vec<_> = known.iter().map(|m| m.public.as_str()).collect();
-            table.report().error(&name.place, what, format!("served here: {}", names.join(", ")));
-        }
-    }
-    Some(listed.value.into_iter().map(|at| at.value).collect())
-}
-
 /// The plain list of the seed profile.
 fn plain(auth: &Section<'_>, context: &Context<'_>) -> Vec<(Key, Place)> {
     let Some(list) = auth.texts("valid_keys") else { return Vec::new() };
@@ -195,8 +147,7 @@ fn plain(auth: &Section<'_>, context: &Context<'_>) -> Vec<(Key, Place)> {
             continue;
         }
         judge(&text.value, &text.place, auth);
-        let rules = Rules { speaks_for_users: false, models: None, rate: RateRule::General, strict: false };
-        found.push((rules.key(format!("key-{}", i + 1), key::digest(&text.value)), text.place));
+        found.push((Key::plain(format!("key-{}", i + 1), key::digest(&text.value)), text.place));
     }
     found
 }

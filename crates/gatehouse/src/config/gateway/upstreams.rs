@@ -45,6 +45,10 @@ pub(super) fn read(section: &Section<'_>, context: &Context<'_>) -> Vec<Upstream
         }
         all.push(upstream);
     }
+    if !all.is_empty() && all.iter().all(|u| u.drain) {
+        let what = "all of them drain, so every request is answered 503";
+        report.warning(&section.place_of("upstreams"), what, "set `drain: false` for one at least");
+    }
     all
 }
 
@@ -65,6 +69,7 @@ fn one(table: &Section<'_>, context: &Context<'_>) -> Option<Upstream> {
     };
     let slots = table.number("slots").map(|n| usize::try_from(n.value).unwrap_or(usize::MAX));
     let queue_max = table.number("queue_max");
+    let drain = table.flag("drain").value;
     let bearer = table.text("token_file").and_then(|file| context.secret_file(&file, report)).map(Secret);
     for (key, missing) in [("name", name.is_none()), ("url", url.is_none())] {
         if missing && !table.has(key) {
@@ -84,7 +89,6 @@ fn one(table: &Section<'_>, context: &Context<'_>) -> Option<Upstream> {
     })?;
     let (authority, base_path) = address(&url?, format, report)?;
     let queue_max = queue_max.map_or(QUEUE_MAX, |n| usize::try_from(n.value).unwrap_or(usize::MAX));
-    let drain = false;
     Some(Upstream { name: name.value, authority, base_path, format, slots, queue_max, drain, bearer })
 }
 

@@ -5,6 +5,8 @@
 //!
 //! Never here: reading a file.
 
+mod answers;
+mod callers;
 mod chat;
 mod gateway;
 mod page;
@@ -29,5 +31,6 @@ const SECTIONS: &[Setting] = &[
 
 /// Every row.
 pub(crate) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    SECTIONS.iter().chain(gateway::ROWS).chain(chat::ROWS)
+    let gateway = gateway::ROWS.iter().chain(callers::ROWS).chain(answers::ROWS);
+    SECTIONS.iter().chain(gateway).chain(chat::ROWS)
 }
