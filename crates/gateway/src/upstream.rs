@@ -1,54 +1,96 @@
-//! One upstream: its connections, its door, whether it lives, and which models it has.
+//! One upstream: its connections, its door, whether it lives and behaves, which models it has, and which are in memory.
 //!
-//! Why here: these four change together when a server comes, goes or restarts, and they outlive a reload of the
-//! configuration as long as the upstream stays the same.
+//! Why here: these change together when a server comes, goes or restarts, and they outlive a reload of the configuration as
+//! long as the upstream stays the same. All of it is kept by tasks on the side and read on a request's way without waiting.
 //!
 //! Never here: choosing between upstreams; a client's bytes.
 
 mod catalog;
 mod liveness;
+mod load;
+pub mod outlier;
 mod pool;
+mod residency;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use wire::Format;
 
 pub use catalog::{Catalog, Known};
-pub use liveness::{Health, Watch, run};
+pub use liveness::{Health, Watch};
+pub use load::{LoadView, Loading};
 pub use pool::{Answer, Pool, SendError, read_body};
 
 use crate::admit::Door;
-use crate::config;
+use crate::config::{self, Liveness};
 use crate::dial::Dial;
+use load::Loads;
+use outlier::Outlier;
+use residency::Residency;
+
+/// Watches an upstream until the process ends: its pulse, and what it has in memory.
+pub async fn run(upstream: Arc<Upstream>, liveness: Liveness) {
+    tokio::join!(liveness::run(&upstream, liveness), residency::run(&upstream));
+}
 
 /// Shared state of one upstream.
 pub struct Upstream {
+    id: u64,
     pub name: Arc<str>,
     pub format: Format,
     pub door: Door,
     pub pool: Pool,
     pub catalog: Catalog,
+    residency: Residency,
+    loads: Loads,
+    outlier: Outlier,
     health: watch::Sender<Health>,
     /// Milliseconds after `born` at which a byte of it was last seen: a flowing stream is a sign of life too.
     heard_ms: AtomicU64,
     born: Instant,
     config: config::Upstream,
+    settings: ArcSwap<Settings>,
+}
+
+/// What a reload may change on an upstream that stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `None`: as many as come.
+    pub slots: Option<usize>,
+    pub queue_max: usize,
+    pub drain: bool,
+}
+
+/// Ids are names, not state: nothing depends on which number it is.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Settings {
+    fn of(config: &config::Upstream) -> Self {
+        Self { slots: config.slots, queue_max: config.queue_max, drain: config.drain }
+    }
 }
 
 impl Upstream {
     pub fn new(config: config::Upstream, dial: Arc<dyn Dial>) -> Arc<Self> {
+        let born = Instant::now();
         Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             name: config.name.as_str().into(),
             format: config.format,
             door: Door::new(config.slots, config.queue_max),
             pool: Pool::new(&config, dial),
             catalog: Catalog::default(),
+            residency: Residency::default(),
+            loads: Loads::default(),
+            outlier: Outlier::new(born),
             health: watch::Sender::new(Health::Closed),
             heard_ms: AtomicU64::new(0),
-            born: Instant::now(),
+            born,
+            settings: ArcSwap::from_pointee(Settings::of(&config)),
             config,
         })
     }
@@ -56,6 +98,31 @@ impl Upstream {
     /// The configuration it was made from; an equal one keeps it across a reload.
     pub fn config(&self) -> &config::Upstream {
         &self.config
+    }
+
+    /// Different for every upstream of the process's life, also for two of one name.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub fn settings(&self) -> Settings {
+        **self.settings.load()
+    }
+
+    /// Takes the settings of a newer configuration over if that means this very server; `false` if it means another. What
+    /// runs goes on and stays counted: a changed number of slots or a drain is no reason to forget who is inside.
+    pub fn adopt(&self, wanted: &config::Upstream) -> bool {
+        let Settings { slots, queue_max, drain } = Settings::of(&self.config);
+        let same = self.config == config::Upstream { slots, queue_max, drain, ..wanted.clone() };
+        if same {
+            self.settings.store(Settings::of(wanted).into());
+        }
+        same
+    }
+
+    /// Whether new work may be given to it: it is alive, and not being taken out of service.
+    pub fn takes(&self) -> bool {
+        self.health() == Health::Closed && !self.settings().drain
     }
 
     pub fn health(&self) -> Health {
@@ -76,4 +143,10 @@ impl Upstream {
     fn last_heard(&self) -> Instant {
         self.born + std::time::Duration::from_millis(self.heard_ms.load(Ordering::Relaxed))
     }
+}
+
+/// Between 0 and 1. Without randomness in the middle: then nothing is spread, but nothing fails.
+fn chance() -> f64 {
+    let mut byte = [0u8; 1];
+    getrandom::fill(&mut byte).map_or(0.5, |()| f64::from(byte[0]) / 255.0)
 }

@@ -128,7 +128,8 @@ impl Upstream {
         Some(resident.iter().any(|name| name == model || latest(name)))
     }
 
-    async fn ask(
+    /// Asks on the side: bounded in time and size, and a refusal is understood.
+    pub(super) async fn ask(
         &self,
         question: impl Future<Output = Result<super::Answer, SendError>>,
     ) -> Result<Bytes, Error> {

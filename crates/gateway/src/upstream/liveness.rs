@@ -6,14 +6,13 @@
 //!
 //! Never here: counting failed requests. A failed request may bring the next probe forward, no more.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use wire::Format;
 
-use super::Upstream;
+use super::{Upstream, chance};
 use crate::config::Liveness;
 
 /// How long a single question for a pulse may take.
@@ -55,15 +54,17 @@ impl Watch {
 }
 
 /// Probes an upstream until the process ends. One method per state: the state machine is the control flow.
-pub async fn run(upstream: Arc<Upstream>, liveness: Liveness) {
+pub(super) async fn run(upstream: &Upstream, liveness: Liveness) {
     loop {
-        closed(&upstream, liveness).await;
+        closed(upstream, liveness).await;
         tracing::warn!(
             upstream = %upstream.name,
             silent_ms = millis(liveness.dead_after),
             "breaker open: the upstream does not answer its probe"
         );
-        open(&upstream, liveness).await;
+        open(upstream, liveness).await;
+        // It has been away, perhaps restarted: what it failed before says nothing of it now.
+        upstream.outlier.pardon();
         tracing::info!(upstream = %upstream.name, "breaker closed: the upstream answers again");
     }
 }
@@ -128,10 +129,7 @@ async fn probe(upstream: &Upstream) -> bool {
 
 /// 75 % to 125 %, so that many gateways do not knock at once.
 fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0u8; 1];
-    // Without randomness the pause is merely unjittered.
-    let spread = getrandom::fill(&mut byte).map_or(128, |()| u32::from(byte[0]));
-    pause.mul_f64(0.75 + f64::from(spread) / 512.0)
+    pause.mul_f64(0.75 + chance() / 2.0)
 }
 
 fn millis(duration: Duration) -> u64 {

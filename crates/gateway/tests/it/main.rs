@@ -24,6 +24,7 @@ mod framing;
 mod keys;
 mod leaving;
 mod limits;
+mod loads;
 mod models;
 mod operators;
 mod progress;

@@ -111,7 +111,8 @@ async fn an_upstream_that_changes_is_a_new_one_and_the_old_one_ends_with_its_req
     assert!(reply.text().await.ends_with("data: [DONE]\n\n"));
     // Nobody probes what nobody uses, and its kept connections go with it.
     sleep(Duration::from_secs(40)).await;
-    assert!(rig.upstream.open() <= 2, "{} connections", rig.upstream.open());
+    // The new one's pulse, list and memory may be asked for at the same moment.
+    assert!(rig.upstream.open() <= 3, "{} connections", rig.upstream.open());
     let metrics = rig.core.metrics_text();
     assert!(metrics.contains("gatehouse_breaker_state{upstream=\"other\"} 0\n"), "{metrics}");
     assert!(!metrics.contains("upstream=\"gpu\""), "an upstream that is gone has no state: {metrics}");

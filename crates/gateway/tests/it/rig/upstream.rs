@@ -61,7 +61,8 @@ struct Shared {
     tags: Mutex<(u16, String)>,
     show: Mutex<VecDeque<(u16, String)>>,
     shown: Mutex<Vec<serde_json::Value>>,
-    resident: Mutex<String>,
+    resident: Mutex<(u16, String)>,
+    resident_asked: AtomicUsize,
 }
 
 impl Upstream {
@@ -79,7 +80,13 @@ impl Upstream {
             tags: Mutex::new((200, tags)),
             show: Mutex::default(),
             shown: Mutex::default(),
-            resident: Mutex::new(format!(r#"{{"models":[{{"name":"{INTERNAL}","model":"{INTERNAL}"}}]}}"#)),
+            resident: Mutex::new((
+                200,
+                format!(
+                    r#"{{"models":[{{"name":"{INTERNAL}","model":"{INTERNAL}","context_length":32768}}]}}"#
+                ),
+            )),
+            resident_asked: AtomicUsize::new(0),
         });
         Self { calls, shared }
     }
@@ -118,7 +125,17 @@ impl Upstream {
     }
 
     pub fn set_resident(&self, json: &str) {
-        *self.shared.resident.lock().unwrap() = json.to_owned();
+        self.answer_resident(200, json);
+    }
+
+    /// How it answers when it is asked what is in memory.
+    pub fn answer_resident(&self, status: u16, text: &str) {
+        *self.shared.resident.lock().unwrap() = (status, text.to_owned());
+    }
+
+    /// How often it was asked what is in memory.
+    pub fn resident_asked(&self) -> usize {
+        self.shared.resident_asked.load(Ordering::SeqCst)
     }
 
     /// Connections opened so far.
@@ -193,6 +210,11 @@ impl Call {
     /// Resolves when the gateway has closed this request's connection.
     pub async fn gone(&mut self) {
         self.gone.wait_for(|gone| *gone).await.unwrap();
+    }
+
+    /// Whether the gateway has closed this request's connection.
+    pub fn is_gone(&self) -> bool {
+        *self.gone.borrow()
     }
 }
 
@@ -359,7 +381,10 @@ async fn fixed(shared: &Shared, path: &str, body: &serde_json::Value) -> Option<
             Some((200, r#"{"version":"0.30.0"}"#.to_owned()))
         }
         "/api/tags" | "/v1/models" => Some(shared.tags.lock().unwrap().clone()),
-        "/api/ps" => Some((200, shared.resident.lock().unwrap().clone())),
+        "/api/ps" => {
+            shared.resident_asked.fetch_add(1, Ordering::SeqCst);
+            Some(shared.resident.lock().unwrap().clone())
+        }
         "/api/show" => {
             shared.shown.lock().unwrap().push(body.clone());
             let answer = shared.show.lock().unwrap().pop_front();
