@@ -7,7 +7,7 @@ const LIMITS: ReadLimits = ReadLimits { depth: 16, messages: 8, tools: 4, images
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Ok(request) = wire::read_chat(Format::OpenAi, input, &LIMITS) else { return };
-    let to = Outbound { model: "up\"\n", thinks: None, openai_sampling_defaults: true };
+    let to = Outbound { openai_sampling_defaults: true, ..Outbound::to("up\"\n") };
     for (lane, upstream) in [(Lane::Translate, Format::Ollama), (Lane::Relay, Format::OpenAi)] {
         let mut out = Vec::new();
         if wire::write_chat(lane, upstream, &request, &to, &mut out).is_err() {

@@ -37,8 +37,10 @@ fn feed(lane: Lane, upstream: Format, bytes: &[u8], size: usize) -> (Vec<u8>, Pr
         created: 0,
         reasoning_alias: true,
         line_bytes_max: 512,
+        output_tokens_max: None,
+        output_bytes_max: None,
     };
-    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply);
+    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply, None);
     let mut out = Vec::new();
     for piece in bytes.chunks(size) {
         stream.push(piece, &mut out);

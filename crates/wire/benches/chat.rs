@@ -33,7 +33,7 @@ fn request_body() -> String {
 
 fn requests(criterion: &mut Criterion) {
     let body = request_body();
-    let to = Outbound { model: "registry.internal/m:32b", thinks: None, openai_sampling_defaults: true };
+    let to = Outbound { openai_sampling_defaults: true, ..Outbound::to("registry.internal/m:32b") };
     let mut group = criterion.benchmark_group("request");
     group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap()));
     let mut out = Vec::with_capacity(body.len() * 2);
@@ -61,6 +61,8 @@ fn chunks(criterion: &mut Criterion) {
         created: 1_700_000_000,
         reasoning_alias: false,
         line_bytes_max: 1 << 20,
+        output_tokens_max: None,
+        output_bytes_max: None,
     };
     let native = "{\"model\":\"registry.internal/m:32b\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",\"message\":{\"role\":\"assistant\",\"content\":\" world\"},\"done\":false}\n";
     let compatible = "data: {\"id\":\"chatcmpl-up\",\"object\":\"chat.completion.chunk\",\"created\":1767323045,\"model\":\"served\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" world\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
@@ -69,7 +71,7 @@ fn chunks(criterion: &mut Criterion) {
         ("translate", Lane::Translate, Format::Ollama, native),
         ("relay", Lane::Relay, Format::OpenAi, compatible),
     ] {
-        let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply.clone());
+        let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply.clone(), None);
         let mut out = Vec::with_capacity(1024);
         group.throughput(Throughput::Bytes(u64::try_from(chunk.len()).unwrap()));
         group.bench_function(name, |bencher| {

@@ -183,6 +183,11 @@ impl ChatRequest<'_> {
         self.images
     }
 
+    /// Answers asked for at once. Under a screen a stream can carry one only.
+    pub fn choices(&self) -> u64 {
+        self.choices
+    }
+
     /// The caller chose a thinking effort (then, and only then, the upstream's capabilities matter).
     pub fn wants_thinking(&self) -> bool {
         self.effort.is_some()
@@ -203,6 +208,32 @@ pub struct Outbound<'a> {
     pub thinks: Option<bool>,
     /// Send temperature and top_p 1.0 when the caller said nothing, as OpenAI's schema says (the default), or leave the model file's.
     pub openai_sampling_defaults: bool,
+    /// Fields outside the client's format that this caller may send (`num_ctx`, `keep_alive`, `top_k`, ...). All others are dropped.
+    pub options: &'a [String],
+    /// Context the runtime is asked for, unless the caller asks and may.
+    pub num_ctx: Option<u64>,
+    /// How long the model stays in memory, as Ollama writes it (`30m`, `-1`), unless the caller asks and may.
+    pub keep_alive: Option<&'a str>,
+    /// Longest answer; a caller's own smaller cap stands.
+    pub output_tokens_max: Option<u64>,
+    /// A prompt beyond the context is to be refused, not shortened silently (Ollama 0.12.6 and later).
+    pub refuse_truncation: bool,
+}
+
+impl<'a> Outbound<'a> {
+    /// Nothing decided but the model.
+    pub const fn to(model: &'a str) -> Self {
+        Self {
+            model,
+            thinks: None,
+            openai_sampling_defaults: false,
+            options: &[],
+            num_ctx: None,
+            keep_alive: None,
+            output_tokens_max: None,
+            refuse_truncation: false,
+        }
+    }
 }
 
 /// Names of request fields that a translation could not carry. For the audit record; a strict key gets a 400.

@@ -49,8 +49,8 @@ pub(crate) enum DeltaKind {
 pub(crate) struct Call<'a> {
     pub(crate) id: Option<Text<'a>>,
     pub(crate) name: Text<'a>,
-    /// A JSON object.
-    pub(crate) arguments: Raw<'a>,
+    /// A JSON object, as text.
+    pub(crate) arguments: &'a str,
 }
 
 /// An array of `{token, logprob, bytes?, top_logprobs?}`: the member names are the same in every dialect that has them.

@@ -8,7 +8,9 @@
 
 mod body;
 pub mod chat;
+mod ending;
 pub mod error;
+mod estimate;
 mod event;
 mod facade;
 pub mod format;
@@ -22,15 +24,18 @@ mod openai;
 mod refusal;
 pub mod reply;
 pub mod screen;
+mod screened;
 
 pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits};
 pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind};
+pub use estimate::Estimate;
 pub use facade::{
-    ChatStream, read_answer, read_capabilities, read_chat, read_model, read_models, read_refusal,
-    read_resident, write_chat, write_error, write_error_event, write_model, write_models,
+    ChatStream, load_path, read_answer, read_capabilities, read_chat, read_model, read_models, read_refusal,
+    read_resident, write_chat, write_comment, write_error, write_error_event, write_heartbeat, write_load,
+    write_model, write_models,
 };
 pub use format::{Format, Operation};
 pub use lanes::{Lane, lane, upstream_path};
-pub use models::{Capabilities, ListedModel, ModelEntry};
+pub use models::{Capabilities, ListedModel, ModelEntry, Resident};
 pub use reply::{Metered, Progress, Reply, StopReason, Strip, Usage};
 pub use screen::{Channel, Screen, Verdict};

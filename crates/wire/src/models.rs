@@ -45,6 +45,18 @@ pub struct ListedModel<'a> {
     pub owner: &'a str,
 }
 
+/// A model in a runtime's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resident {
+    /// The upstream's own name.
+    pub name: String,
+    /// Context it was loaded with; older runtimes do not say.
+    pub context_tokens: Option<u64>,
+    pub size_bytes: u64,
+    /// Less than the size: a part runs on the processor.
+    pub vram_bytes: u64,
+}
+
 /// From `/api/show`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {

@@ -26,6 +26,11 @@ pub struct Reply {
     pub reasoning_alias: bool,
     /// Longest line or event accepted from the upstream.
     pub line_bytes_max: usize,
+    /// Deltas (about a token each) that may leave in a stream. The first one beyond is not sent: the answer ends before it,
+    /// properly, with `length`. A stream that ends by itself at the cap keeps its own end and its upstream's counts.
+    pub output_tokens_max: Option<u64>,
+    /// The same for the bytes of all text, as written in JSON.
+    pub output_bytes_max: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +63,8 @@ pub enum Progress {
     Waiting,
     /// At least one event has been written, now or earlier.
     Flowing,
-    /// Properly ended, closing bytes written. Later upstream bytes are to be discarded.
+    /// Properly ended, closing bytes written. Later upstream bytes are to be discarded; unless the stream's `upstream_done`,
+    /// nobody needs them and the upstream is to be dropped.
     Complete,
     /// Cannot go on. Nothing was written for it: the caller answers with a real status if nothing was `Flowing` yet, or
     /// calls `fail`. Events that stood before it in the same push are in the buffer.

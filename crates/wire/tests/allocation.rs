@@ -46,8 +46,10 @@ fn check(lane: Lane, upstream: Format, chunk: &str) {
         created: 1_700_000_000,
         reasoning_alias: true,
         line_bytes_max: 1 << 16,
+        output_tokens_max: None,
+        output_bytes_max: None,
     };
-    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply);
+    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply, None);
     let mut out = Vec::with_capacity(1 << 16);
     let (head, tail) = chunk.as_bytes().split_at(chunk.len() / 2);
     let mut round = || {

@@ -30,6 +30,8 @@ fn reply(model: &str, include_usage: bool) -> Reply {
         created: 1_700_000_000,
         reasoning_alias: false,
         line_bytes_max: 1 << 16,
+        output_tokens_max: None,
+        output_bytes_max: None,
     }
 }
 
@@ -52,9 +54,9 @@ fn case(folder: &Path, client: Format, upstream: Format) {
     let mut sent = Vec::new();
     let read = wire::read_chat(client, &body, &LIMITS).and_then(|request| {
         let to = Outbound {
-            model: "registry.internal/model:1b",
             thinks: Some(true),
             openai_sampling_defaults: true,
+            ..Outbound::to("registry.internal/model:1b")
         };
         let dropped = wire::write_chat(lane, upstream, &request, &to, &mut sent)?;
         Ok((request, dropped))
@@ -72,12 +74,12 @@ fn case(folder: &Path, client: Format, upstream: Format) {
     let suffix = if client == Format::OpenAi { "sse" } else { "ndjson" };
     if request.stream() {
         let answer = fs::read(folder.join("answer.stream")).unwrap();
-        let client_bytes = streamed(ChatStream::new(lane, client, upstream, reply), &answer);
+        let client_bytes = streamed(ChatStream::new(lane, client, upstream, reply, None), &answer);
         same(folder, &format!("client.{suffix}"), &client_bytes);
     } else {
         let answer = fs::read(folder.join("answer.json")).unwrap();
         let mut out = Vec::new();
-        let outcome = wire::read_answer(lane, client, upstream, &reply, &answer, &mut out);
+        let outcome = wire::read_answer(lane, client, upstream, &reply, None, &answer, &mut out);
         let outcome = match outcome {
             Ok(metered) => format!("{metered:?}"),
             Err(fault) => format!("failed: {:?}: {}", fault.kind, fault.message),

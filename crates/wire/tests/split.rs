@@ -23,12 +23,14 @@ fn reply() -> Reply {
         created: 1_700_000_000,
         reasoning_alias: true,
         line_bytes_max: 2048,
+        output_tokens_max: None,
+        output_bytes_max: None,
     }
 }
 
 /// Everything that the client gets, the last state, and what was metered.
 fn translate(upstream: (Lane, Format), bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, String) {
-    let mut stream = ChatStream::new(upstream.0, Format::OpenAi, upstream.1, reply());
+    let mut stream = ChatStream::new(upstream.0, Format::OpenAi, upstream.1, reply(), None);
     let mut out = Vec::new();
     for piece in pieces(bytes, cuts) {
         let before = out.len();
@@ -185,7 +187,7 @@ const LIMITS: ReadLimits = ReadLimits { depth: 8, messages: 4, tools: 4, images:
 /// Reads, and writes for both lanes; what is written must be JSON.
 fn read_and_write(body: &[u8]) {
     let Ok(request) = wire::read_chat(Format::OpenAi, body, &LIMITS) else { return };
-    let to = Outbound { model: "up", thinks: None, openai_sampling_defaults: true };
+    let to = Outbound { openai_sampling_defaults: true, ..Outbound::to("up") };
     for (lane, upstream) in [OLLAMA, COMPATIBLE] {
         let mut out = Vec::new();
         if wire::write_chat(lane, upstream, &request, &to, &mut out).is_ok() {

@@ -86,9 +86,9 @@ pub(super) async fn prepare(
     let lane = wire::lane(client, format, Operation::Chat).ok_or_else(|| unsupported("model"))?;
     let thinks = if request.wants_thinking() { target.upstream.thinks(&target.internal).await } else { None };
     let to = Outbound {
-        model: &target.internal,
         thinks,
         openai_sampling_defaults: !config.answer.model_sampling_defaults,
+        ..Outbound::to(&target.internal)
     };
     let mut body = Vec::with_capacity(1 << 10);
     let dropped = wire::write_chat(lane, format, &request, &to, &mut body)?;
@@ -104,6 +104,8 @@ pub(super) async fn prepare(
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()),
         reasoning_alias: config.answer.reasoning_alias,
         line_bytes_max: LINE_BYTES_MAX,
+        output_tokens_max: None,
+        output_bytes_max: None,
     };
     let asks_stage = request.stream() && admitted.headers.contains_key(progress::HEADER);
     Ok(Job {
@@ -148,7 +150,7 @@ async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>, Metered),
             upstream::read_body(answer.body, ANSWER_BYTES_MAX).await.map_err(|error| broken(&error))?;
         let mut out = Vec::with_capacity(body.len() + 256);
         let format = job.target.upstream.format;
-        let metered = wire::read_answer(job.lane, job.client, format, &job.reply, &body, &mut out)?;
+        let metered = wire::read_answer(job.lane, job.client, format, &job.reply, None, &body, &mut out)?;
         Ok((out, metered))
     };
     unless_ended(job, answered, total_at, Clock::Total).await
@@ -209,7 +211,7 @@ type Begun = (Incoming, ChatStream, Vec<u8>, bool);
 /// Reads until the stream's first event has been written.
 async fn begin(job: &Job, mut body: Incoming) -> Result<Begun, Error> {
     let upstream = &job.target.upstream;
-    let mut stream = ChatStream::new(job.lane, job.client, upstream.format, job.reply.clone());
+    let mut stream = ChatStream::new(job.lane, job.client, upstream.format, job.reply.clone(), None);
     let mut out = Vec::with_capacity(512);
     loop {
         let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;

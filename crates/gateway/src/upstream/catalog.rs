@@ -124,8 +124,8 @@ impl Upstream {
         }
         let body = self.ask(self.pool.get("/api/ps")).await.ok()?;
         let resident = wire::read_resident(&body).ok()?;
-        let latest = |name: &String| name.strip_suffix(":latest") == Some(model);
-        Some(resident.iter().any(|name| name == model || latest(name)))
+        let is_it = |name: &str| name == model || name.strip_suffix(":latest") == Some(model);
+        Some(resident.iter().any(|entry| is_it(&entry.name)))
     }
 
     /// Asks on the side: bounded in time and size, and a refusal is understood.

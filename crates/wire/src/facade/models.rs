@@ -4,7 +4,7 @@
 
 use crate::error::UpstreamFault;
 use crate::format::Format;
-use crate::models::{Capabilities, ListedModel, ModelEntry};
+use crate::models::{Capabilities, ListedModel, ModelEntry, Resident};
 use crate::{ollama, openai};
 
 pub fn read_models(upstream: Format, body: &[u8]) -> Result<Vec<ModelEntry>, UpstreamFault> {
@@ -28,9 +28,32 @@ pub fn read_capabilities(body: &[u8]) -> Result<Option<Capabilities>, UpstreamFa
     ollama::models::read_capabilities(body)
 }
 
-/// Names of the models in memory, from `/api/ps`.
-pub fn read_resident(body: &[u8]) -> Result<Vec<String>, UpstreamFault> {
-    Ok(ollama::models::read_list(body)?.into_iter().map(|entry| entry.name).collect())
+/// The models in memory, from `/api/ps`.
+pub fn read_resident(body: &[u8]) -> Result<Vec<Resident>, UpstreamFault> {
+    ollama::models::read_resident(body)
+}
+
+/// Where a model is loaded without being asked anything (a POST). `None`: runtimes of this dialect load by themselves.
+pub fn load_path(upstream: Format) -> Option<&'static str> {
+    match upstream {
+        Format::OpenAi => None,
+        Format::Ollama => Some("/api/generate"),
+    }
+}
+
+/// The body for [`load_path`]; nothing where there is none. `num_ctx` and `keep_alive` as requests will ask for them:
+/// another context would load the model again.
+pub fn write_load(
+    upstream: Format,
+    model: &str,
+    keep_alive: Option<&str>,
+    num_ctx: Option<u64>,
+    out: &mut Vec<u8>,
+) {
+    match upstream {
+        Format::OpenAi => {}
+        Format::Ollama => ollama::models::write_load(model, keep_alive, num_ctx, out),
+    }
 }
 
 /// One model object under its public name.

@@ -14,6 +14,11 @@ pub(crate) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
+    /// Text that was escaped by the writer.
+    pub(crate) fn of_json(raw: &'a str) -> Self {
+        Self { raw, escaped: true }
+    }
+
     pub(crate) fn raw(self) -> &'a str {
         self.raw
     }

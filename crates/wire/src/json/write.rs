@@ -59,6 +59,13 @@ pub(crate) fn comma(out: &mut Vec<u8>, first: &mut bool) {
     }
 }
 
+/// Plain text as the inside of a JSON string, on its own.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut json = Vec::with_capacity(text.len());
+    escape(&mut json, text);
+    String::from_utf8(json).unwrap_or_default()
+}
+
 /// Plain text as the inside of a JSON string.
 pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
     let mut rest = text;

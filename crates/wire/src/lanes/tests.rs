@@ -21,8 +21,10 @@ fn an_empty_cell_fails_without_writing() {
         created: 0,
         reasoning_alias: false,
         line_bytes_max: 64,
+        output_tokens_max: None,
+        output_bytes_max: None,
     };
-    let mut stream = ChatStream::new(Lane::Relay, Format::Ollama, Format::Ollama, reply);
+    let mut stream = ChatStream::new(Lane::Relay, Format::Ollama, Format::Ollama, reply, None);
     let mut out = Vec::new();
     let Progress::Failed(fault) = stream.push(b"{}\n", &mut out) else { panic!("an empty cell answered") };
     assert_eq!(fault.kind, UpstreamFaultKind::Protocol);

@@ -86,7 +86,7 @@ pub(super) fn calls<'a>(list: Raw<'a>, mut each: impl FnMut(Call<'a>)) -> Result
         })?;
         match function {
             (Some(name), Some(arguments)) => {
-                each(Call { id, name, arguments });
+                each(Call { id, name, arguments: arguments.as_str() });
                 Ok(())
             }
             _ => Err(UpstreamFault::protocol("a tool call without a name or without an object of arguments")),

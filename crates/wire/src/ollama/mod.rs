@@ -7,4 +7,5 @@ pub(crate) mod decode;
 pub(crate) mod error;
 mod line;
 pub(crate) mod models;
+mod options;
 pub(crate) mod request;

@@ -5,13 +5,22 @@
 use super::line::unix_seconds;
 use crate::error::UpstreamFault;
 use crate::json::{Broken, Kind, Reader, Text, write};
-use crate::models::{Capabilities, ListedModel, ModelEntry};
+use crate::models::{Capabilities, ListedModel, ModelEntry, Resident};
 
 /// `/api/show` nests tensors and tokenizer tables.
 const DEPTH_MAX: usize = 64;
 
-/// `/api/tags` and `/api/ps`.
+/// `/api/tags`.
 pub(crate) fn read_list(body: &[u8]) -> Result<Vec<ModelEntry>, UpstreamFault> {
+    entries(body, Entry::finish)
+}
+
+/// `/api/ps`.
+pub(crate) fn read_resident(body: &[u8]) -> Result<Vec<Resident>, UpstreamFault> {
+    entries(body, Entry::resident)
+}
+
+fn entries<'a, T>(body: &'a [u8], finish: impl Fn(Entry<'a>) -> Option<T>) -> Result<Vec<T>, UpstreamFault> {
     let mut models = None;
     let mut reader = Reader::new(body, DEPTH_MAX)?;
     reader.object(|reader, key| -> Result<(), Broken> {
@@ -19,7 +28,7 @@ pub(crate) fn read_list(body: &[u8]) -> Result<Vec<ModelEntry>, UpstreamFault> {
             ("models", Kind::Array) => {
                 let mut list = Vec::new();
                 reader.array(|reader, _| -> Result<(), Broken> {
-                    list.extend(Entry::read(reader)?.finish());
+                    list.extend(finish(Entry::read(reader)?));
                     Ok(())
                 })?;
                 models = Some(list);
@@ -47,6 +56,9 @@ struct Entry<'a> {
     name: Option<Text<'a>>,
     created: u64,
     is_stub: bool,
+    size_bytes: u64,
+    vram_bytes: u64,
+    context_tokens: Option<u64>,
 }
 
 impl<'a> Entry<'a> {
@@ -62,6 +74,9 @@ impl<'a> Entry<'a> {
                 ("remote_host" | "remote_model", Kind::String) => {
                     entry.is_stub |= !reader.string()?.is_empty();
                 }
+                ("size", Kind::Number) => entry.size_bytes = reader.number()?.parse().unwrap_or(0),
+                ("size_vram", Kind::Number) => entry.vram_bytes = reader.number()?.parse().unwrap_or(0),
+                ("context_length", Kind::Number) => entry.context_tokens = reader.number()?.parse().ok(),
                 _ => reader.skip()?,
             }
             Ok(())
@@ -73,6 +88,31 @@ impl<'a> Entry<'a> {
         let name = self.model.or(self.name)?;
         Some(ModelEntry::new(&name.decode(), self.created, self.is_stub))
     }
+
+    fn resident(self) -> Option<Resident> {
+        let name = self.model.or(self.name)?.decode().into_owned();
+        Some(Resident {
+            name,
+            // Zero is how a runtime says that it does not know.
+            context_tokens: self.context_tokens.filter(|tokens| *tokens > 0),
+            size_bytes: self.size_bytes,
+            vram_bytes: self.vram_bytes,
+        })
+    }
+}
+
+/// An empty question to `/api/generate` loads the model and answers when it is there.
+pub(crate) fn write_load(model: &str, keep_alive: Option<&str>, num_ctx: Option<u64>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"model\":");
+    write::string(out, model);
+    out.extend_from_slice(b",\"stream\":false");
+    super::options::keep_alive(keep_alive, out);
+    if let Some(tokens) = num_ctx {
+        out.extend_from_slice(b",\"options\":{\"num_ctx\":");
+        write::number(out, tokens);
+        out.push(b'}');
+    }
+    out.push(b'}');
 }
 
 pub(crate) fn read_capabilities(body: &[u8]) -> Result<Option<Capabilities>, UpstreamFault> {

@@ -4,7 +4,10 @@
 //!
 //! Never here: the order of chunks.
 
+use std::borrow::Cow;
+
 use super::chunk::closing;
+use crate::ending::Allowance;
 use crate::error::UpstreamFault;
 use crate::event::Logprobs;
 use crate::json::{Broken, Kind, Raw, Reader, Text, write};
@@ -16,15 +19,59 @@ pub(super) const DEPTH_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Choice<'a> {
     pub(super) index: u64,
-    content: Option<Text<'a>>,
-    reasoning: Option<Text<'a>>,
-    refusal: Option<Text<'a>>,
-    calls: Option<Raw<'a>>,
-    logprobs: Option<Logprobs<'a>>,
+    pub(super) content: Option<Text<'a>>,
+    pub(super) reasoning: Option<Text<'a>>,
+    pub(super) refusal: Option<Text<'a>>,
+    pub(super) calls: Option<Raw<'a>>,
+    pub(super) logprobs: Option<Logprobs<'a>>,
     pub(super) stop: Option<StopReason>,
 }
 
+/// What of a choice may leave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admitted {
+    pub(super) deltas: u64,
+    /// Calls, or fragments of them.
+    pub(super) calls: u64,
+    /// Something was beyond the cap and is gone from the choice.
+    pub(super) cut: bool,
+}
+
 impl Choice<'_> {
+    /// Counts the choice's deltas in the order in which a model says them, and takes out what is beyond the cap.
+    pub(super) fn admit(&mut self, allowance: &mut Allowance) -> Result<Admitted, UpstreamFault> {
+        let mut admitted = Admitted { deltas: 0, calls: 0, cut: false };
+        for text in [&mut self.reasoning, &mut self.content, &mut self.refusal] {
+            let length = text.map_or(0, |text| text.raw().len());
+            if length == 0 {
+                continue;
+            }
+            if !admitted.cut && allowance.admit(length) {
+                admitted.deltas += 1;
+            } else {
+                admitted.cut = true;
+                *text = None;
+            }
+        }
+        if let Some(list) = self.calls {
+            each_call(list, |_, call| {
+                if !admitted.cut && allowance.admit(call.length()) {
+                    admitted.calls += 1;
+                } else {
+                    admitted.cut = true;
+                }
+                Ok(())
+            })?;
+        }
+        admitted.deltas += admitted.calls;
+        if admitted.cut {
+            self.calls = self.calls.filter(|_| admitted.calls > 0);
+            self.logprobs = None;
+            self.stop = None;
+        }
+        Ok(admitted)
+    }
+
     pub(super) fn says_something(&self) -> bool {
         let texts = [self.content, self.reasoning, self.refusal];
         texts.iter().flatten().any(|text| !text.is_empty())
@@ -94,13 +141,14 @@ fn stop_reason(reason: Text<'_>) -> Result<StopReason, UpstreamFault> {
     }
 }
 
-/// Writes a choice of a chunk and says how many deltas it held.
+/// Writes a choice of a chunk.
 pub(super) fn write_delta(
     choice: &Choice<'_>,
     opens: bool,
+    calls_max: u64,
     reply: &Reply,
     out: &mut Vec<u8>,
-) -> Result<u64, UpstreamFault> {
+) -> Result<(), UpstreamFault> {
     index(choice, out);
     out.extend_from_slice(b",\"delta\":{");
     let mut first = true;
@@ -115,22 +163,22 @@ pub(super) fn write_delta(
         member("refusal", text, &mut first, out);
     }
     reasoning(choice, reply, &mut first, out);
-    let mut deltas = texts(choice);
     if let Some(calls) = choice.calls {
         write::comma(out, &mut first);
-        deltas += write_calls(calls, None, out)?;
+        write_calls(calls, calls_max, out)?;
     }
     out.push(b'}');
     closing(choice.logprobs, choice.stop, out);
-    Ok(deltas)
+    Ok(())
 }
 
-/// Writes a choice of a whole answer and says how many pieces it held.
+/// Writes a choice of a whole answer; `arguments` stand for those of its calls if a screen has passed them.
 pub(super) fn write_message(
     choice: &Choice<'_>,
+    arguments: Option<&[String]>,
     reply: &Reply,
     out: &mut Vec<u8>,
-) -> Result<u64, UpstreamFault> {
+) -> Result<(), UpstreamFault> {
     index(choice, out);
     out.extend_from_slice(b",\"message\":{\"role\":\"assistant\",\"content\":");
     match choice.content.filter(|text| !text.is_empty()) {
@@ -143,23 +191,32 @@ pub(super) fn write_message(
         None => out.extend_from_slice(b"null"),
     }
     reasoning(choice, reply, &mut false, out);
-    let mut deltas = texts(choice);
     if let Some(calls) = choice.calls {
-        out.push(b',');
-        deltas += write_calls(calls, Some(&reply.id), out)?;
+        out.extend_from_slice(b",\"tool_calls\":[");
+        each_call(calls, |position, call| {
+            out.extend_from_slice(if position == 0 { b"{" } else { b",{" });
+            let passed = arguments.and_then(|list| list.get(usize::try_from(position).ok()?));
+            whole_call(&call, passed.map(String::as_str), &reply.id, position, out);
+            out.push(b'}');
+            Ok(())
+        })?;
+        out.push(b']');
     }
     out.push(b'}');
     closing(choice.logprobs, choice.stop, out);
-    Ok(deltas)
+    Ok(())
+}
+
+/// A choice of a chunk that only ends.
+pub(super) fn write_end(choice: &Choice<'_>, out: &mut Vec<u8>) {
+    index(choice, out);
+    out.extend_from_slice(b",\"delta\":{}");
+    closing(None, choice.stop, out);
 }
 
 fn index(choice: &Choice<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"index\":");
     write::number(out, choice.index);
-}
-
-fn texts(choice: &Choice<'_>) -> u64 {
-    [choice.content, choice.reasoning].iter().flatten().map(|text| u64::from(!text.is_empty())).sum()
 }
 
 fn reasoning(choice: &Choice<'_>, reply: &Reply, first: &mut bool, out: &mut Vec<u8>) {
@@ -180,34 +237,58 @@ fn member(key: &str, text: Text<'_>, first: &mut bool, out: &mut Vec<u8>) {
 }
 
 /// A call, or a fragment of one.
-#[derive(Default)]
-struct Call<'a> {
-    index: Option<u64>,
-    id: Option<Text<'a>>,
-    name: Option<Text<'a>>,
-    arguments: Option<Text<'a>>,
+#[derive(Clone, Copy, Default)]
+pub(super) struct Call<'a> {
+    pub(super) index: Option<u64>,
+    pub(super) id: Option<Text<'a>>,
+    pub(super) name: Option<Text<'a>>,
+    pub(super) arguments: Option<Text<'a>>,
     /// Some servers give the object instead of its text.
-    object: Option<Raw<'a>>,
+    pub(super) object: Option<Raw<'a>>,
 }
 
-/// `whole`: calls of a whole answer carry no index and must have an id; this is what one is made from.
-fn write_calls(list: Raw<'_>, whole: Option<&str>, out: &mut Vec<u8>) -> Result<u64, UpstreamFault> {
-    out.extend_from_slice(b"\"tool_calls\":[");
-    let mut count = 0;
+impl<'a> Call<'a> {
+    fn length(&self) -> usize {
+        let texts = [self.name, self.arguments].iter().flatten().map(|text| text.raw().len()).sum::<usize>();
+        texts + self.object.map_or(0, |object| object.as_str().len())
+    }
+
+    /// The arguments as the text that they are or stand for.
+    pub(super) fn arguments_text(&self) -> Cow<'a, str> {
+        match (self.arguments, self.object) {
+            (Some(text), _) => text.decode(),
+            (None, Some(object)) => Cow::Borrowed(object.as_str()),
+            (None, None) => Cow::Borrowed(""),
+        }
+    }
+}
+
+/// Walks calls or fragments of calls.
+pub(super) fn each_call<'a>(
+    list: Raw<'a>,
+    mut each: impl FnMut(u64, Call<'a>) -> Result<(), UpstreamFault>,
+) -> Result<(), UpstreamFault> {
+    let mut position = 0;
     let mut reader = Reader::over(list.as_str(), DEPTH_MAX);
     reader.array(|reader, _| -> Result<(), UpstreamFault> {
-        out.extend_from_slice(if count == 0 { b"{" } else { b",{" });
-        let call = call(reader)?;
-        match whole {
-            Some(id) => whole_call(&call, id, count, out),
-            None => fragment(&call, count, out),
+        each(position, call(reader)?)?;
+        position += 1;
+        Ok(())
+    })
+}
+
+fn write_calls(list: Raw<'_>, calls_max: u64, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
+    out.extend_from_slice(b"\"tool_calls\":[");
+    each_call(list, |position, call| {
+        if position < calls_max {
+            out.extend_from_slice(if position == 0 { b"{" } else { b",{" });
+            fragment(&call, position, out);
+            out.push(b'}');
         }
-        out.push(b'}');
-        count += 1;
         Ok(())
     })?;
     out.push(b']');
-    Ok(count)
+    Ok(())
 }
 
 fn call<'a>(reader: &mut Reader<'a>) -> Result<Call<'a>, Broken> {
@@ -236,7 +317,8 @@ fn function<'a>(reader: &mut Reader<'a>, key: &str, call: &mut Call<'a>) -> Resu
     Ok(())
 }
 
-fn fragment(call: &Call<'_>, position: u64, out: &mut Vec<u8>) {
+/// The members of a fragment's object.
+pub(super) fn fragment(call: &Call<'_>, position: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"index\":");
     write::number(out, call.index.unwrap_or(position));
     if let Some(id) = call.id {
@@ -253,7 +335,7 @@ fn fragment(call: &Call<'_>, position: u64, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn whole_call(call: &Call<'_>, id: &str, position: u64, out: &mut Vec<u8>) {
+fn whole_call(call: &Call<'_>, passed: Option<&str>, id: &str, position: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"id\":");
     match call.id {
         Some(id) => write::text(out, id),
@@ -268,10 +350,16 @@ fn whole_call(call: &Call<'_>, id: &str, position: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"type\":\"function\",\"function\":{");
     let mut first = true;
     member("name", call.name.unwrap_or_default(), &mut first, out);
-    if call.arguments.is_none() && call.object.is_none() {
-        member("arguments", Text::default(), &mut first, out);
+    match passed {
+        Some(passed) => {
+            out.extend_from_slice(b",\"arguments\":");
+            write::string(out, passed);
+        }
+        None if call.arguments.is_none() && call.object.is_none() => {
+            member("arguments", Text::default(), &mut first, out);
+        }
+        None => arguments(call, &mut first, out),
     }
-    arguments(call, &mut first, out);
     out.push(b'}');
 }
 

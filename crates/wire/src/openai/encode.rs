@@ -67,8 +67,17 @@ impl Encoder {
         self.calls += 1;
     }
 
+    /// Something was said, if only the role.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.role_sent
+    }
+
     fn stop(&mut self, reason: StopReason, reply: &Reply, out: &mut Vec<u8>) {
         self.open(out);
+        // An answer that ended before its first word still is an assistant's.
+        if self.role(out) {
+            out.extend_from_slice(b",\"content\":\"\"");
+        }
         out.push(b'}');
         closing(None, Some(reason), out);
         Frame::close(out);
@@ -110,7 +119,7 @@ pub(super) fn call_members(call: &Call<'_>, index: u64, id: &str, out: &mut Vec<
     }
     member(b",\"type\":\"function\",\"function\":{\"name\":", call.name, out);
     out.extend_from_slice(b",\"arguments\":");
-    write::string(out, call.arguments.as_str());
+    write::string(out, call.arguments);
     out.push(b'}');
 }
 

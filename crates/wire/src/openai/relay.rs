@@ -8,55 +8,79 @@
 use super::choice::{self, Choice, DEPTH_MAX};
 use super::chunk::{Counts, DONE, Frame, opening};
 use super::error;
+use super::screening::{self, Screening};
+use crate::ending::{Allowance, Reached};
 use crate::error::UpstreamFault;
 use crate::frame::sse;
 use crate::json::{Broken, Kind, Raw, Reader};
-use crate::reply::{Metered, Reply, Usage};
+use crate::reply::{Metered, Reply, StopReason, Usage};
+use crate::screen::Screen;
 
 #[derive(Debug)]
 pub(crate) struct Relay {
     events: sse::Decoder,
     state: State,
+    screening: Option<Screening>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    frame: Frame,
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) frame: Frame,
     /// One bit a choice: its role was sent.
     roles: u128,
     /// One bit a choice: it had a delta and has no finish reason yet.
     unfinished: u128,
     usage: Option<Counts>,
+    pub(super) allowance: Allowance,
+}
+
+/// What a push brings along.
+pub(super) struct Push<'p> {
+    pub(super) reply: &'p Reply,
+    pub(super) metered: &'p mut Metered,
+    pub(super) out: &'p mut Vec<u8>,
 }
 
 impl Relay {
-    pub(crate) fn new(event_bytes_max: usize) -> Self {
-        Self { events: sse::Decoder::new(event_bytes_max), state: State::default() }
+    pub(crate) fn new(reply: &Reply, screen: Option<Box<dyn Screen>>) -> Self {
+        Self {
+            events: sse::Decoder::new(reply.line_bytes_max),
+            state: State {
+                frame: Frame::default(),
+                roles: 0,
+                unfinished: 0,
+                usage: None,
+                allowance: Allowance::of(reply),
+            },
+            screening: screen.map(Screening::new),
+        }
     }
 
-    /// Whether the proper end was reached. `None`: the upstream closed.
+    /// `None`: the upstream closed.
     pub(crate) fn feed(
         &mut self,
         bytes: Option<&[u8]>,
         reply: &Reply,
         metered: &mut Metered,
         out: &mut Vec<u8>,
-    ) -> Result<bool, UpstreamFault> {
-        let Self { events, state } = self;
+    ) -> Result<Reached, UpstreamFault> {
+        let Self { events, state, screening } = self;
+        let mut push = Push { reply, metered, out };
         let Some(mut bytes) = bytes else {
             return match events.end() {
-                Some(sse::Item::Data { data, .. }) => state.data(data, reply, metered, out),
-                _ => Ok(false),
+                Some(sse::Item::Data { data, .. }) => state.data(data, screening, &mut push),
+                _ => Ok(Reached::More),
             };
         };
         while let Some(item) = events.next(&mut bytes) {
-            if let sse::Item::Data { data, .. } = item?
-                && state.data(data, reply, metered, out)?
-            {
-                return Ok(true);
+            if let sse::Item::Data { data, .. } = item? {
+                let reached = state.data(data, screening, &mut push)?;
+                if reached != Reached::More {
+                    return Ok(reached);
+                }
             }
         }
-        Ok(false)
+        Ok(Reached::More)
     }
 }
 
@@ -64,74 +88,115 @@ impl State {
     fn data(
         &mut self,
         data: &[u8],
-        reply: &Reply,
-        metered: &mut Metered,
-        out: &mut Vec<u8>,
-    ) -> Result<bool, UpstreamFault> {
+        screening: &mut Option<Screening>,
+        push: &mut Push<'_>,
+    ) -> Result<Reached, UpstreamFault> {
         match data.trim_ascii() {
-            b"" => Ok(false),
-            b"[DONE]" => self.done(reply, out).map(|()| true),
+            b"" => Ok(Reached::More),
+            b"[DONE]" => self.done(push).map(|()| Reached::End),
             json => {
-                let mark = out.len();
-                self.chunk(json, reply, metered, out).inspect_err(|_| out.truncate(mark))?;
-                Ok(false)
+                let mark = push.out.len();
+                let read = self.chunk(json, screening, push);
+                let cut = read.inspect_err(|_| push.out.truncate(mark))?;
+                let Some(reason) = cut else { return Ok(Reached::More) };
+                self.cut(reason, push);
+                Ok(Reached::Cut)
             }
         }
     }
 
-    fn done(&mut self, reply: &Reply, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
+    fn done(&mut self, push: &mut Push<'_>) -> Result<(), UpstreamFault> {
         if self.roles == 0 || self.unfinished != 0 {
             return Err(UpstreamFault::broken("[DONE] came before a finish reason"));
         }
-        if let Some(counts) = self.usage.filter(|_| reply.include_usage) {
-            counts.chunk(&self.frame, out);
+        if let Some(counts) = self.usage.filter(|_| push.reply.include_usage) {
+            counts.chunk(&self.frame, push.out);
         }
-        out.extend_from_slice(DONE);
+        push.out.extend_from_slice(DONE);
         Ok(())
     }
 
+    /// A proper end that is not the upstream's: for every choice that has none, with what is known of the usage.
+    fn cut(&mut self, reason: StopReason, push: &mut Push<'_>) {
+        for index in (0..u128::BITS).filter(|index| self.unfinished & (1 << index) != 0) {
+            self.frame.open(push.out);
+            let choice = Choice { index: index.into(), stop: Some(reason), ..Choice::default() };
+            choice::write_end(&choice, push.out);
+            Frame::close(push.out);
+        }
+        push.metered.stop = Some(reason);
+        if push.reply.include_usage {
+            let counted = Counts { output: push.metered.deltas, ..Counts::default() };
+            self.usage.unwrap_or(counted).chunk(&self.frame, push.out);
+        }
+        push.out.extend_from_slice(DONE);
+    }
+
+    /// Why the answer ends here, if it does.
     fn chunk(
         &mut self,
         json: &[u8],
-        reply: &Reply,
-        metered: &mut Metered,
-        out: &mut Vec<u8>,
-    ) -> Result<(), UpstreamFault> {
+        screening: &mut Option<Screening>,
+        push: &mut Push<'_>,
+    ) -> Result<Option<StopReason>, UpstreamFault> {
         let object = object(json)?;
         if let Some(counts) = object.usage {
             self.usage = Some(counts);
-            metered.usage = Some(counts.metered());
+            push.metered.usage = Some(counts.metered());
         }
-        let Some(choices) = object.choices else { return Ok(()) };
+        let Some(choices) = object.choices else { return Ok(None) };
         if !self.frame.is_set() {
-            self.frame.set(reply, object.created);
+            self.frame.set(push.reply, object.created);
         }
+        match screening {
+            None => self.choices(choices, push),
+            Some(screening) => screening.choices(choices, self, push),
+        }
+    }
+
+    fn choices(
+        &mut self,
+        choices: Raw<'_>,
+        push: &mut Push<'_>,
+    ) -> Result<Option<StopReason>, UpstreamFault> {
         let mut written = false;
-        let mark = out.len();
-        self.frame.open(out);
+        let mut cut = None;
+        let mark = push.out.len();
+        self.frame.open(push.out);
         let mut reader = Reader::over(choices.as_str(), DEPTH_MAX);
         reader.array(|reader, _| -> Result<(), UpstreamFault> {
-            let choice = choice::read(reader, "delta")?;
+            let mut choice = choice::read(reader, "delta")?;
+            if cut.is_some() {
+                return Ok(());
+            }
+            let admitted = choice.admit(&mut self.allowance)?;
             let opens = self.track(&choice)?;
+            push.metered.deltas += admitted.deltas;
+            cut = admitted.cut.then_some(StopReason::Length);
             if opens || choice.says_something() {
                 if std::mem::replace(&mut written, true) {
-                    out.push(b',');
+                    push.out.push(b',');
                 }
-                metered.deltas += choice::write_delta(&choice, opens, reply, out)?;
-                metered.stop = choice.stop.or(metered.stop);
+                choice::write_delta(&choice, opens, admitted.calls, push.reply, push.out)?;
+                push.metered.stop = choice.stop.or(push.metered.stop);
             }
             Ok(())
         })?;
         if written {
-            Frame::close(out);
+            Frame::close(push.out);
         } else {
-            out.truncate(mark);
+            push.out.truncate(mark);
         }
-        Ok(())
+        Ok(cut)
+    }
+
+    /// The choice's end was read and is not to be written.
+    pub(super) fn reopen(&mut self, choice: &Choice<'_>) {
+        self.unfinished |= u32::try_from(choice.index).ok().and_then(|i| 1u128.checked_shl(i)).unwrap_or(0);
     }
 
     /// Whether this is the choice's first delta, which carries the role.
-    fn track(&mut self, choice: &Choice<'_>) -> Result<bool, UpstreamFault> {
+    pub(super) fn track(&mut self, choice: &Choice<'_>) -> Result<bool, UpstreamFault> {
         let bit = u32::try_from(choice.index).ok().and_then(|index| 1u128.checked_shl(index));
         let bit = bit.ok_or_else(|| UpstreamFault::protocol("a choice's index is out of bounds"))?;
         let opens = self.roles & bit == 0;
@@ -214,12 +279,22 @@ fn detail(reader: &mut Reader<'_>, name: &str) -> Result<Option<u64>, Broken> {
 }
 
 /// A whole answer.
-pub(crate) fn whole(reply: &Reply, body: &[u8], out: &mut Vec<u8>) -> Result<Metered, UpstreamFault> {
+pub(crate) fn whole(
+    reply: &Reply,
+    screen: Option<&mut dyn Screen>,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Metered, UpstreamFault> {
     let mark = out.len();
-    rewrite(reply, body, out).inspect_err(|_| out.truncate(mark))
+    rewrite(reply, screen, body, out).inspect_err(|_| out.truncate(mark))
 }
 
-fn rewrite(reply: &Reply, body: &[u8], out: &mut Vec<u8>) -> Result<Metered, UpstreamFault> {
+fn rewrite(
+    reply: &Reply,
+    mut screen: Option<&mut dyn Screen>,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Metered, UpstreamFault> {
     let object = object(body)?;
     let choices = object.choices.filter(|choices| !choices.is_hollow());
     let choices = choices.ok_or_else(|| UpstreamFault::protocol("an answer without choices"))?;
@@ -231,12 +306,15 @@ fn rewrite(reply: &Reply, body: &[u8], out: &mut Vec<u8>) -> Result<Metered, Ups
         if position > 0 {
             out.push(b',');
         }
-        let choice = choice::read(reader, "message")?;
+        let mut choice = choice::read(reader, "message")?;
         if choice.stop.is_none() {
             return Err(UpstreamFault::broken("an answer without a finish reason"));
         }
-        metered.deltas += choice::write_message(&choice, reply, out)?;
-        metered.stop = choice.stop;
+        metered.deltas += choice.admit(&mut Allowance::UNBOUNDED.clone())?.deltas;
+        metered.stop = match &mut screen {
+            None => choice::write_message(&choice, None, reply, out).map(|()| choice.stop)?,
+            Some(screen) => screening::message(choice, &mut **screen, reply, out)?,
+        };
         Ok(())
     })?;
     out.push(b']');

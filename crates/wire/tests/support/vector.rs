@@ -38,7 +38,7 @@ fn chat(vector: &Value) -> Verdict {
         .map(|list| list.contains(&json!("thinking")));
     let mut written = Vec::new();
     let outcome = wire::read_chat(Format::OpenAi, &body, &LIMITS).and_then(|request| {
-        let to = Outbound { model: request.model(), thinks, openai_sampling_defaults: true };
+        let to = Outbound { thinks, openai_sampling_defaults: true, ..Outbound::to(request.model()) };
         wire::write_chat(lane, upstream, &request, &to, &mut written)?;
         Ok((request.stream(), request.include_usage()))
     });
@@ -57,6 +57,8 @@ fn chat(vector: &Value) -> Verdict {
         created: 1_767_323_045,
         reasoning_alias: false,
         line_bytes_max: 1 << 20,
+        output_tokens_max: None,
+        output_bytes_max: None,
     };
     for alias in [false, true] {
         let reply = Reply { reasoning_alias: alias, ..reply.clone() };
@@ -92,7 +94,7 @@ fn answer(vector: &Value, upstream: Format, stream: bool, reply: &Reply) -> Verd
         return client_error(vector, status, &body);
     }
     if !stream {
-        wire::read_answer(lane, Format::OpenAi, upstream, reply, lines.join("\n").as_bytes(), &mut out)
+        wire::read_answer(lane, Format::OpenAi, upstream, reply, None, lines.join("\n").as_bytes(), &mut out)
             .map_err(|fault| format!("{fault:?}"))?;
         return client_object(vector, &out);
     }
@@ -117,7 +119,7 @@ fn streamed(
     bytes: &[u8],
     size: usize,
 ) -> Result<Vec<u8>, (u16, Value)> {
-    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply.clone());
+    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply.clone(), None);
     let mut out = Vec::new();
     for piece in bytes.chunks(size) {
         stream.push(piece, &mut out);

@@ -1,8 +1,8 @@
 //! Names, owners, and what lists say.
 
-use super::{read_capabilities, read_model, read_models, read_resident, write_models};
+use super::{load_path, read_capabilities, read_model, read_models, read_resident, write_load, write_models};
 use crate::format::Format;
-use crate::models::{Capabilities, ModelEntry};
+use crate::models::{Capabilities, ModelEntry, Resident};
 
 #[test]
 fn public_names_lose_a_registry_host_and_only_that() {
@@ -42,7 +42,6 @@ fn lists() {
     let compatible = br#"{"object":"list","data":[{"id":"n","object":"model","created":1234567890,"owned_by":"vllm","permission":[]}]}"#;
     assert_eq!(read_models(Format::OpenAi, compatible).unwrap(), expected);
     assert_eq!(read_model(Format::OpenAi, "n", br#"{"id":"n","created":1234567890}"#).unwrap(), expected[0]);
-    assert_eq!(read_resident(br#"{"models":[{"name":"n","model":"n"}]}"#).unwrap(), ["n"]);
     for bad in [&b""[..], b"[]", b"{}", b"<html>", b"{\"models\":7}", b"{\"data\":7}"] {
         assert!(read_models(Format::Ollama, bad).is_err() && read_models(Format::OpenAi, bad).is_err());
     }
@@ -50,6 +49,41 @@ fn lists() {
     write_models(Format::OpenAi, expected.iter().map(ModelEntry::listed), &mut out);
     let listed = br#"{"object":"list","data":[{"id":"n","object":"model","created":1234567890,"owned_by":"library"}]}"#;
     assert_eq!(out, listed);
+}
+
+#[test]
+fn what_is_in_memory() {
+    let ps = br#"{"models":[{"name":"n","model":"n","size":10,"size_vram":4,"context_length":4096,"expires_at":"x"},{"name":"o","context_length":0},{"size":-1,"model":"p"},{}]}"#;
+    let resident = |name: &str, context_tokens, size_bytes, vram_bytes| Resident {
+        name: name.into(),
+        context_tokens,
+        size_bytes,
+        vram_bytes,
+    };
+    let expected = [resident("n", Some(4096), 10, 4), resident("o", None, 0, 0), resident("p", None, 0, 0)];
+    assert_eq!(read_resident(ps).unwrap(), expected);
+    assert_eq!(read_resident(br#"{"models":null}"#).unwrap(), []);
+    assert!(read_resident(b"{}").is_err());
+}
+
+#[test]
+fn loads_ask_for_what_requests_will_ask_for() {
+    #[track_caller]
+    fn check(keep_alive: Option<&str>, num_ctx: Option<u64>, expected: &str) {
+        let mut out = Vec::new();
+        write_load(Format::Ollama, "h/m\"", keep_alive, num_ctx, &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+    check(None, None, r#"{"model":"h/m\"","stream":false}"#);
+    check(
+        Some("30m"),
+        Some(8192),
+        r#"{"model":"h/m\"","stream":false,"keep_alive":"30m","options":{"num_ctx":8192}}"#,
+    );
+    check(Some("-1"), None, r#"{"model":"h/m\"","stream":false,"keep_alive":-1}"#);
+    let mut out = Vec::new();
+    write_load(Format::OpenAi, "m", None, None, &mut out);
+    assert_eq!((load_path(Format::OpenAi), out.len()), (None, 0));
 }
 
 #[test]

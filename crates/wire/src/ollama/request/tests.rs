@@ -14,7 +14,7 @@ fn write(body: &str, to: &Outbound<'_>) -> Result<(String, Dropped), Fault> {
     Ok((text, dropped))
 }
 
-const PLAIN: Outbound<'_> = Outbound { model: "up", thinks: None, openai_sampling_defaults: false };
+const PLAIN: Outbound<'_> = Outbound::to("up");
 
 #[track_caller]
 fn messages(given: &str, expected: &str) {

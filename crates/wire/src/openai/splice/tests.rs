@@ -6,7 +6,7 @@ const LIMITS: ReadLimits = ReadLimits { depth: 16, messages: 4, tools: 2, images
 
 fn splice(body: &str) -> Result<String, &'static str> {
     let request = read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).expect(body);
-    let to = Outbound { model: "srv/\"m\"", thinks: None, openai_sampling_defaults: true };
+    let to = Outbound::to("srv/\"m\"");
     let mut out = Vec::new();
     match write_chat(Lane::Relay, Format::OpenAi, &request, &to, &mut out) {
         Ok(dropped) => {
