@@ -162,7 +162,7 @@ impl Upstream {
 
     async fn resident_models(&self) -> Result<Vec<Model>, Error> {
         let answer = self.ask(self.pool.get("/api/ps")).await?;
-        let model = |name| Model { name, context_tokens: None };
+        let model = |held: wire::Resident| Model { name: held.name, context_tokens: held.context_tokens };
         Ok(wire::read_resident(&answer)?.into_iter().take(MODELS_MAX).map(model).collect())
     }
 }
