@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wire::{ChatStream, Format, Metered, Progress};
 
@@ -22,7 +21,7 @@ use crate::error::{Clock, Error};
 use crate::exchange::{End, Exchange};
 use crate::progress::Stage;
 use crate::stop::Reached;
-use crate::upstream::Upstream;
+use crate::upstream::{AnswerBody, Arrived, Upstream};
 
 /// Bytes gathered from frames that are already there before one write is made of them.
 const GATHER_BYTES: usize = 16 << 10;
@@ -34,7 +33,7 @@ const CLOSING_TIME: Duration = Duration::from_secs(2);
 /// A stream whose first event has arrived, and all that it holds.
 pub struct Flow {
     pub upstream: Arc<Upstream>,
-    pub body: Incoming,
+    pub body: AnswerBody,
     pub stream: ChatStream,
     /// What the first events made.
     pub first: Vec<u8>,
@@ -238,32 +237,33 @@ impl Relay {
         let Phase::Flowing { flow, exchange: _, heard_at, wrote_at } = &mut self.phase else {
             return Poll::Ready(());
         };
-        loop {
-            let progress = match Pin::new(&mut flow.body).poll_frame(cx) {
-                Poll::Pending => break,
-                Poll::Ready(Some(Ok(frame))) => {
-                    let Some(bytes) = frame.data_ref() else { continue };
-                    flow.upstream.heard();
-                    *heard_at = Instant::now();
-                    // One allocation a write: an event is about as long as what it came from.
-                    self.out.reserve(bytes.len() + EVENT_BYTES);
-                    flow.stream.push(bytes, &mut self.out)
-                }
-                Poll::Ready(Some(Err(error))) => {
+        while self.out.len() < GATHER_BYTES {
+            let (stream, out) = (&mut flow.stream, &mut self.out);
+            let mut progress = Progress::Waiting;
+            let arrived = flow.body.poll_read(cx, |bytes| {
+                out.reserve(bytes.len() + EVENT_BYTES);
+                progress = stream.push(bytes, out);
+            });
+            let Poll::Ready(arrived) = arrived else { break };
+            if arrived.is_ok() {
+                flow.upstream.heard();
+                *heard_at = Instant::now();
+            }
+            let ended = match arrived {
+                Ok(Arrived::Some) => false,
+                Ok(Arrived::End) => true,
+                Err(error) => {
                     tracing::debug!(%error, "the upstream's stream broke");
-                    flow.stream.end(&mut self.out)
+                    true
                 }
-                Poll::Ready(None) => flow.stream.end(&mut self.out),
             };
+            if ended && matches!(progress, Progress::Waiting | Progress::Flowing) {
+                progress = stream.end(out);
+            }
             match progress {
                 Progress::Waiting | Progress::Flowing => {}
                 Progress::Complete => return self.complete(),
-                Progress::Failed(fault) => {
-                    return self.fail(&Error::Upstream(fault), End::UpstreamCut);
-                }
-            }
-            if self.out.len() >= GATHER_BYTES {
-                break;
+                Progress::Failed(fault) => return self.fail(&Error::Upstream(fault), End::UpstreamCut),
             }
         }
         if !self.out.is_empty() {
@@ -340,11 +340,9 @@ fn finish(flow: Flow, exchange: Exchange) {
     exchange.settle(End::Complete, flow.stream.metered());
     drop(flow.permit);
     let mut body = flow.body;
-    if !body.is_end_stream() {
+    if !body.is_end() {
         tokio::spawn(async move {
-            let rest = async {
-                while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
-            };
+            let rest = async { while let Ok(Arrived::Some) = body.read(|_| {}).await {} };
             // What does not close by itself is closed by the drop.
             drop(tokio::time::timeout(CLOSING_TIME, rest).await);
         });

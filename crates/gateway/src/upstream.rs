@@ -23,7 +23,7 @@ use wire::Format;
 pub use catalog::{Catalog, Known};
 pub use liveness::{Health, Watch};
 pub use load::{LoadView, Loading};
-pub use pool::{Answer, Pool, SendError, read_body};
+pub use pool::{Answer, AnswerBody, Arrived, Pool, SendError, read_body};
 
 use crate::admit::Door;
 use crate::config::{self, Liveness};

@@ -9,8 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
-use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout_at};
 use wire::{ChatStream, Fault, Format, Lane, Metered, Operation, Outbound, Progress, Reply};
 
@@ -25,7 +23,7 @@ use crate::relay::{Body, Flow, Opening, StreamClocks};
 use crate::route::Target;
 use crate::snapshot::Snapshot;
 use crate::stop::{Listener, Phase};
-use crate::upstream::{self, SendError, Upstream};
+use crate::upstream::{self, AnswerBody, Arrived, SendError, Upstream};
 
 /// A whole answer is this large at most.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -206,25 +204,22 @@ async fn first_event(job: Job, exchange: &mut Exchange) -> Result<Flow, Error> {
     Ok(Flow { upstream: job.target.upstream, body, stream, first, complete, permit, clocks, cut })
 }
 
-type Begun = (Incoming, ChatStream, Vec<u8>, bool);
+type Begun = (AnswerBody, ChatStream, Vec<u8>, bool);
 
 /// Reads until the stream's first event has been written.
-async fn begin(job: &Job, mut body: Incoming) -> Result<Begun, Error> {
+async fn begin(job: &Job, mut body: AnswerBody) -> Result<Begun, Error> {
     let upstream = &job.target.upstream;
     let mut stream = ChatStream::new(job.lane, job.client, upstream.format, job.reply.clone(), None);
     let mut out = Vec::with_capacity(512);
+    let mut progress = Progress::Waiting;
     loop {
-        let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
-        let progress = match frame {
-            Some(Ok(frame)) => match frame.data_ref() {
-                Some(bytes) => {
-                    upstream.heard();
-                    stream.push(bytes, &mut out)
-                }
-                None => continue,
-            },
-            Some(Err(_)) | None => stream.end(&mut out),
-        };
+        let arrived = body.read(|bytes| progress = stream.push(bytes, &mut out)).await;
+        if arrived.is_ok() {
+            upstream.heard();
+        }
+        if progress == Progress::Waiting && !matches!(arrived, Ok(Arrived::Some)) {
+            progress = stream.end(&mut out);
+        }
         match progress {
             Progress::Waiting => {}
             Progress::Flowing => return Ok((body, stream, out, false)),

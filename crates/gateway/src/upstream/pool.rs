@@ -1,42 +1,53 @@
 //! Connections to one upstream: kept, reused, closed at once when a request is dropped.
 //!
 //! Why here: what goes to an upstream is decided in one place: our own Host, our own few headers, never one of the client's.
+//! And why not an HTTP library: the answer has to be read by the task that serves the client, straight from the socket, so
+//! that tokens which arrive in one read leave in one write (`docs/decisions/0011-own-upstream-client.md`).
 //!
-//! Never here: reading answers as a dialect; retries after a byte was sent.
+//! Never here: reading answers as a dialect; a second try after a byte of an answer was seen.
+
+mod body;
+mod deframe;
+mod exchange;
+mod head;
+mod idle;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::uri::Authority;
+use http::{HeaderValue, StatusCode};
+use tokio::time::Instant;
 
+pub use self::body::{AnswerBody, Arrived, read_body};
+use self::exchange::{Failure, Outgoing};
+use self::idle::Idle;
 use crate::config;
-use crate::dial::{Connector, Dial};
+use crate::dial::{Dial, Stream};
 
-/// Idle connections kept to one upstream.
-const IDLE_MAX: usize = 256;
-/// How long an idle connection is trusted. Shorter than what servers and proxies keep (Ollama keeps for ever, nginx 60 s).
-const IDLE_TIME: Duration = Duration::from_secs(30);
-/// Read buffer of one upstream connection: bounds what one connection can hold back in memory.
-const READ_BUFFER_BYTES: usize = 64 << 10;
+/// A kept connection that breaks within this time, without a byte, was closed while our request was on its way: nobody has
+/// read it. One that breaks later belonged to a server that had begun to work.
+const STALE_TIME: Duration = Duration::from_millis(50);
 
+/// The connections of one upstream.
 #[derive(Clone)]
-pub struct Pool {
-    client: Client<Connector, Full<Bytes>>,
-    origin: Arc<str>,
-    bearer: Option<HeaderValue>,
+pub struct Pool(Arc<Shared>);
+
+struct Shared {
+    dial: Arc<dyn Dial>,
+    authority: Authority,
+    base_path: String,
+    /// The lines of a request's head that are always the same.
+    lines: Vec<u8>,
+    idle: Arc<Idle>,
 }
 
 /// An upstream's answer, its body not yet read.
 pub struct Answer {
     pub status: StatusCode,
     pub content_type: Option<String>,
-    pub body: Incoming,
+    pub body: AnswerBody,
 }
 
 /// No answer.
@@ -52,71 +63,79 @@ pub enum SendError {
 
 impl Pool {
     pub fn new(upstream: &config::Upstream, dial: Arc<dyn Dial>) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIME)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .http1_max_buf_size(READ_BUFFER_BYTES)
-            .build(Connector(dial));
-        let bearer = upstream.bearer.as_ref().and_then(|secret| {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", secret.0)).ok()?;
-            value.set_sensitive(true);
-            Some(value)
-        });
-        let origin = format!("http://{}{}", upstream.authority, upstream.base_path).into();
-        Self { client, origin, bearer }
+        let mut lines = format!(" HTTP/1.1\r\nhost: {}\r\naccept: */*\r\n", upstream.authority).into_bytes();
+        let bearer = upstream.bearer.as_ref().map(|secret| format!("Bearer {}", secret.0));
+        // A secret that is no header value cannot be sent; the upstream then says that it is missing.
+        if let Some(bearer) = bearer.and_then(|text| HeaderValue::try_from(text).ok()) {
+            lines.extend_from_slice(b"authorization: ");
+            lines.extend_from_slice(bearer.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        Self(Arc::new(Shared {
+            dial,
+            authority: upstream.authority.clone(),
+            base_path: upstream.base_path.clone(),
+            lines,
+            idle: Arc::default(),
+        }))
     }
 
     pub async fn get(&self, path: &str) -> Result<Answer, SendError> {
-        self.send(Method::GET, path, Bytes::new()).await
+        self.send(self.0.request("GET", path, None)?).await
     }
 
     pub async fn post(&self, path: &str, body: Bytes) -> Result<Answer, SendError> {
-        self.send(Method::POST, path, body).await
+        self.send(self.0.request("POST", path, Some(body))?).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, SendError> {
-        let uri = Uri::try_from(format!("{}{path}", self.origin))
-            .map_err(|error| SendError::Connect(error.to_string()))?;
-        let mut request = Request::new(Full::new(body));
-        if method == Method::POST {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    async fn send(&self, mut request: Outgoing) -> Result<Answer, SendError> {
+        if let Some(kept) = self.0.idle.take() {
+            let began = Instant::now();
+            match self.ask(kept, &mut request).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) if failure.silent && began.elapsed() < STALE_TIME => request.rewind(),
+                Err(failure) => return Err(failure.into()),
+            }
         }
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
-        if let Some(bearer) = &self.bearer {
-            request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+        let dialled = self.0.dial.dial(&self.0.authority).await;
+        let fresh = dialled.map_err(|error| SendError::Connect(error.to_string()))?;
+        self.ask(fresh, &mut request).await.map_err(SendError::from)
+    }
+
+    async fn ask(&self, mut io: Box<dyn Stream>, request: &mut Outgoing) -> Result<Answer, Failure> {
+        let (head, rest) = exchange::run(&mut *io, request).await?;
+        let keep = head.keep && request.is_sent();
+        let body = AnswerBody::new(io, head.framing, rest, keep.then(|| self.0.idle.clone()));
+        Ok(Answer { status: head.status, content_type: head.content_type, body })
+    }
+}
+
+impl Shared {
+    fn request(&self, method: &str, path: &str, body: Option<Bytes>) -> Result<Outgoing, SendError> {
+        // Paths come from a table; one with a blank or a line end in it would be another request.
+        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(SendError::Connect(format!("not a path: {path:?}")));
         }
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        let response = self.client.request(request).await.map_err(|error| {
-            let text = chain(&error);
-            if error.is_connect() { SendError::Connect(text) } else { SendError::Broken(text) }
-        })?;
-        let (head, body) = response.into_parts();
-        let content_type =
-            head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Answer { status: head.status, content_type, body })
+        let mut head = Vec::with_capacity(128 + self.lines.len() + path.len());
+        for part in [method, " ", &self.base_path, path] {
+            head.extend_from_slice(part.as_bytes());
+        }
+        head.extend_from_slice(&self.lines);
+        if let Some(body) = &body {
+            head.extend_from_slice(b"content-type: application/json\r\ncontent-length: ");
+            head.extend_from_slice(body.len().to_string().as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        Ok(Outgoing::new(head, body.unwrap_or_default()))
     }
 }
 
-/// Reads a whole body up to a bound.
-pub async fn read_body(body: Incoming, bytes_max: usize) -> Result<Bytes, SendError> {
-    Limited::new(body, bytes_max)
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|error| SendError::Broken(chain(&*error)))
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        Self::Broken(failure.why)
+    }
 }
 
-/// An error with its causes, for the log.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
+#[cfg(test)]
+mod tests;
