@@ -183,7 +183,10 @@ async fn a_load_ends_with_its_upstream() {
 async fn a_load_that_breaks_off_is_the_upstreams_failure() {
     let (ours, mut scripted) = cold().await;
     let mut loading = load(&ours);
-    load_call(&mut scripted).await.begin(200, "application/json").cut().await;
+    let mut call = load_call(&mut scripted).await;
+    // A kept connection that breaks at once was stale, and the request is sent again on a fresh one.
+    sleep(Duration::from_secs(1)).await;
+    call.begin(200, "application/json").cut().await;
     let error = loading.done().await.unwrap_err();
     assert!(matches!(&error, Error::Upstream(fault) if fault.kind == UpstreamFaultKind::Broken), "{error}");
 }
