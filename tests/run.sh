@@ -16,6 +16,9 @@ need python3 "python3 python3-venv"
 need node nodejs
 need npm npm
 need curl curl
+# Debian keeps it where only root looks.
+PATH=$PATH:/usr/sbin
+need nginx nginx-light
 need cargo "(see https://rustup.rs)"
 
 target=${CARGO_TARGET_DIR:-$root/target}
