@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq;
 
 pub use credentials::deceptive;
 
-use crate::config::{self, Auth, RateRule};
+use crate::config::{self, Auth, Priority, RateRule};
 use crate::error::Error;
 
 /// Compared when no key has the presented id, so that an unknown id costs what a known one does.
@@ -37,9 +37,34 @@ pub struct Principal {
     pub rate: RateRule,
     /// What a translation would drop is refused instead.
     pub strict: bool,
+    /// What limits select by, beside the id.
+    pub labels: Arc<[String]>,
+    pub priority: Priority,
+    /// Share of the queue beside others of the same priority; never 0.
+    pub weight: u32,
+    /// Request fields outside the client's format that pass.
+    pub options: Arc<[String]>,
+    /// Longest answer of this key. `None`: the general one.
+    pub output_tokens_max: Option<u64>,
 }
 
 impl Principal {
+    /// A caller who may do what everybody may, and nothing more.
+    pub fn plain(key_id: impl Into<Arc<str>>) -> Self {
+        Self {
+            key_id: key_id.into(),
+            user: None,
+            models: None,
+            rate: RateRule::General,
+            strict: false,
+            labels: Arc::default(),
+            priority: Priority::default(),
+            weight: 1,
+            options: Arc::default(),
+            output_tokens_max: None,
+        }
+    }
+
     pub fn may_use(&self, model: &str) -> bool {
         self.models.as_ref().is_none_or(|models| models.iter().any(|name| name == model))
     }
@@ -80,14 +105,7 @@ impl KeyRing {
             Auth::Keys { header, keys } => Some(Keys::new(header.as_ref(), keys)),
             Auth::Open => None,
         };
-        let open = Principal {
-            key_id: Arc::from("open"),
-            user: None,
-            models: None,
-            rate: RateRule::General,
-            strict: false,
-        };
-        Self { keys, open }
+        Self { keys, open: Principal::plain("open") }
     }
 
     /// The principal of a request, or the one uniform refusal.
@@ -141,6 +159,11 @@ impl Held {
                 models: key.models.as_deref().map(Arc::from),
                 rate: key.rate.clone(),
                 strict: key.strict,
+                labels: Arc::from(key.labels.as_slice()),
+                priority: key.priority,
+                weight: key.weight.max(1),
+                options: Arc::from(key.options.as_slice()),
+                output_tokens_max: key.output_tokens_max,
             },
             speaks_for_users: key.speaks_for_users,
         }

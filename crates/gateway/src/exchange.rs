@@ -156,7 +156,7 @@ impl Exchange {
             headers.insert(X_REQUEST_ID, id.clone());
             headers.insert(REQUEST_ID, id);
         }
-        if let Some(standing) = self.charge.as_ref().and_then(Charge::standing) {
+        if let Some(standing) = self.charge.as_ref().and_then(|charge| charge.standings().requests) {
             rate_headers(&standing, headers);
         }
     }

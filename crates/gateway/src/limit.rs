@@ -1,57 +1,75 @@
-//! How often a key, and each user it speaks for, may ask: a sliding window that is exact.
+//! How much a key, a user or a model may have: requests, tokens, places, in windows that are exact.
 //!
 //! Why here: a limit is a limit only when everything that a request is charged for is checked and then charged under one
-//! lock. The window is a log of the admitted instants, so there is no boundary at which twice the limit passes, and a
-//! refused request leaves no trace. What a key may spend beside requests (tokens, places) joins the same two steps.
+//! lock. What is not known yet (how long the answer will be) is reserved before and settled after, so that requests that
+//! race cannot walk past a limit together; a refused request leaves no trace, a dropped one counts as spent whole.
 //!
-//! The table is bounded. A subject is forgotten only when its window is empty, when forgetting and remembering are the
-//! same thing; a table full of busy users refuses further users instead of forgetting somebody's charges. Keys always
-//! have a place: their number is the configuration's, so users can never crowd them out.
+//! - `rules` says which limits a request meets, `counter` what each of them says to it;
+//! - `ledger` is the state: a pure machine that is told the time; `window` is the log behind one counter.
 //!
-//! Never here: wall time (a clock that is set back must not refill a window), a background task, or a reload: the state
-//! outlives the configuration, and a changed rule applies from the next request on.
+//! The state outlives the configuration: a changed rule applies from the next request on, to what was charged before.
+//!
+//! Never here: wall time (a clock that is set back must not refill a window), a background task, or an estimate of tokens.
 
-use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+mod counter;
+mod few;
+mod ledger;
+mod rules;
+mod usage;
+mod window;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::auth::Principal;
-use crate::config::{Rate, RateRule, RetryAfter};
-use crate::standing::{Reason, Refusal, Standing};
+use crate::standing::{Refusal, Standings};
+use counter::Demand;
+use few::Few;
+use ledger::{Hold, Table};
+use rules::Namer;
+use window::Tick;
 
-/// Users remembered at once, over all keys.
-const USERS_MAX: usize = 100_000;
-/// Emptied subjects looked for per request; more than one, so that the table shrinks faster than it grows.
-const SWEEP_STEPS: usize = 4;
-/// The same when a new user needs a place.
-const SWEEP_STEPS_FULL: usize = 64;
+pub use ledger::Size;
+pub use rules::Rules;
+pub use usage::RuleUsage;
+
+/// Users remembered at once over all rules, and as many names of models.
+const STRANGERS_MAX: usize = 100_000;
 /// SDKs ignore or refuse to wait longer.
 const RETRY_AFTER_MAX_S: u64 = 60;
-/// A subject is looked at again after this at the latest; keeps instants far from overflow whatever the window.
-const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3_600);
 
-/// The windows of all subjects.
-#[derive(Debug)]
+/// The counters of all subjects. A clone is another handle on the same ones.
+#[derive(Clone, Debug)]
 pub struct Limiter {
-    table: Mutex<Table>,
+    table: Arc<Mutex<Table>>,
+    namer: Arc<Namer>,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub principal: &'a Principal,
+    /// Public name. `None`: nothing is run (lists of models), so that only requests are counted.
+    pub model: Option<&'a str>,
+    /// Estimated upward: what a prompt turns out to have more is a debt.
+    pub prompt_tokens: u64,
+    /// Longest answer, whoever says so: the caller, its key, the configuration. It is reserved whole, and a request whose cap
+    /// is larger than a limit is refused: cut in silence, its answer would end where nobody expects it. `None`: what is left
+    /// of the limits, up to a share of them.
+    pub output_cap: Option<u64>,
 }
 
 /// Proof that a request was counted; kept as long as the request lives.
-#[derive(Clone, Debug)]
 #[must_use = "a request that is not served must not be charged"]
 pub struct Charge {
-    standing: Option<Standing>,
-}
-
-impl Charge {
-    /// The tightest of the rules that the request was charged for; `None` where none applies.
-    pub fn standing(&self) -> Option<Standing> {
-        self.standing
-    }
+    table: Arc<Mutex<Table>>,
+    /// Empty once it is settled.
+    holds: Few<Hold>,
+    at: Tick,
+    standings: Standings,
+    output_max: Option<u64>,
 }
 
 impl Default for Limiter {
@@ -62,199 +80,97 @@ impl Default for Limiter {
 
 impl Limiter {
     pub fn new() -> Self {
-        Self::with_users_max(USERS_MAX)
+        Self::with_strangers_max(STRANGERS_MAX)
     }
 
-    fn with_users_max(users_max: usize) -> Self {
-        let table =
-            Table { windows: HashMap::new(), due: BinaryHeap::new(), users: 0, users_max, latest: None };
-        Self { table: Mutex::new(table) }
+    fn with_strangers_max(strangers_max: usize) -> Self {
+        Self { table: Arc::new(Mutex::new(Table::new(strangers_max))), namer: Arc::default() }
     }
 
-    /// Counts one request of this principal, or says why not. `general` is the rule of whoever has no own one.
-    pub fn charge(
-        &self,
-        principal: &Principal,
-        general: Option<&Rate>,
-        now: Instant,
-    ) -> Result<Charge, Refusal> {
-        let key_rate = match &principal.rate {
-            RateRule::General => general.copied(),
-            RateRule::Own(rate) => Some(*rate),
-            RateRule::None => None,
-        };
-        let key = key_rate.map(|rate| Rule { subject: Subject::key(principal), rate });
-        let user = general.and_then(|rate| Some(Rule { subject: Subject::user(principal)?, rate: *rate }));
-        // A panic elsewhere cannot have left the table half-charged: nothing between check and charge can panic.
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.charge([key, user], now)
+    /// Charges a request to every rule it meets, or says why not.
+    pub fn charge(&self, rules: &Rules, ask: &Ask<'_>, now: Instant) -> Result<Charge, Refusal> {
+        let lines = rules.lines(&self.namer, ask);
+        let demand = Demand { prompt: ask.prompt_tokens, output: ask.output_cap };
+        let held = lock(&self.table).charge(&lines, demand, now)?;
+        Ok(Charge {
+            table: Arc::clone(&self.table),
+            holds: held.holds,
+            at: held.at,
+            standings: held.standings,
+            output_max: held.output_max,
+        })
+    }
+
+    /// How much is remembered, for metrics and for proofs that it is bounded.
+    pub fn size(&self) -> Size {
+        lock(&self.table).size()
     }
 }
 
-/// Who is charged.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Subject {
-    key: Arc<str>,
-    user: Option<Arc<str>>,
-}
-
-impl Subject {
-    fn key(principal: &Principal) -> Self {
-        Self { key: Arc::clone(&principal.key_id), user: None }
+impl Charge {
+    /// Tokens that the answer may have: the caller's cap, or what was reserved without one. `None`: no limit on them.
+    pub fn output_max(&self) -> Option<u64> {
+        self.output_max
     }
 
-    fn user(principal: &Principal) -> Option<Self> {
-        let user = principal.user.as_ref()?;
-        Some(Self { key: Arc::clone(&principal.key_id), user: Some(Arc::clone(user)) })
-    }
-}
-
-/// One rule applied to one subject.
-struct Rule {
-    subject: Subject,
-    rate: Rate,
-}
-
-#[derive(Debug)]
-struct Table {
-    windows: HashMap<Subject, Window>,
-    /// When each subject might be empty, the soonest first; exactly one entry a subject. Early, never late.
-    due: BinaryHeap<Reverse<(Instant, Subject)>>,
-    users: usize,
-    users_max: usize,
-    /// Callers take their instant before the lock, so instants arrive a little out of order.
-    latest: Option<Instant>,
-}
-
-impl Table {
-    fn charge(&mut self, rules: [Option<Rule>; 2], now: Instant) -> Result<Charge, Refusal> {
-        let now = self.latest.map_or(now, |latest| latest.max(now));
-        self.latest = Some(now);
-        self.sweep(now, SWEEP_STEPS);
-
-        let refusals = rules.iter().flatten().filter_map(|rule| self.refuses(rule, now));
-        // The longest wait is the one after which a repetition can pass.
-        if let Some(refusal) = refusals.max_by_key(|refusal| refusal.retry_after_s) {
-            return Err(refusal);
-        }
-        for rule in rules.iter().flatten() {
-            self.make_room(rule, now)?;
-        }
-        let standings = rules.into_iter().flatten().map(|rule| self.commit(rule, now));
-        Ok(Charge { standing: standings.min_by_key(|standing| standing.remaining) })
+    /// Where the caller stands after this request, as headers tell it.
+    pub fn standings(&self) -> Standings {
+        self.standings
     }
 
-    /// Whether a rule has no place left.
-    fn refuses(&mut self, rule: &Rule, now: Instant) -> Option<Refusal> {
-        let rate = &rule.rate;
-        let (wait, reset) = match self.windows.get_mut(&rule.subject) {
-            Some(window) => (window.wait(rate, now)?, window.reset(rate.window, now)),
-            None if rate.requests_max == 0 => (rate.window, rate.window),
-            None => return None,
-        };
-        let reason = match rule.subject.user {
-            Some(_) => Reason::UserRequests,
-            None => Reason::KeyRequests,
-        };
-        Some(refusal(rate, reset, wait, reason))
+    /// Ends it with what was used, also where that is more than was reserved.
+    pub fn settle(self, prompt_tokens: u64, output_tokens: u64) {
+        self.settle_at(prompt_tokens, output_tokens, Instant::now());
     }
 
-    /// A place in the table for a user that is not in it.
-    fn make_room(&mut self, rule: &Rule, now: Instant) -> Result<(), Refusal> {
-        let known = rule.subject.user.is_none() || self.windows.contains_key(&rule.subject);
-        if known || self.users < self.users_max {
-            return Ok(());
-        }
-        self.sweep(now, SWEEP_STEPS_FULL);
-        if self.users < self.users_max {
-            return Ok(());
-        }
-        let soonest = self.due.peek().map(|Reverse((due, _))| due.saturating_duration_since(now));
-        let wait = soonest.unwrap_or(rule.rate.window);
-        Err(refusal(&rule.rate, wait, wait, Reason::Users))
-    }
-
-    fn commit(&mut self, rule: Rule, now: Instant) -> Standing {
-        let Rule { subject, rate } = rule;
-        let window = match self.windows.entry(subject) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                self.users += usize::from(entry.key().user.is_some());
-                self.due.push(Reverse((now + rate.window.min(LOOK_AGAIN), entry.key().clone())));
-                entry.insert(Window::default())
-            }
-        };
-        window.admitted.push_back(now);
-        window.length = rate.window;
-        Standing {
-            limit: rate.requests_max,
-            remaining: window.remaining(&rate),
-            reset: window.reset(rate.window, now),
+    /// [`Charge::settle`] at an instant of the caller's.
+    pub fn settle_at(mut self, prompt_tokens: u64, output_tokens: u64, now: Instant) {
+        let holds = std::mem::take(&mut self.holds);
+        if holds.iter().any(Hold::ends) {
+            lock(&self.table).settle(&holds, prompt_tokens, output_tokens, now);
         }
     }
 
-    /// Forgets subjects whose window is empty, a few at a time: at most `steps` of those that are due.
-    fn sweep(&mut self, now: Instant, steps: usize) {
-        for _ in 0..steps {
-            let Some(Reverse((due, _))) = self.due.peek() else { return };
-            if *due > now {
-                return;
-            }
-            let Some(Reverse((_, subject))) = self.due.pop() else { return };
-            let Some(window) = self.windows.get(&subject) else { continue };
-            let busy_for = window.reset(window.length, now);
-            if busy_for > Duration::ZERO {
-                self.due.push(Reverse((now + busy_for.min(LOOK_AGAIN), subject)));
-            } else {
-                self.users -= usize::from(subject.user.is_some());
-                self.windows.remove(&subject);
-            }
+    /// Takes it back: the request was not served, through no use of anything.
+    pub fn refund(self) {
+        self.refund_at(Instant::now());
+    }
+
+    /// [`Charge::refund`] at an instant of the caller's.
+    pub fn refund_at(mut self, now: Instant) {
+        let holds = std::mem::take(&mut self.holds);
+        if holds.len() > 0 {
+            lock(&self.table).refund(&holds, self.at, now);
         }
     }
 }
 
-/// The admitted requests of one subject, oldest first; never more than its rule allows.
-#[derive(Debug, Default)]
-struct Window {
-    admitted: VecDeque<Instant>,
-    /// Of the rule that was charged last.
-    length: Duration,
-}
-
-impl Window {
-    /// How long until one more request fits; `None`: now. Forgets what has left the window.
-    fn wait(&mut self, rate: &Rate, now: Instant) -> Option<Duration> {
-        while self.admitted.front().is_some_and(|first| left(*first, rate.window, now).is_zero()) {
-            self.admitted.pop_front();
+impl Drop for Charge {
+    fn drop(&mut self) {
+        // Who forgets to settle must not open the limit.
+        if self.holds.iter().any(Hold::ends) {
+            lock(&self.table).forfeit(&self.holds, Instant::now());
         }
-        // More than one has to leave where a reload has lowered the limit.
-        let surplus =
-            self.admitted.len().checked_sub(usize::try_from(rate.requests_max).unwrap_or(usize::MAX))?;
-        let last_to_leave = self.admitted.get(surplus);
-        Some(last_to_leave.map_or(rate.window, |instant| left(*instant, rate.window, now)))
-    }
-
-    fn remaining(&self, rate: &Rate) -> u32 {
-        rate.requests_max.saturating_sub(u32::try_from(self.admitted.len()).unwrap_or(u32::MAX))
-    }
-
-    /// How long until the window is empty.
-    fn reset(&self, length: Duration, now: Instant) -> Duration {
-        self.admitted.back().map_or(Duration::ZERO, |last| left(*last, length, now))
     }
 }
 
-/// How long a charge stays in its window.
-fn left(charged: Instant, window: Duration, now: Instant) -> Duration {
-    window.saturating_sub(now.saturating_duration_since(charged))
+impl std::fmt::Debug for Charge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Charge")
+            .field("standings", &self.standings)
+            .field("output_max", &self.output_max)
+            .finish_non_exhaustive()
+    }
 }
 
-fn refusal(rate: &Rate, reset: Duration, wait: Duration, reason: Reason) -> Refusal {
-    let retry_after_s = match rate.retry_after {
-        RetryAfter::Exact => ceil_s(wait).clamp(1, RETRY_AFTER_MAX_S),
-        RetryAfter::Window => ceil_s(rate.window).max(1),
-    };
-    Refusal { limit: rate.requests_max, remaining: 0, reset, retry_after_s, reason }
+/// A panic elsewhere cannot have left the table half-charged: nothing between check and charge can panic.
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As many nanoseconds as there are, up to centuries.
+fn ticks(duration: Duration) -> Tick {
+    Tick::try_from(duration.as_nanos()).unwrap_or(Tick::MAX)
 }
 
 fn ceil_s(duration: Duration) -> u64 {

@@ -23,7 +23,7 @@ use crate::auth::Principal;
 use crate::error::{Error, ErrorRender};
 use crate::exchange::Exchange;
 use crate::guard::Conn;
-use crate::limit::Charge;
+use crate::limit::Ask;
 use crate::relay::Body;
 use crate::routes::{self, Match};
 use crate::snapshot::Snapshot;
@@ -36,7 +36,6 @@ struct Admitted {
     principal: Principal,
     headers: HeaderMap,
     _client: Client,
-    _charge: Charge,
 }
 
 /// From a parsed head to a response whose body settles the rest.
@@ -128,10 +127,10 @@ fn admit(
     exchange: &mut Exchange,
 ) -> Result<Admitted, Error> {
     let now = tokio::time::Instant::now();
-    let charge =
-        core.limiter.charge(&principal, snapshot.config.rate.as_ref(), now).map_err(Error::RateLimited)?;
-    exchange.charged(charge.clone());
-    Ok(Admitted { snapshot: snapshot.clone(), principal, headers, _client: client, _charge: charge })
+    let ask = Ask { principal: &principal, model: None, prompt_tokens: 0, output_cap: None };
+    let charge = core.limiter.charge(&snapshot.limits, &ask, now).map_err(Error::RateLimited)?;
+    exchange.charged(charge);
+    Ok(Admitted { snapshot: snapshot.clone(), principal, headers, _client: client })
 }
 
 /// What the stages need of a head once it is sound.

@@ -12,6 +12,7 @@ use crate::allow::AddressRules;
 use crate::auth::KeyRing;
 use crate::config::Config;
 use crate::dial::Dial;
+use crate::limit::Rules;
 use crate::metrics::Metrics;
 use crate::route::Fleet;
 
@@ -19,6 +20,7 @@ pub struct Snapshot {
     pub config: Config,
     pub keys: KeyRing,
     pub addresses: AddressRules,
+    pub limits: Rules,
     pub fleet: Fleet,
     pub read_limits: ReadLimits,
 }
@@ -41,6 +43,7 @@ impl Snapshot {
         Self {
             keys: KeyRing::new(&config.auth),
             addresses: AddressRules::new(&config.addresses),
+            limits: Rules::new(&config),
             fleet: Fleet::start(&config, dial, metrics, previous.map(|snapshot| &snapshot.fleet)),
             read_limits,
             config,

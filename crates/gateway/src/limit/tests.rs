@@ -1,11 +1,25 @@
 //! The window against a clock that the tests move.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::config::{Rate, RateRule, RetryAfter};
+use crate::standing::Reason;
 
 fn principal(key: &str, user: Option<&str>, rate: RateRule) -> Principal {
-    Principal { key_id: key.into(), user: user.map(Into::into), models: None, rate, strict: false }
+    Principal { user: user.map(Into::into), rate, ..Principal::plain(key) }
+}
+
+/// Charges a request that meets the general rate alone.
+fn charge(
+    limiter: &Limiter,
+    who: &Principal,
+    general: Option<&Rate>,
+    now: Instant,
+) -> Result<Charge, Refusal> {
+    let ask = Ask { principal: who, model: None, prompt_tokens: 0, output_cap: None };
+    limiter.charge(&Rules::of(general.copied()), &ask, now)
 }
 
 fn rate(requests_max: u32, window_s: u64) -> Rate {
@@ -21,14 +35,15 @@ fn ms(count: u64) -> Duration {
 }
 
 /// One step: when, and what the caller is told: `Ok(remaining)` or `Err(retry_after_s)`.
-type Step = (u64, Result<u32, u64>);
+type Step = (u64, Result<u64, u64>);
 
 fn check(rate: Rate, steps: &[Step]) {
     let (limiter, start) = (Limiter::new(), Instant::now());
     for (at_ms, expected) in steps {
-        let told = limiter.charge(&key("k"), Some(&rate), start + ms(*at_ms));
-        let told =
-            told.map(|charge| charge.standing().unwrap().remaining).map_err(|refusal| refusal.retry_after_s);
+        let told = charge(&limiter, &key("k"), Some(&rate), start + ms(*at_ms));
+        let told = told
+            .map(|charge| charge.standings().requests.unwrap().remaining)
+            .map_err(|refusal| refusal.retry_after_s);
         assert_eq!(told, *expected, "at {at_ms} ms of {steps:?}");
     }
 }
@@ -78,23 +93,23 @@ fn the_seeds_rule_always_tells_the_whole_window() {
     let (limiter, start) = (Limiter::new(), Instant::now());
     let rule = Rate { retry_after: RetryAfter::Window, ..rate(30, 60) };
     for request in 0..30 {
-        let charge = limiter.charge(&key("k"), Some(&rule), start + ms(request * 1_000)).unwrap();
-        assert_eq!(charge.standing().unwrap().remaining, 29 - u32::try_from(request).unwrap());
+        let charge = charge(&limiter, &key("k"), Some(&rule), start + ms(request * 1_000)).unwrap();
+        assert_eq!(charge.standings().requests.unwrap().remaining, 29 - request);
     }
-    let refusal = limiter.charge(&key("k"), Some(&rule), start + ms(59_000)).unwrap_err();
+    let refusal = charge(&limiter, &key("k"), Some(&rule), start + ms(59_000)).unwrap_err();
     assert_eq!((refusal.retry_after_s, refusal.limit, refusal.remaining), (60, 30, 0));
     assert_eq!(refusal.reason, Reason::KeyRequests);
-    assert!(limiter.charge(&key("k"), Some(&rule), start + ms(60_000)).is_ok());
+    assert!(charge(&limiter, &key("k"), Some(&rule), start + ms(60_000)).is_ok());
 }
 
 #[test]
 fn reset_is_when_the_window_is_empty_again() {
     let (limiter, start) = (Limiter::new(), Instant::now());
     let rule = rate(2, 10);
-    let first = limiter.charge(&key("k"), Some(&rule), start).unwrap().standing().unwrap();
+    let first = charge(&limiter, &key("k"), Some(&rule), start).unwrap().standings().requests.unwrap();
     assert_eq!((first.limit, first.remaining, first.reset), (2, 1, ms(10_000)));
-    let _second = limiter.charge(&key("k"), Some(&rule), start + ms(4_000)).unwrap();
-    let refusal = limiter.charge(&key("k"), Some(&rule), start + ms(5_000)).unwrap_err();
+    let _second = charge(&limiter, &key("k"), Some(&rule), start + ms(4_000)).unwrap();
+    let refusal = charge(&limiter, &key("k"), Some(&rule), start + ms(5_000)).unwrap_err();
     assert_eq!((refusal.reset, refusal.retry_after_s), (ms(9_000), 5));
 }
 
@@ -105,11 +120,11 @@ fn keys_are_counted_apart_by_their_own_rule() {
     let own = principal("own", None, RateRule::Own(rate(2, 10)));
     let free = principal("free", None, RateRule::None);
     for (who, expected) in [(key("a"), 1), (key("b"), 1), (own, 2), (free, 100)] {
-        let admitted = (0..100).filter(|_| limiter.charge(&who, Some(&general), now).is_ok()).count();
+        let admitted = (0..100).filter(|_| charge(&limiter, &who, Some(&general), now).is_ok()).count();
         assert_eq!(admitted, expected, "{who:?}");
     }
-    let unlimited = limiter.charge(&key("c"), None, now).unwrap();
-    assert_eq!(unlimited.standing(), None);
+    let unlimited = charge(&limiter, &key("c"), None, now).unwrap();
+    assert_eq!(unlimited.standings().requests, None);
 }
 
 #[test]
@@ -118,9 +133,9 @@ fn users_are_counted_per_key() {
     let general = rate(2, 10);
     let speaks = |key: &str, user: &str| principal(key, Some(user), RateRule::None);
     for who in [speaks("chat", "ann"), speaks("chat", "bob"), speaks("other", "ann")] {
-        assert!(limiter.charge(&who, Some(&general), now).is_ok());
-        assert!(limiter.charge(&who, Some(&general), now).is_ok());
-        let refusal = limiter.charge(&who, Some(&general), now).unwrap_err();
+        assert!(charge(&limiter, &who, Some(&general), now).is_ok());
+        assert!(charge(&limiter, &who, Some(&general), now).is_ok());
+        let refusal = charge(&limiter, &who, Some(&general), now).unwrap_err();
         assert_eq!(refusal.reason, Reason::UserRequests, "{who:?}");
     }
 }
@@ -132,7 +147,7 @@ fn a_refused_request_burns_nothing() {
     let general = rate(2, 10);
     let chat = |user: &str| principal("chat", Some(user), RateRule::Own(rate(5, 20)));
     let reason =
-        |user: &str| limiter.charge(&chat(user), Some(&general), now).map(|_| ()).map_err(|r| r.reason);
+        |user: &str| charge(&limiter, &chat(user), Some(&general), now).map(|_| ()).map_err(|r| r.reason);
     assert_eq!([reason("ann"), reason("ann")], [Ok(()), Ok(())]);
     for _ in 0..50 {
         assert_eq!(reason("ann"), Err(Reason::UserRequests));
@@ -143,20 +158,28 @@ fn a_refused_request_burns_nothing() {
     }
     // The refused attempts of cid were not charged to cid.
     let later = now + ms(20_000);
-    assert_eq!(limiter.charge(&chat("cid"), Some(&general), later).unwrap().standing().unwrap().remaining, 1);
+    assert_eq!(
+        charge(&limiter, &chat("cid"), Some(&general), later)
+            .unwrap()
+            .standings()
+            .requests
+            .unwrap()
+            .remaining,
+        1
+    );
 }
 
 #[test]
 fn the_tightest_rule_is_told_and_the_longest_wait() {
     let (limiter, now) = (Limiter::new(), Instant::now());
     let chat = principal("chat", Some("ann"), RateRule::Own(rate(1, 40)));
-    let standing = limiter.charge(&chat, Some(&rate(1, 10)), now).unwrap().standing().unwrap();
+    let standing = charge(&limiter, &chat, Some(&rate(1, 10)), now).unwrap().standings().requests.unwrap();
     assert_eq!((standing.limit, standing.remaining), (1, 0));
-    let refusal = limiter.charge(&chat, Some(&rate(1, 10)), now).unwrap_err();
+    let refusal = charge(&limiter, &chat, Some(&rate(1, 10)), now).unwrap_err();
     assert_eq!((refusal.reason, refusal.retry_after_s), (Reason::KeyRequests, 40));
 
     let wide = principal("wide", Some("ann"), RateRule::Own(rate(100, 10)));
-    let standing = limiter.charge(&wide, Some(&rate(3, 10)), now).unwrap().standing().unwrap();
+    let standing = charge(&limiter, &wide, Some(&rate(3, 10)), now).unwrap().standings().requests.unwrap();
     assert_eq!((standing.limit, standing.remaining), (3, 2));
 }
 
@@ -164,12 +187,12 @@ fn the_tightest_rule_is_told_and_the_longest_wait() {
 fn a_reload_applies_to_what_was_charged_before() {
     let (limiter, now) = (Limiter::new(), Instant::now());
     for at_s in 0..4 {
-        assert!(limiter.charge(&key("k"), Some(&rate(10, 60)), now + ms(at_s * 1_000)).is_ok());
+        assert!(charge(&limiter, &key("k"), Some(&rate(10, 60)), now + ms(at_s * 1_000)).is_ok());
     }
     // Two of four have to leave before a limit of three has room: the one charged at 1 s leaves at 61 s.
-    let refusal = limiter.charge(&key("k"), Some(&rate(3, 60)), now + ms(31_000)).unwrap_err();
+    let refusal = charge(&limiter, &key("k"), Some(&rate(3, 60)), now + ms(31_000)).unwrap_err();
     assert_eq!(refusal.retry_after_s, 30);
-    assert!(limiter.charge(&key("k"), Some(&rate(5, 60)), now + ms(31_000)).is_ok());
+    assert!(charge(&limiter, &key("k"), Some(&rate(5, 60)), now + ms(31_000)).is_ok());
 }
 
 /// Callers take their instant before the lock; a late one must not be counted in the past.
@@ -177,7 +200,7 @@ fn a_reload_applies_to_what_was_charged_before() {
 fn instants_out_of_order_admit_nothing_extra() {
     let (limiter, start) = (Limiter::new(), Instant::now());
     let rule = rate(2, 10);
-    let at = |at_ms: u64| limiter.charge(&key("k"), Some(&rule), start + ms(at_ms)).is_ok();
+    let at = |at_ms: u64| charge(&limiter, &key("k"), Some(&rule), start + ms(at_ms)).is_ok();
     assert_eq!([at(5_000), at(1_000), at(2_000)], [true, true, false]);
     // Both count from 5 s on.
     assert_eq!([at(12_000), at(14_999), at(15_000)], [false, false, true]);
@@ -187,9 +210,9 @@ fn instants_out_of_order_admit_nothing_extra() {
 fn no_window_overflows_the_clock() {
     let (limiter, now) = (Limiter::new(), Instant::now());
     let forever = Rate { requests_max: 1, window: Duration::MAX, retry_after: RetryAfter::Exact };
-    assert!(limiter.charge(&key("k"), Some(&forever), now).is_ok());
-    let in_a_week = now + 7 * LOOK_AGAIN;
-    assert_eq!(limiter.charge(&key("k"), Some(&forever), in_a_week).unwrap_err().retry_after_s, 60);
+    assert!(charge(&limiter, &key("k"), Some(&forever), now).is_ok());
+    let in_a_week = now + Duration::from_secs(7 * 24 * 3_600);
+    assert_eq!(charge(&limiter, &key("k"), Some(&forever), in_a_week).unwrap_err().retry_after_s, 60);
 }
 
 /// 500 threads at one instant, on a key and on users of one key: exactly the limit passes.
@@ -210,7 +233,7 @@ fn a_race_admits_exactly_the_limit() {
                 };
                 barrier.wait();
                 for _ in 0..20 {
-                    if limiter.charge(&who, Some(general), now).is_ok() {
+                    if charge(limiter, &who, Some(general), now).is_ok() {
                         admitted[thread % 4].fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -241,7 +264,7 @@ fn it_agrees_with_the_definition() {
         let who = principal(&format!("k{key}"), Some(&format!("u{user}")), RateRule::None);
         let log = admitted.entry((key, user)).or_default();
         let inside = log.iter().filter(|at| **at + 5_000 > at_ms).count();
-        let passed = limiter.charge(&who, Some(&general), start + ms(at_ms)).is_ok();
+        let passed = charge(&limiter, &who, Some(&general), start + ms(at_ms)).is_ok();
         assert_eq!(passed, inside < 4, "at {at_ms} ms with {inside} inside");
         if passed {
             log.push(at_ms);
@@ -251,21 +274,23 @@ fn it_agrees_with_the_definition() {
 
 #[test]
 fn a_full_table_refuses_new_users_and_forgets_nobody() {
-    let (limiter, start) = (Limiter::with_users_max(3), Instant::now());
+    let (limiter, start) = (Limiter::with_strangers_max(3), Instant::now());
     let general = rate(1, 10);
-    let charge = |user: &str, at_ms: u64| {
+    let told = |user: &str, at_ms: u64| {
         let who = principal("chat", Some(user), RateRule::None);
-        limiter.charge(&who, Some(&general), start + ms(at_ms)).map(|_| ()).map_err(|refusal| refusal.reason)
+        charge(&limiter, &who, Some(&general), start + ms(at_ms))
+            .map(|_| ())
+            .map_err(|refusal| refusal.reason)
     };
-    assert_eq!([charge("a", 0), charge("b", 1_000), charge("c", 2_000)], [Ok(()), Ok(()), Ok(())]);
-    assert_eq!(charge("d", 3_000), Err(Reason::Users));
+    assert_eq!([told("a", 0), told("b", 1_000), told("c", 2_000)], [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(told("d", 3_000), Err(Reason::Users));
     let who = principal("chat", Some("d"), RateRule::None);
-    assert_eq!(limiter.charge(&who, Some(&general), start + ms(3_000)).unwrap_err().retry_after_s, 7);
+    assert_eq!(charge(&limiter, &who, Some(&general), start + ms(3_000)).unwrap_err().retry_after_s, 7);
     // Those inside are still held to their limit; keys are never crowded out.
-    assert_eq!(charge("a", 4_000), Err(Reason::UserRequests));
-    assert!(limiter.charge(&key("plain"), Some(&general), start + ms(4_000)).is_ok());
+    assert_eq!(told("a", 4_000), Err(Reason::UserRequests));
+    assert!(charge(&limiter, &key("plain"), Some(&general), start + ms(4_000)).is_ok());
     // The first has left: one place, one user.
-    assert_eq!([charge("d", 10_000), charge("e", 10_000)], [Ok(()), Err(Reason::Users)]);
+    assert_eq!([told("d", 10_000), told("e", 10_000)], [Ok(()), Err(Reason::Users)]);
 }
 
 /// Ten windows of strangers: what is remembered stays near the number of those that are busy.
@@ -275,10 +300,9 @@ fn the_table_forgets_the_idle() {
     let general = rate(5, 1);
     for number in 0..50_000_u64 {
         let who = principal("chat", Some(&number.to_string()), RateRule::None);
-        assert!(limiter.charge(&who, Some(&general), start + ms(number)).is_ok());
+        assert!(charge(&limiter, &who, Some(&general), start + ms(number)).is_ok());
     }
-    let table = limiter.table.lock().unwrap();
-    assert!(table.windows.len() <= 1_001, "{}", table.windows.len());
-    assert_eq!((table.windows.len(), table.users), (table.due.len(), table.users));
-    assert_eq!(table.users, table.windows.len());
+    let size = limiter.size();
+    assert!(size.users <= 1_001, "{size:?}");
+    assert_eq!((size.counters, size.due, size.entries), (size.users, size.users, size.users), "{size:?}");
 }

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use wire::{Fault, UpstreamFault, UpstreamFaultKind};
 
 use super::*;
-use crate::standing::Refusal;
+use crate::config::Counts;
+use crate::standing::{Refusal, Remedy};
 
 fn scrape(metrics: &Metrics) -> String {
     let mut out = String::new();
@@ -112,10 +113,15 @@ fn a_request_is_counted_from_begin_to_end() {
 fn ends_and_refusals_go_to_their_series() {
     let refusal = |reason| {
         Error::RateLimited(Refusal {
+            rule: None,
+            counts: Counts::Requests,
             limit: 1,
             remaining: 0,
+            requested: 1,
             reset: Duration::ZERO,
+            wait: Duration::ZERO,
             retry_after_s: 1,
+            remedy: Remedy::Wait,
             reason,
         })
     };
