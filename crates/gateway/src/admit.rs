@@ -25,4 +25,8 @@ pub use door::{Door, Entry, Permit, Place};
 pub use hall::{Hall, PlaceStanding, QueueView, RunnerLoad, WaiterView};
 
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod sim;

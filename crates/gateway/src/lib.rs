@@ -10,7 +10,6 @@ pub mod admit;
 pub mod allow;
 pub mod audit;
 pub mod auth;
-pub mod budget;
 pub mod config;
 pub mod dial;
 pub mod error;

@@ -187,7 +187,7 @@ impl<R: Runner> Book<R> {
             }
         }
         let (_, model, next) = best?;
-        let waiter = self.queues.get_mut(&model)?.take(&next, &opening, now, self.granted)?;
+        let waiter = self.queues.get_mut(&model)?.take(&next, &opening, now, self.granted + 1)?;
         self.waiting -= 1;
         // A runner may die between two looks. Somebody who has left the queue must not be lost for that.
         let choice = self.runners.choose(&waiter.ask, self.granted).unwrap_or(next.choice);

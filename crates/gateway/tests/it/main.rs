@@ -27,7 +27,6 @@ mod limits;
 mod loads;
 mod models;
 mod operators;
-mod panics;
 mod progress;
 mod queue;
 mod records;

@@ -173,7 +173,7 @@ async fn five_thousand_waiters_are_told_and_served_each_once() {
     let served = Arc::new(AtomicUsize::new(0));
     let waiting: Vec<_> = (0..5_000)
         .map(|number| {
-            let capped = Ask { in_flight_max: Some(2), ..ask(&format!("user {}", number % 500), &[&runner]) };
+            let capped = Ask { in_flight_max: Some(2), ..ask(&format!("user {}", number % 200), &[&runner]) };
             let (mut place, served) = (place(hall.enter(capped)), served.clone());
             tokio::spawn(async move {
                 let permit = place.ready().await.unwrap();
