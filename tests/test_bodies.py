@@ -307,7 +307,7 @@ def listening(pid, held):
 @pytest.mark.parametrize("piece, size", [("a", 1), ("语", 1), ("\U0001f469\u200d\U0001f4bb", 3), ("e\u0301", 2), ("QUJD", 4)])
 def test_the_prompt_bound_counts_every_text_in_characters(piece, size, start, play):
     """At the bound it passes, one character over it does not: wherever the text stands."""
-    gateway = start.gateway(play, limits={"prompt_chars": 1200})
+    gateway = start.gateway(play, input={"prompt_chars": 1200})
     fits, over = piece * (1200 // size), piece * (1200 // size) + "x"
 
     def bodies(text):

@@ -10,6 +10,7 @@ pub mod admit;
 pub mod allow;
 pub mod audit;
 pub mod auth;
+pub mod budget;
 pub mod config;
 pub mod dial;
 pub mod error;

@@ -55,9 +55,9 @@ pub struct Ask<'a> {
     pub model: Option<&'a str>,
     /// Estimated upward: what a prompt turns out to have more is a debt.
     pub prompt_tokens: u64,
-    /// Longest answer, whoever says so: the caller, its key, the configuration. It is reserved whole, and a request whose cap
-    /// is larger than a limit is refused: cut in silence, its answer would end where nobody expects it. `None`: what is left
-    /// of the limits, up to a share of them.
+    /// Longest answer that the caller asks for, lowered here to what its key or the configuration allows. It is reserved
+    /// whole, and a request whose cap is larger than a limit is refused: shortened in silence, its answer would end where
+    /// nobody expects it. `None`: what is left of the limits, up to a share of them.
     pub output_cap: Option<u64>,
 }
 
@@ -90,8 +90,10 @@ impl Limiter {
     /// Charges a request to every rule it meets, or says why not.
     pub fn charge(&self, rules: &Rules, ask: &Ask<'_>, now: Instant) -> Result<Charge, Refusal> {
         let lines = rules.lines(&self.namer, ask);
-        let demand = Demand { prompt: ask.prompt_tokens, output: ask.output_cap };
-        let held = lock(&self.table).charge(&lines, demand, now)?;
+        let ceiling = rules.output_ceiling(ask.principal);
+        let output = ask.output_cap.map(|cap| ceiling.map_or(cap, |ceiling| ceiling.min(cap)));
+        let demand = Demand { prompt: ask.prompt_tokens, output, ceiling };
+        let held = lock(&self.table).charge(&lines, demand, &rules.lengths, now)?;
         Ok(Charge {
             table: Arc::clone(&self.table),
             holds: held.holds,
@@ -108,7 +110,8 @@ impl Limiter {
 }
 
 impl Charge {
-    /// Tokens that the answer may have: the caller's cap, or what was reserved without one. `None`: no limit on them.
+    /// Tokens that the answer may have: the caller's cap, or what was reserved without one, and never more than the key or
+    /// the configuration allow. `None`: no bound but the model's own.
     pub fn output_max(&self) -> Option<u64> {
         self.output_max
     }

@@ -12,6 +12,7 @@ pub mod outlier;
 mod pool;
 mod residency;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +26,7 @@ pub use liveness::{Health, Watch};
 pub use load::{LoadView, Loading};
 pub use pool::{Answer, AnswerBody, Arrived, Pool, SendError, read_body};
 
-use crate::admit::Door;
+use crate::admit::{Door, Runner};
 use crate::config::{self, Liveness};
 use crate::dial::Dial;
 use load::Loads;
@@ -65,9 +66,6 @@ pub struct Settings {
     pub drain: bool,
 }
 
-/// Ids are names, not state: nothing depends on which number it is.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
 impl Settings {
     fn of(config: &config::Upstream) -> Self {
         Self { slots: config.slots, queue_max: config.queue_max, drain: config.drain }
@@ -78,7 +76,7 @@ impl Upstream {
     pub fn new(config: config::Upstream, dial: Arc<dyn Dial>) -> Arc<Self> {
         let born = Instant::now();
         Arc::new(Self {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: id_of(&config),
             name: config.name.as_str().into(),
             format: config.format,
             door: Door::new(config.slots, config.queue_max),
@@ -100,11 +98,6 @@ impl Upstream {
         &self.config
     }
 
-    /// Different for every upstream of the process's life, also for two of one name.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
     pub fn settings(&self) -> Settings {
         **self.settings.load()
     }
@@ -118,11 +111,6 @@ impl Upstream {
             self.settings.store(Settings::of(wanted).into());
         }
         same
-    }
-
-    /// Whether new work may be given to it: it is alive, and not being taken out of service.
-    pub fn takes(&self) -> bool {
-        self.health() == Health::Closed && !self.settings().drain
     }
 
     pub fn health(&self) -> Health {
@@ -145,8 +133,38 @@ impl Upstream {
     }
 }
 
+impl Runner for Upstream {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn slots(&self) -> Option<usize> {
+        self.settings().slots
+    }
+
+    /// Alive, and not being taken out of service. Whether an ejected one can be spared is not for it to say: that depends on
+    /// the pool ([`outlier::usable`]), and the last one is never spared.
+    fn takes(&self) -> bool {
+        self.health() == Health::Closed && !self.settings().drain
+    }
+
+    fn is_resident(&self, internal: &str) -> Option<bool> {
+        self.resident(internal)
+    }
+}
+
+/// Names the server, not its settings: one that has to be made anew for a reload keeps the slots that are taken on it.
+fn id_of(config: &config::Upstream) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&config.name, config.authority.as_str(), &config.base_path, config.format as u8).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Between 0 and 1. Without randomness in the middle: then nothing is spread, but nothing fails.
 fn chance() -> f64 {
     let mut byte = [0u8; 1];
     getrandom::fill(&mut byte).map_or(0.5, |()| f64::from(byte[0]) / 255.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,10 @@
 //!
 //! Never here: other counters.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::rules::{Line, Seat, Terms};
+use super::rules::{Line, RuleId, Seat, Terms};
 use super::window::{Tick, Window};
 use super::{RETRY_AFTER_MAX_S, ceil_s};
 use crate::config::{Counts, RetryAfter};
@@ -25,6 +26,7 @@ const OUTPUT_GIVEN_MAX_TOKENS: u64 = 32_768;
 pub(super) struct Counter {
     pub name: u128,
     pub seat: Seat,
+    pub rule: RuleId,
     /// Of the rule that was charged last.
     pub length: Tick,
     /// Reserved by requests that have not ended.
@@ -36,8 +38,9 @@ pub(super) struct Counter {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
     pub prompt: u64,
-    /// `None`: what there is.
+    /// `None`: what there is, up to the ceiling.
     pub output: Option<u64>,
+    pub ceiling: Option<u64>,
 }
 
 impl Counter {
@@ -45,6 +48,7 @@ impl Counter {
         Self {
             name: line.counter,
             seat: line.seat,
+            rule: line.rule,
             length: line.terms.length,
             held: 0,
             window: Window::default(),
@@ -79,11 +83,12 @@ impl Counter {
         Standing { limit: terms.max, remaining, reset: self.reset(terms, now) }
     }
 
-    /// How long it has to be remembered; zero: it is empty.
-    pub(super) fn busy_for(&self, now: Tick) -> Tick {
+    /// How long it has to be remembered; zero: it is empty, also for a rule whose window has grown since it was charged.
+    pub(super) fn busy_for(&self, lengths: &HashMap<RuleId, Tick>, now: Tick) -> Tick {
+        let length = lengths.get(&self.rule).map_or(self.length, |length| self.length.max(*length));
         match self.held {
-            0 => self.window.reset(self.length, now),
-            _ => self.length.max(1),
+            0 => self.window.reset(length, now),
+            _ => length.max(1),
         }
     }
 }
@@ -100,12 +105,13 @@ impl Terms {
         }
     }
 
-    fn output_min(&self) -> u64 {
-        OUTPUT_MIN_TOKENS.min(self.max / 2).max(1)
+    fn output_min(&self, ceiling: Option<u64>) -> u64 {
+        ceiling.unwrap_or(u64::MAX).min(OUTPUT_MIN_TOKENS).min(self.max / 2).max(1)
     }
 
-    fn output_given(&self) -> u64 {
-        (self.max / OUTPUT_SHARE).clamp(OUTPUT_GIVEN_MIN_TOKENS, OUTPUT_GIVEN_MAX_TOKENS)
+    fn output_given(&self, ceiling: Option<u64>) -> u64 {
+        let given = (self.max / OUTPUT_SHARE).clamp(OUTPUT_GIVEN_MIN_TOKENS, OUTPUT_GIVEN_MAX_TOKENS);
+        ceiling.map_or(given, |ceiling| ceiling.min(given))
     }
 }
 
@@ -120,9 +126,9 @@ pub(super) fn check(
     let used = counter.map_or(0, Counter::used);
     let room = terms.max.saturating_sub(used);
     let (fixed, open) = terms.needs(demand);
-    let needed = fixed.saturating_add(if open { terms.output_min() } else { 0 });
+    let needed = fixed.saturating_add(if open { terms.output_min(demand.ceiling) } else { 0 });
     if needed <= room {
-        return Ok(open.then(|| (room - fixed).min(terms.output_given())));
+        return Ok(open.then(|| (room - fixed).min(terms.output_given(demand.ceiling))));
     }
     let surplus = used.saturating_add(needed).saturating_sub(terms.max);
     let whole = Duration::from_nanos(terms.length);

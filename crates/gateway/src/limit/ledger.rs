@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::counter::{Counter, Demand, check, crowded_out, worse};
 use super::few::Few;
-use super::rules::{Line, Seat};
+use super::rules::{Line, RuleId, Seat};
 use super::ticks;
 use super::window::{Fineness, Tick};
 use crate::config::Counts;
@@ -137,11 +137,12 @@ impl Table {
         &mut self,
         lines: &Few<Line<'_>>,
         demand: Demand,
+        lengths: &HashMap<RuleId, Tick>,
         now: Instant,
     ) -> Result<Held, Refusal> {
         let now = self.tick(now);
         let crowded = self.crowd.users.max(self.crowd.models) + lines.len() > self.strangers_max;
-        self.sweep(now, if crowded { SWEEP_STEPS_FULL } else { SWEEP_STEPS });
+        self.sweep(if crowded { SWEEP_STEPS_FULL } else { SWEEP_STEPS }, lengths, now);
 
         let mut found = Few::default();
         let mut given: Option<u64> = None;
@@ -160,7 +161,8 @@ impl Table {
             return Err(refusal);
         }
         self.has_room(&found, now)?;
-        Ok(self.commit(&found, Demand { output: demand.output.or(given), ..demand }, now))
+        let held = self.commit(&found, Demand { output: demand.output.or(given), ..demand }, now);
+        Ok(Held { output_max: held.output_max.or(demand.ceiling), ..held })
     }
 
     /// Ends a request: what it held becomes what it used.
@@ -301,7 +303,7 @@ impl Table {
         }
         self.change(hold.place, hold.generation, |counter, fineness| {
             counter.held = counter.held.saturating_sub(hold.amount);
-            counter.window.forget(counter.length, now);
+            // Nothing is forgotten here: a reload may have lengthened the window since the charge.
             counter.window.add(used, counter.length, now, fineness);
         });
     }
@@ -323,7 +325,7 @@ impl Table {
     }
 
     /// Forgets empty counters, a few at a time: at most `steps` of those that are due.
-    fn sweep(&mut self, now: Tick, steps: usize) {
+    fn sweep(&mut self, steps: usize, lengths: &HashMap<RuleId, Tick>, now: Tick) {
         for _ in 0..steps {
             let Some(Reverse((_, place))) = self.due.peek().copied().filter(|Reverse((due, _))| *due <= now)
             else {
@@ -332,7 +334,7 @@ impl Table {
             self.due.pop();
             let Some(slot) = slot(&mut self.counters, place) else { continue };
             let Some(counter) = &slot.counter else { continue };
-            let busy_for = counter.busy_for(now);
+            let busy_for = counter.busy_for(lengths, now);
             if busy_for > 0 {
                 self.due.push(Reverse((now.saturating_add(busy_for.min(ticks(LOOK_AGAIN))), place)));
                 continue;

@@ -7,7 +7,7 @@
 //! Never here: counters.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::few::Few;
 use super::window::Tick;
 use super::{Ask, ticks};
 use crate::auth::Principal;
-use crate::config::{Config, Counts, Dimension, LimitRule, Rate, RateRule, RetryAfter, Selector};
+use crate::config::{Auth, Config, Counts, Dimension, LimitRule, Rate, RateRule, RetryAfter, Selector};
 use crate::standing::{Reason, Remedy};
 
 /// A window this long is a budget: who has used it up is not helped by waiting a little.
@@ -25,18 +25,26 @@ const BUDGET: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Debug, Default)]
 pub struct Rules {
     general: Option<Rate>,
+    output_tokens_max: Option<u64>,
     limits: Vec<Limit>,
     /// Places in `limits` of those that select keys by id.
     by_key: HashMap<Box<str>, Vec<usize>>,
     /// Places of all others.
     by_anything: Vec<usize>,
+    /// How long each rule remembers.
+    pub(super) lengths: HashMap<RuleId, Tick>,
 }
+
+/// A rule through all reloads. Two that meet by chance are remembered as long as the longer one of them, no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RuleId(u64);
 
 /// One named rule.
 #[derive(Debug)]
 pub(super) struct Limit {
     pub name: Arc<str>,
     pub per: Per,
+    id: RuleId,
     terms: Terms,
     labels: Option<HashSet<Box<str>>>,
     users: Option<HashSet<Box<str>>>,
@@ -78,6 +86,7 @@ pub(super) enum Seat {
 pub(super) struct Line<'r> {
     pub counter: u128,
     pub seat: Seat,
+    pub rule: RuleId,
     pub terms: Terms,
     pub name: Option<&'r Arc<str>>,
 }
@@ -112,26 +121,69 @@ impl Namer {
     }
 }
 
+impl RuleId {
+    const GENERAL: Self = Self(0);
+
+    fn of(name: &str, counts: Counts) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (name, counts).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
 impl Rules {
     pub fn new(config: &Config) -> Self {
-        let mut rules = Self { general: config.rate, ..Self::default() };
-        for (place, rule) in config.limits.iter().enumerate() {
-            match &rule.applies_to.keys {
-                Some(keys) => {
-                    for key in keys.iter().collect::<HashSet<_>>() {
-                        rules.by_key.entry(key.as_str().into()).or_default().push(place);
-                    }
-                }
-                None => rules.by_anything.push(place),
-            }
-            rules.limits.push(Limit::new(rule));
-        }
+        let output_tokens_max = config.answer.output_tokens_max;
+        let mut rules = Self { general: config.rate, output_tokens_max, ..Self::default() };
+        rules.remember_rates(config);
+        config.limits.iter().for_each(|rule| rules.push(rule));
         rules
+    }
+
+    fn push(&mut self, rule: &LimitRule) {
+        let place = self.limits.len();
+        match &rule.applies_to.keys {
+            Some(keys) => {
+                for key in keys.iter().collect::<HashSet<_>>() {
+                    self.by_key.entry(key.as_str().into()).or_default().push(place);
+                }
+            }
+            None => self.by_anything.push(place),
+        }
+        let limit = Limit::new(rule);
+        self.lengths.insert(limit.id, limit.terms.length);
+        self.limits.push(limit);
+    }
+
+    fn remember_rates(&mut self, config: &Config) {
+        let keys = match &config.auth {
+            Auth::Keys { keys, .. } => keys.as_slice(),
+            Auth::Open => &[],
+        };
+        let own = keys.iter().filter_map(|key| match &key.rate {
+            RateRule::Own(rate) => Some(rate),
+            RateRule::General | RateRule::None => None,
+        });
+        if let Some(longest) = own.chain(&config.rate).map(|rate| ticks(rate.window)).max() {
+            self.lengths.insert(RuleId::GENERAL, longest);
+        }
+    }
+
+    /// Longest answer that a caller may have, whatever the limits.
+    pub(super) fn output_ceiling(&self, principal: &Principal) -> Option<u64> {
+        principal.output_tokens_max.or(self.output_tokens_max)
     }
 
     #[cfg(test)]
     pub(super) fn of(general: Option<Rate>) -> Self {
         Self { general, ..Self::default() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn named(named: impl IntoIterator<Item = LimitRule>) -> Self {
+        let mut rules = Self::default();
+        named.into_iter().for_each(|rule| rules.push(&rule));
+        rules
     }
 
     /// Every rule that a request meets.
@@ -166,6 +218,7 @@ impl Rules {
                     user,
                     model: None,
                 }),
+                rule: RuleId::GENERAL,
                 seat: if user.is_some() { Seat::User } else { Seat::Kept },
                 terms: Terms {
                     counts,
@@ -204,6 +257,7 @@ impl Limit {
         let budget = rule.window >= BUDGET && rule.counts != Counts::Concurrency;
         Self {
             name: rule.name.as_str().into(),
+            id: RuleId::of(&rule.name, rule.counts),
             per,
             terms: Terms {
                 counts: rule.counts,
@@ -251,7 +305,7 @@ impl Limit {
             (None, Some(_)) => Seat::Model,
             (None, None) => Seat::Kept,
         };
-        Line { counter: namer.name(&subject), seat, terms: self.terms, name: Some(&self.name) }
+        Line { counter: namer.name(&subject), seat, rule: self.id, terms: self.terms, name: Some(&self.name) }
     }
 }
 

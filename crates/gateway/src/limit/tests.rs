@@ -1,5 +1,7 @@
 //! The window against a clock that the tests move.
 
+mod named;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -51,6 +51,13 @@ impl Watch {
             std::future::pending::<()>().await;
         }
     }
+
+    /// Resolves when the upstream is alive; never if its probe task has ended.
+    pub async fn alive(&mut self) {
+        if self.0.wait_for(|health| *health == Health::Closed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Probes an upstream until the process ends. One method per state: the state machine is the control flow.

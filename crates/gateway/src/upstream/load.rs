@@ -10,10 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
-use wire::{Format, UpstreamFault, UpstreamFaultKind};
+use wire::{UpstreamFault, UpstreamFaultKind};
 
 use super::residency::bare;
 use super::{SendError, Upstream, read_body};
@@ -107,13 +106,7 @@ impl Upstream {
         num_ctx: Option<u64>,
         patience: Duration,
     ) -> Loading {
-        if self.format != Format::Ollama {
-            return Loading::ended(Outcome::Loaded);
-        }
-        let Ok(body) = question(internal, keep_alive, num_ctx) else {
-            // Text and numbers can always be written; if not, the chat will say what is wrong.
-            return Loading::ended(Outcome::Loaded);
-        };
+        let Some(path) = wire::load_path(self.format) else { return Loading::ended(Outcome::Loaded) };
         let mut models = self.loads.lock();
         let known = models.get(bare(internal));
         let estimate = known.and_then(|model| model.takes);
@@ -125,7 +118,10 @@ impl Upstream {
         let since = Instant::now();
         model.running = Some(Running { since, outcome: outcome.clone() });
         drop(models);
-        tokio::spawn(run(self.clone(), internal.into(), body, patience, told));
+        let mut body = Vec::with_capacity(256);
+        wire::write_load(self.format, internal, keep_alive, num_ctx, &mut body);
+        let request = request(self.clone(), path, body.into());
+        tokio::spawn(run(self.clone(), internal.into(), request, patience, told));
         Loading { since, estimate, outcome }
     }
 
@@ -141,7 +137,7 @@ impl Upstream {
 async fn run(
     upstream: Arc<Upstream>,
     internal: Box<str>,
-    body: Bytes,
+    request: impl Future<Output = Outcome>,
     patience: Duration,
     told: watch::Sender<Option<Outcome>>,
 ) {
@@ -149,7 +145,7 @@ async fn run(
     let mut watch = upstream.watch();
     let outcome = tokio::select! {
         biased;
-        outcome = timeout(patience, request(&upstream, body)) => outcome.unwrap_or(Outcome::Late),
+        outcome = timeout(patience, request) => outcome.unwrap_or(Outcome::Late),
         () = watch.dead() => Outcome::Down,
     };
     let elapsed_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -163,9 +159,9 @@ async fn run(
     told.send_replace(Some(outcome));
 }
 
-async fn request(upstream: &Upstream, body: Bytes) -> Outcome {
+async fn request(upstream: Arc<Upstream>, path: &'static str, body: Bytes) -> Outcome {
     let answered = async {
-        let answer = upstream.pool.post("/api/generate", body).await?;
+        let answer = upstream.pool.post(path, body).await?;
         upstream.heard();
         let status = answer.status.as_u16();
         let body = read_body(answer.body, ANSWER_BYTES_MAX).await?;
@@ -190,36 +186,6 @@ async fn request(upstream: &Upstream, body: Bytes) -> Outcome {
 fn refused(status: u16, fault: UpstreamFault) -> Outcome {
     let decides = matches!(fault.kind, UpstreamFaultKind::ModelNotFound) || status == 429 || status >= 500;
     if decides && status != 501 { Outcome::Refused(fault) } else { Outcome::Loaded }
-}
-
-fn question(
-    internal: &str,
-    keep_alive: Option<&str>,
-    num_ctx: Option<u64>,
-) -> Result<Bytes, serde_json::Error> {
-    #[derive(Serialize)]
-    struct Load<'a> {
-        model: &'a str,
-        stream: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        keep_alive: Option<KeepAlive<'a>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        options: Option<Options>,
-    }
-    // Ollama reads a number as seconds; as a text it would want a unit.
-    #[derive(Serialize)]
-    #[serde(untagged)]
-    enum KeepAlive<'a> {
-        Seconds(i64),
-        Text(&'a str),
-    }
-    #[derive(Serialize)]
-    struct Options {
-        num_ctx: u64,
-    }
-    let keep_alive = keep_alive.map(|text| text.parse().map_or(KeepAlive::Text(text), KeepAlive::Seconds));
-    let options = num_ctx.map(|num_ctx| Options { num_ctx });
-    serde_json::to_vec(&Load { model: internal, stream: false, keep_alive, options }).map(Bytes::from)
 }
 
 impl Loads {

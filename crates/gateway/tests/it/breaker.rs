@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
+use gateway::admit::Runner as _;
+use gateway::config::Liveness;
+use gateway::upstream;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::rig::{Life, Reply, Rig, SOON, chat, chat_with, failure, get, hello, request};
+use crate::rig::{
+    Call, Life, Reply, Rig, SOON, Upstream, chat, chat_with, done_line, failure, get, hello, request,
+    upstream_config,
+};
 
 const WITHIN: Duration = Duration::from_millis(3_500);
 
@@ -134,7 +141,7 @@ async fn a_prompt_that_is_slow_for_minutes_trips_nothing() {
     answer.done().await;
     let text = streaming.await.unwrap().text().await;
     assert!(text.contains("at last") && text.ends_with("data: [DONE]\n\n"), "{text}");
-    whole_call.answer(200, &crate::rig::done_line("at last")).await;
+    whole_call.answer(200, &done_line("at last")).await;
     let answer = asking.await.unwrap().json().await;
     assert_eq!(answer["choices"][0]["message"]["content"], "at last");
 }
@@ -188,6 +195,101 @@ async fn in_the_other_error_shape_it_is_one_sentence() {
         reply.text().await,
         r#"{"error":"the model server is not answering, please try again in a moment"}"#
     );
+}
+
+const HERD: usize = 5_000;
+const SLOTS: usize = 4;
+
+/// A gateway with few slots, and what a herd of clients that asks it at once waits for.
+async fn herd(queue_max: usize, before: impl AsyncFnOnce(&Rig)) -> (Rig, Vec<JoinHandle<Reply>>) {
+    let rig = Rig::with(|config| {
+        config.upstreams[0].slots = Some(SLOTS);
+        config.upstreams[0].queue_max = queue_max;
+    })
+    .await;
+    before(&rig).await;
+    let asking = (0..HERD).map(|_| rig.ask(chat(&hello(false)))).collect();
+    sleep(SOON).await;
+    (rig, asking)
+}
+
+/// Its calls, as many as it has slots; no more come while these run.
+async fn full(rig: &mut Rig) -> Vec<Call> {
+    let mut running = Vec::new();
+    for _ in 0..SLOTS {
+        running.push(rig.upstream.call().await);
+    }
+    sleep(SOON).await;
+    assert!(rig.upstream.untouched(), "more at once than it has slots");
+    running
+}
+
+/// Dies or stays dead for a minute, and is back.
+async fn recovers(rig: &Rig) {
+    rig.upstream.set(Life::Stopped);
+    sleep(Duration::from_secs(60)).await;
+    let probes = rig.upstream.probes();
+    rig.upstream.set(Life::Alive);
+    while breaker(rig) != 0 {
+        sleep(SOON).await;
+    }
+    assert!(rig.upstream.probes() - probes <= 2, "half-open, nobody but the probe passes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_herd_that_waits_is_told_and_reaches_nobody() {
+    let (mut rig, waiting) = herd(HERD, async |_| {}).await;
+    let running = full(&mut rig).await;
+    rig.upstream.set(Life::Stopped);
+    for one in waiting {
+        is_friendly(timeout(WITHIN, one).await.expect("nobody was told").unwrap()).await;
+    }
+    drop(running);
+    recovers(&rig).await;
+    assert!(rig.upstream.untouched(), "who was told is not sent after all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_herd_that_comes_with_the_recovery_is_let_in_a_few_at_a_time() {
+    const QUEUE: usize = 64;
+    let (mut rig, asking) = herd(QUEUE, recovers).await;
+    for _ in 0..(SLOTS + QUEUE) / SLOTS {
+        for call in full(&mut rig).await {
+            call.answer(200, &done_line("hi")).await;
+        }
+    }
+    let mut served = 0;
+    for one in asking {
+        let reply = one.await.unwrap();
+        if reply.status == 200 {
+            served += 1;
+            continue;
+        }
+        let retry_after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&retry_after), "{retry_after}");
+        assert_eq!(reply.error().await.1, "queue_full");
+    }
+    assert_eq!(served, SLOTS + QUEUE);
+    assert!(rig.upstream.untouched(), "an attempt for a request that was refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_ejected_before_it_died_comes_back_with_its_first_answer() {
+    let scripted = Upstream::new();
+    let ours = upstream::Upstream::new(upstream_config(wire::Format::Ollama), scripted.dial());
+    let watching = tokio::spawn(upstream::run(ours.clone(), Liveness::default()));
+    sleep(SOON).await;
+    for _ in 0..5 {
+        ours.failed();
+    }
+    assert!(ours.is_ejected(Instant::now()) && ours.takes());
+    scripted.set(Life::Refusing);
+    ours.watch().dead().await;
+    assert!(!ours.takes());
+    scripted.set(Life::Alive);
+    ours.watch().alive().await;
+    assert!(ours.takes() && !ours.is_ejected(Instant::now()));
+    watching.abort();
 }
 
 fn breaker(rig: &Rig) -> i64 {

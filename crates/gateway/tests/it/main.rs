@@ -27,6 +27,7 @@ mod limits;
 mod loads;
 mod models;
 mod operators;
+mod panics;
 mod progress;
 mod queue;
 mod records;
