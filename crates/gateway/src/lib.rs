@@ -15,6 +15,7 @@ pub mod config;
 pub mod dial;
 pub mod error;
 mod exchange;
+pub mod filter;
 mod guard;
 pub mod http;
 pub mod limit;
