@@ -5,8 +5,10 @@
 //!
 //! Never here: a format's field names.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use crate::chat::{Spot, note};
 use crate::error::Fault;
 use crate::json::{Broken, Kind, Raw, Reader, Text};
 
@@ -60,18 +62,32 @@ pub(crate) struct Body<'a> {
     pub(crate) dropped: Vec<&'static str>,
     pub(crate) look_alike: Option<&'static str>,
     pub(crate) prompt_chars: usize,
+    pub(crate) prompt_bytes: usize,
+    /// The member that is being read.
+    pub(crate) spot: Spot,
+}
+
+/// A member's name: one of the governed, or the client's own.
+pub(crate) enum Name<'a> {
+    Known(&'static str),
+    Other(Cow<'a, str>),
 }
 
 impl<'a> Body<'a> {
     pub(crate) fn new(bytes: &'a [u8], depth: usize) -> Result<Self, Broken> {
-        Ok(Self { json: Reader::new(bytes, depth)?, dropped: Vec::new(), look_alike: None, prompt_chars: 0 })
+        Ok(Self {
+            json: Reader::new(bytes, depth)?,
+            dropped: Vec::new(),
+            look_alike: None,
+            prompt_chars: 0,
+            prompt_bytes: 0,
+            spot: Spot::default(),
+        })
     }
 
     /// Notes a field that the client sent and nobody will carry.
     pub(crate) fn drop_field(&mut self, name: &'static str) {
-        if !self.dropped.contains(&name) {
-            self.dropped.push(name);
-        }
+        note(&mut self.dropped, name);
     }
 
     /// Passes the value and notes the field, unless it is null.
@@ -85,7 +101,15 @@ impl<'a> Body<'a> {
     /// Counts text that the model will read.
     pub(crate) fn prompt(&mut self, text: Text<'a>) -> Text<'a> {
         self.prompt_chars = self.prompt_chars.saturating_add(text.chars());
+        self.prompt_bytes = self.prompt_bytes.saturating_add(text.raw().len());
         text
+    }
+
+    /// Counts a value that the model will read as it is written.
+    pub(crate) fn prompt_raw(&mut self, raw: Raw<'a>) -> Raw<'a> {
+        self.prompt_chars = self.prompt_chars.saturating_add(raw.chars());
+        self.prompt_bytes = self.prompt_bytes.saturating_add(raw.as_str().len());
+        raw
     }
 
     /// Walks an object whose governed members are `known` (64 at most). Members with another name are noted and passed.
@@ -95,10 +119,26 @@ impl<'a> Body<'a> {
         known: &'static [&'static str],
         mut member: impl FnMut(&mut Self, &'static str) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
+        self.members_and(at, known, |body, name| match name {
+            Name::Known(name) => member(body, name),
+            Name::Other(_) => body.ignore("(unknown)"),
+        })
+    }
+
+    /// The same, with members of another name handed over, too.
+    pub(crate) fn members_and(
+        &mut self,
+        at: &Path<'_>,
+        known: &'static [&'static str],
+        mut member: impl FnMut(&mut Self, Name<'a>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         self.expect(at, Kind::Object)?;
         let mut seen = 0u64;
+        let mut spot = Spot::default();
         let mut more = self.json.enter_object()?;
         while more {
+            spot.start = self.json.position();
+            self.spot = spot;
             let key = self.json.key()?.decode();
             match known.iter().position(|name| *name == key) {
                 Some(which) if seen & (1 << which) != 0 => {
@@ -109,14 +149,15 @@ impl<'a> Body<'a> {
                 }
                 Some(which) => {
                     seen |= 1 << which;
-                    member(self, known.get(which).copied().unwrap_or(""))?;
+                    member(self, Name::Known(known.get(which).copied().unwrap_or("")))?;
                 }
                 None => {
                     self.look_alike =
                         self.look_alike.or_else(|| known.iter().find(|name| folds_to(&key, name)).copied());
-                    self.ignore("(unknown)")?;
+                    member(self, Name::Other(key))?;
                 }
             }
+            spot = Spot { ordinal: spot.ordinal + 1, after: self.json.passed(), start: 0 };
             more = self.json.next_member()?;
         }
         Ok(())

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::json::{Raw, Text};
+use crate::masks::Masks;
 
 /// Bounds applied while reading, before anything large is decoded.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +44,16 @@ pub struct ChatRequest<'a> {
     pub(crate) extras: Vec<Extra>,
     /// Sent by the client and in no neutral field.
     pub(crate) dropped: Dropped,
+    /// Members outside the client's format: who may send which is decided when the request is written.
+    pub(crate) outsiders: Vec<Outsider<'a>>,
+    /// What a screen has put in the place of texts.
+    pub(crate) masks: Masks,
     /// A key that is one of ours but for its letters' case: two readers may disagree on it.
     pub(crate) look_alike: Option<&'static str>,
     pub(crate) prompt_chars: usize,
+    pub(crate) prompt_bytes: usize,
+    /// Text that the model may read and no other field holds, in bytes.
+    pub(crate) unheld_bytes: usize,
     pub(crate) images: usize,
 }
 
@@ -54,6 +62,36 @@ pub struct ChatRequest<'a> {
 pub(crate) struct Places {
     pub(crate) model: Range<usize>,
     pub(crate) usage: UsagePlace,
+    /// Caps on the answer; `None` is a null.
+    pub(crate) caps: Vec<(Range<usize>, Option<u64>)>,
+}
+
+/// Where a member stands in its object.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spot {
+    /// Members before it.
+    pub(crate) ordinal: usize,
+    /// End of the one before it.
+    pub(crate) after: usize,
+    /// Its key's first byte.
+    pub(crate) start: usize,
+}
+
+/// A member of the body that its format does not know.
+#[derive(Clone, Debug)]
+pub(crate) struct Outsider<'a> {
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) value: Raw<'a>,
+    pub(crate) spot: Spot,
+    /// End of its value.
+    pub(crate) end: usize,
+}
+
+impl Outsider<'_> {
+    /// Null is absence.
+    pub(crate) fn is_null(&self) -> bool {
+        self.value.as_str() == "null"
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -111,7 +149,7 @@ pub(crate) enum Tool<'a> {
         parameters: Option<Raw<'a>>,
     },
     /// Free-form input under a grammar.
-    Custom,
+    Custom(Option<Raw<'a>>),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +228,7 @@ impl ChatRequest<'_> {
 
     /// The caller chose a thinking effort (then, and only then, the upstream's capabilities matter).
     pub fn wants_thinking(&self) -> bool {
-        self.effort.is_some()
+        self.effort.is_some() || self.outsiders.iter().any(|outsider| outsider.name == "think")
     }
 
     /// Cap on the answer, if the caller set one.
@@ -239,3 +277,10 @@ impl<'a> Outbound<'a> {
 /// Names of request fields that a translation could not carry. For the audit record; a strict key gets a 400.
 /// Fields that no documentation names appear once, as `(unknown)`: a caller's own words do not enter the record.
 pub type Dropped = Vec<&'static str>;
+
+/// Notes a field once.
+pub(crate) fn note(dropped: &mut Dropped, name: &'static str) {
+    if !dropped.contains(&name) {
+        dropped.push(name);
+    }
+}

@@ -18,6 +18,7 @@ pub mod frame;
 #[doc(hidden)]
 pub mod json;
 pub mod lanes;
+mod masks;
 pub mod models;
 mod ollama;
 mod openai;

@@ -32,7 +32,7 @@ pub fn read_answer(
             let usage = answer.usage;
             let stop = match screen {
                 None => written(&answer, reply, out),
-                Some(screen) => screened(answer, screen, reply, out),
+                Some(screen) => screened(&answer, screen, reply, out),
             };
             Ok(Metered { usage, deltas, stop: Some(stop) })
         }
@@ -46,7 +46,7 @@ fn written(answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) -> StopReason 
     answer.stop
 }
 
-fn screened(answer: Answer<'_>, screen: &mut dyn Screen, reply: &Reply, out: &mut Vec<u8>) -> StopReason {
+fn screened(answer: &Answer<'_>, screen: &mut dyn Screen, reply: &Reply, out: &mut Vec<u8>) -> StopReason {
     let mut stopped = false;
     let mut pass = |channel, text: &str| {
         if stopped {
@@ -70,6 +70,6 @@ fn screened(answer: Answer<'_>, screen: &mut dyn Screen, reply: &Reply, out: &mu
     let calls = answer.calls.iter().zip(&arguments).filter(|_| !stopped);
     let calls = calls.map(|(call, passed)| Call { arguments: passed, ..*call }).collect();
     let text = Text::of_json(&text);
-    openai::answer::write(&Answer { thinking, text, calls, logprobs: None, stop, ..answer }, reply, out);
+    openai::answer::write(&Answer { thinking, text, calls, logprobs: None, stop, ..*answer }, reply, out);
     stop
 }

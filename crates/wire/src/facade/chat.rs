@@ -6,6 +6,7 @@ use crate::chat::{ChatRequest, Dropped, Outbound, ReadLimits};
 use crate::error::Fault;
 use crate::format::Format;
 use crate::lanes::Lane;
+use crate::screen::{Screen, Verdict};
 use crate::{ollama, openai};
 
 /// Reads and checks a client's chat request. Everything that is the caller's fault in any upstream format is found here.
@@ -13,6 +14,21 @@ pub fn read_chat<'a>(client: Format, body: &'a [u8], limits: &ReadLimits) -> Res
     match client {
         Format::OpenAi => openai::request::read(body, limits),
         Format::Ollama => Err(unserved()),
+    }
+}
+
+impl ChatRequest<'_> {
+    /// Shows every text that the model would read to a screen, each as a text of its own: messages, calls and results, tool
+    /// descriptions, schemas. What the screen changes reaches the upstream changed, on both lanes. `Stop`: to be refused.
+    pub fn screen(&mut self, screen: &mut dyn Screen) -> Verdict {
+        match openai::prompt::screen(self.body, screen) {
+            Ok((masks, verdict)) => {
+                self.masks = masks;
+                verdict
+            }
+            // The body was read before: this cannot be, and must not pass if it is.
+            Err(_) => Verdict::Stop,
+        }
     }
 }
 
@@ -25,7 +41,7 @@ pub fn write_chat(
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
     match (lane, upstream) {
-        (Lane::Relay, Format::OpenAi) => openai::splice::write(request, to, out).map(|()| Dropped::new()),
+        (Lane::Relay, Format::OpenAi) => openai::splice::write(request, to, out),
         (Lane::Translate, Format::Ollama) => ollama::request::write(request, to, out),
         (Lane::Relay, Format::Ollama) | (Lane::Translate, Format::OpenAi) => Err(unserved()),
     }

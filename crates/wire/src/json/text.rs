@@ -32,6 +32,22 @@ impl<'a> Text<'a> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
 
+    /// Gives out the characters that the string means, piece by piece, without allocating.
+    pub(crate) fn pieces(self, mut each: impl FnMut(&str)) {
+        let mut rest = self.raw;
+        while let Some((before, after)) = rest.split_once('\\') {
+            each(before);
+            let (character, tail) = one_escape(after);
+            each(character.encode_utf8(&mut [0; 4]));
+            rest = tail;
+        }
+        each(rest);
+    }
+
+    pub(crate) fn is_escaped(self) -> bool {
+        self.escaped
+    }
+
     /// Number of Unicode scalar values, without decoding.
     pub(crate) fn chars(self) -> usize {
         let scalars = scalars(self.raw);

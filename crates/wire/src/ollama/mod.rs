@@ -4,6 +4,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod decode;
+mod duration;
 pub(crate) mod error;
 mod line;
 pub(crate) mod models;

@@ -106,7 +106,7 @@ pub(crate) fn write_load(model: &str, keep_alive: Option<&str>, num_ctx: Option<
     out.extend_from_slice(b"{\"model\":");
     write::string(out, model);
     out.extend_from_slice(b",\"stream\":false");
-    super::options::keep_alive(keep_alive, out);
+    super::options::write_keep_alive(keep_alive, out);
     if let Some(tokens) = num_ctx {
         out.extend_from_slice(b",\"options\":{\"num_ctx\":");
         write::number(out, tokens);

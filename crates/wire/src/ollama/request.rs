@@ -8,12 +8,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::options::{Asked, twice, write_keep_alive};
 use crate::body::Path;
 use crate::chat::{
-    AskedCall, ChatRequest, Dropped, Effort, Message, Outbound, Part, Role, Sampling, Shape, Tool, ToolChoice,
+    AskedCall, ChatRequest, Dropped, Effort, Message, Outbound, Part, Role, Sampling, Shape, Tool,
+    ToolChoice, note,
 };
 use crate::error::Fault;
 use crate::json::{Kind, Raw, Reader, Text, write};
+use crate::masks::Masks;
 
 /// Nesting allowed inside a call's arguments, which come as text.
 const ARGUMENTS_DEPTH_MAX: usize = 64;
@@ -25,23 +28,18 @@ pub(crate) fn write(
 ) -> Result<Dropped, Fault> {
     refuse(request)?;
     let mut dropped = request.dropped.clone();
+    let asked = Asked::read(request, to, &mut dropped)?;
+    unambiguous(request, &asked)?;
     out.extend_from_slice(b"{\"model\":");
     write::string(out, to.model);
     out.extend_from_slice(b",\"messages\":[");
-    messages(&request.messages, out)?;
+    messages(request, out)?;
     out.extend_from_slice(if request.stream { b"],\"stream\":true" } else { b"],\"stream\":false" });
     if request.tool_choice == ToolChoice::Auto && !request.tools.is_empty() {
-        tools(&request.tools, out);
+        tools(request, out);
     }
-    match request.shape {
-        Shape::Text => {}
-        Shape::Json => out.extend_from_slice(b",\"format\":\"json\""),
-        Shape::Schema(schema) => {
-            out.extend_from_slice(b",\"format\":");
-            write::raw(out, schema);
-        }
-    }
-    think(request.effort, to.thinks, &mut dropped, out);
+    format(request, &asked, out);
+    think(request.effort, asked.think, to.thinks, &mut dropped, out);
     if request.logprobs {
         out.extend_from_slice(b",\"logprobs\":true");
     }
@@ -49,9 +47,61 @@ pub(crate) fn write(
         out.extend_from_slice(b",\"top_logprobs\":");
         write::number(out, count);
     }
-    options(&request.sampling, to.openai_sampling_defaults, out);
+    runtime(&asked, to, out);
+    options(&request.sampling, &asked, to, out);
     out.push(b'}');
     Ok(dropped)
+}
+
+/// A wish that is made in the client's own format and again in Ollama's.
+fn unambiguous(request: &ChatRequest<'_>, asked: &Asked<'_>) -> Result<(), Fault> {
+    let sampling = &request.sampling;
+    let pairs = [
+        ("temperature", sampling.temperature.is_some()),
+        ("top_p", sampling.top_p.is_some()),
+        ("seed", sampling.seed.is_some()),
+        ("frequency_penalty", sampling.frequency_penalty.is_some()),
+        ("presence_penalty", sampling.presence_penalty.is_some()),
+        ("num_predict", sampling.max_output_tokens.is_some()),
+    ];
+    if let Some((name, _)) = pairs.iter().find(|(name, given)| *given && asked.option(name).is_some()) {
+        return Err(twice(name));
+    }
+    match () {
+        () if asked.think.is_some() && request.effort.is_some() => Err(twice("think")),
+        () if asked.format.is_some() && !matches!(request.shape, Shape::Text) => Err(twice("format")),
+        () => Ok(()),
+    }
+}
+
+fn format(request: &ChatRequest<'_>, asked: &Asked<'_>, out: &mut Vec<u8>) {
+    let schema = match (request.shape, asked.format) {
+        (Shape::Text, None) => return,
+        (Shape::Json, _) => return out.extend_from_slice(b",\"format\":\"json\""),
+        (Shape::Schema(schema), _) | (Shape::Text, Some(schema)) => schema,
+    };
+    out.extend_from_slice(b",\"format\":");
+    request.masks.copy(schema, out);
+}
+
+/// What concerns the runtime, not the answer. A caller that may ask has the last word.
+fn runtime(asked: &Asked<'_>, to: &Outbound<'_>, out: &mut Vec<u8>) {
+    let mut member = |key: &[u8], value: &[u8]| {
+        out.extend_from_slice(key);
+        out.extend_from_slice(value);
+    };
+    if let Some(shift) = asked.shift {
+        member(b",\"shift\":", shift.as_str().as_bytes());
+    }
+    match asked.truncate {
+        Some(truncate) => member(b",\"truncate\":", truncate.as_str().as_bytes()),
+        None if to.refuse_truncation => member(b",\"truncate\":", b"false"),
+        None => {}
+    }
+    match asked.keep_alive {
+        Some(time) => member(b",\"keep_alive\":", time.as_str().as_bytes()),
+        None => write_keep_alive(to.keep_alive, out),
+    }
 }
 
 /// What this dialect cannot say must not be silently lost.
@@ -67,7 +117,7 @@ fn refuse(request: &ChatRequest<'_>) -> Result<(), Fault> {
         let message = "This model cannot be forced to call a tool: 'tool_choice' must be 'auto' or 'none'.";
         return Err(Fault::new("unsupported_value", "tool_choice", message));
     }
-    match request.tools.iter().position(|tool| matches!(tool, Tool::Custom)) {
+    match request.tools.iter().position(|tool| matches!(tool, Tool::Custom(_))) {
         Some(index) => {
             let message = "This model takes tools of type 'function' only.";
             Err(Fault::new("unsupported_value", format!("tools[{index}].type"), message))
@@ -76,15 +126,16 @@ fn refuse(request: &ChatRequest<'_>) -> Result<(), Fault> {
     }
 }
 
-fn messages(messages: &[Message<'_>], out: &mut Vec<u8>) -> Result<(), Fault> {
+fn messages(request: &ChatRequest<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     // Names of the tools called so far by call id; of equal ids the last wins.
     let mut called: HashMap<Cow<'_, str>, Text<'_>> = HashMap::new();
     let mut first = true;
-    for (index, message) in messages.iter().enumerate() {
+    for (index, message) in request.messages.iter().enumerate() {
         write::comma(out, &mut first);
-        head(message, out);
+        head(message, &request.masks, out);
         if !message.calls.is_empty() {
-            calls(&message.calls, &Path::Root.key("messages").index(index), out)?;
+            let at = Path::Root.key("messages");
+            calls(&message.calls, &request.masks, &at.index(index), out)?;
             called.extend(message.calls.iter().filter_map(|call| Some((call.id?.decode(), call.name))));
         }
         if message.role == Role::Tool {
@@ -98,7 +149,7 @@ fn messages(messages: &[Message<'_>], out: &mut Vec<u8>) -> Result<(), Fault> {
 }
 
 /// Role, content (one string, texts joined by a line end), thinking and images.
-fn head(message: &Message<'_>, out: &mut Vec<u8>) {
+fn head(message: &Message<'_>, masks: &Masks, out: &mut Vec<u8>) {
     out.extend_from_slice(match message.role {
         Role::System => b"{\"role\":\"system\",\"content\":\"".as_slice(),
         Role::User => b"{\"role\":\"user\",\"content\":\"",
@@ -111,11 +162,11 @@ fn head(message: &Message<'_>, out: &mut Vec<u8>) {
             if !std::mem::take(&mut first) {
                 out.extend_from_slice(b"\\n");
             }
-            write::text_body(out, *text);
+            write::text_body(out, masks.shown(*text));
         }
     }
     out.push(b'"');
-    member(out, b",\"thinking\":", message.thinking);
+    member(out, b",\"thinking\":", message.thinking.map(|text| masks.shown(text)));
     let mut first = true;
     for part in &message.parts {
         if let Part::Media(base64) = part {
@@ -137,7 +188,7 @@ fn member(out: &mut Vec<u8>, key: &[u8], value: Option<Text<'_>>) {
     }
 }
 
-fn calls(calls: &[AskedCall<'_>], at: &Path<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn calls(calls: &[AskedCall<'_>], masks: &Masks, at: &Path<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     out.extend_from_slice(b",\"tool_calls\":[");
     for (index, call) in calls.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"{" } else { b",{" });
@@ -151,7 +202,7 @@ fn calls(calls: &[AskedCall<'_>], at: &Path<'_>, out: &mut Vec<u8>) -> Result<()
         out.extend_from_slice(b",\"name\":");
         write::text(out, call.name);
         out.extend_from_slice(b",\"arguments\":");
-        arguments(call.arguments, &at.key("tool_calls").index(index), out)?;
+        arguments(masks.shown(call.arguments), &at.key("tool_calls").index(index), out)?;
         out.extend_from_slice(b"}}");
     }
     out.push(b']');
@@ -185,18 +236,18 @@ fn object(text: &str) -> Option<Raw<'_>> {
     reader.finish().is_ok().then_some(object)
 }
 
-fn tools(tools: &[Tool<'_>], out: &mut Vec<u8>) {
+fn tools(request: &ChatRequest<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"tools\":[");
     let mut first = true;
-    for tool in tools {
+    for tool in &request.tools {
         let Tool::Function { name, description, parameters } = tool else { continue };
         write::comma(out, &mut first);
         out.extend_from_slice(b"{\"type\":\"function\",\"function\":{\"name\":");
         write::text(out, *name);
-        member(out, b",\"description\":", *description);
+        member(out, b",\"description\":", description.map(|text| request.masks.shown(text)));
         out.extend_from_slice(b",\"parameters\":");
         match parameters {
-            Some(parameters) => write::raw(out, *parameters),
+            Some(parameters) => request.masks.copy(*parameters, out),
             // Left out means "none" to OpenAI; Ollama would tell the model a schema without a type.
             None => out.extend_from_slice(b"{\"type\":\"object\",\"properties\":{}}"),
         }
@@ -206,59 +257,97 @@ fn tools(tools: &[Tool<'_>], out: &mut Vec<u8>) {
 }
 
 /// Any truthy value is a 400 for a model that cannot think.
-fn think(effort: Option<Effort>, thinks: Option<bool>, dropped: &mut Dropped, out: &mut Vec<u8>) {
-    let value: &[u8] = match effort {
-        None => return,
-        Some(Effort::None) if thinks == Some(false) => return,
-        Some(_) if thinks == Some(false) => return dropped.push("reasoning_effort"),
-        Some(Effort::None) => b"false",
-        Some(Effort::Low) => b"\"low\"",
-        Some(Effort::Medium) => b"\"medium\"",
-        Some(Effort::High) => b"\"high\"",
-        Some(Effort::Max) => b"\"max\"",
+fn think(
+    effort: Option<Effort>,
+    asked: Option<Raw<'_>>,
+    thinks: Option<bool>,
+    dropped: &mut Dropped,
+    out: &mut Vec<u8>,
+) {
+    let (value, field) = match (effort, asked) {
+        (None, None) => return,
+        (None, Some(asked)) => (asked.as_str(), "think"),
+        (Some(Effort::None), _) => ("false", "reasoning_effort"),
+        (Some(Effort::Low), _) => ("\"low\"", "reasoning_effort"),
+        (Some(Effort::Medium), _) => ("\"medium\"", "reasoning_effort"),
+        (Some(Effort::High), _) => ("\"high\"", "reasoning_effort"),
+        (Some(Effort::Max), _) => ("\"max\"", "reasoning_effort"),
     };
+    if thinks == Some(false) {
+        if value != "false" {
+            note(dropped, field);
+        }
+        return;
+    }
     out.extend_from_slice(b",\"think\":");
-    out.extend_from_slice(value);
+    out.extend_from_slice(value.as_bytes());
 }
 
-fn options(sampling: &Sampling<'_>, openai_defaults: bool, out: &mut Vec<u8>) {
-    let default = openai_defaults.then_some("1.0");
-    let numbers = [
-        ("temperature", sampling.temperature.or(default)),
-        ("top_p", sampling.top_p.or(default)),
-        ("frequency_penalty", sampling.frequency_penalty),
-        ("presence_penalty", sampling.presence_penalty),
-        ("seed", sampling.seed),
-    ];
-    let mut first = true;
-    let mut option = |out: &mut Vec<u8>, name: &str| {
-        out.extend_from_slice(if std::mem::take(&mut first) { b",\"options\":{\"" } else { b",\"" });
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
-    };
-    for (name, number) in numbers {
-        if let Some(number) = number {
-            option(out, name);
-            out.extend_from_slice(number.as_bytes());
+/// The members of `options`, which is left out when it has none.
+struct Options<'o> {
+    out: &'o mut Vec<u8>,
+    first: bool,
+}
+
+impl Options<'_> {
+    fn name(&mut self, name: &str) -> &mut Vec<u8> {
+        let first = std::mem::take(&mut self.first);
+        self.out.extend_from_slice(if first { b",\"options\":{\"" } else { b",\"" });
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    fn written(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.name(name).extend_from_slice(value.as_bytes());
         }
     }
-    if let Some(cap) = sampling.max_output_tokens {
-        option(out, "num_predict");
-        write::number(out, cap);
+}
+
+fn options(sampling: &Sampling<'_>, asked: &Asked<'_>, to: &Outbound<'_>, out: &mut Vec<u8>) {
+    let default = to.openai_sampling_defaults.then_some("1.0");
+    let mut options = Options { out, first: true };
+    let or_asked = |own: Option<_>, name| own.or_else(|| asked.option(name));
+    options.written("temperature", or_asked(sampling.temperature, "temperature").or(default));
+    options.written("top_p", or_asked(sampling.top_p, "top_p").or(default));
+    options.written("frequency_penalty", or_asked(sampling.frequency_penalty, "frequency_penalty"));
+    options.written("presence_penalty", or_asked(sampling.presence_penalty, "presence_penalty"));
+    options.written("seed", or_asked(sampling.seed, "seed"));
+    let asked_cap = || asked.option("num_predict").and_then(|written| written.parse().ok());
+    let cap = sampling.max_output_tokens.or_else(asked_cap);
+    if let Some(cap) = cap.into_iter().chain(to.output_tokens_max).min() {
+        write::number(options.name("num_predict"), cap);
+    }
+    match asked.option("num_ctx") {
+        None => {
+            if let Some(tokens) = to.num_ctx {
+                write::number(options.name("num_ctx"), tokens);
+            }
+        }
+        asked => options.written("num_ctx", asked),
+    }
+    const WRITTEN: &[&str] =
+        &["temperature", "top_p", "frequency_penalty", "presence_penalty", "seed", "num_predict", "num_ctx"];
+    for (name, value) in asked.options.iter().filter(|(name, _)| !WRITTEN.contains(name)) {
+        options.written(name, Some(value));
     }
     if !sampling.stop.is_empty() {
-        option(out, "stop");
-        let mut first = true;
-        out.push(b'[');
-        for stop in &sampling.stop {
-            write::comma(out, &mut first);
-            write::text(out, *stop);
-        }
-        out.push(b']');
+        stops(&sampling.stop, options.name("stop"));
     }
-    if !first {
-        out.push(b'}');
+    if !options.first {
+        options.out.push(b'}');
     }
+}
+
+fn stops(stops: &[Text<'_>], out: &mut Vec<u8>) {
+    let mut first = true;
+    out.push(b'[');
+    for stop in stops {
+        write::comma(out, &mut first);
+        write::text(out, *stop);
+    }
+    out.push(b']');
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::reply::{Reply, StopReason};
 /// Deepest nesting accepted from an upstream.
 pub(super) const DEPTH_MAX: usize = 100;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Choice<'a> {
     pub(super) index: u64,
     pub(super) content: Option<Text<'a>>,

@@ -8,10 +8,13 @@ use std::borrow::Cow;
 
 use super::message::{self, Media};
 use super::tools;
-use crate::body::{Body, Path, noun, wrong_type};
-use crate::chat::{ChatRequest, Effort, Extra, Places, ReadLimits, Sampling, Shape, ToolChoice, UsagePlace};
+use crate::body::{Body, Name, Path, noun, wrong_type};
+use crate::chat::{
+    ChatRequest, Effort, Extra, Outsider, Places, ReadLimits, Sampling, Shape, ToolChoice, UsagePlace,
+};
 use crate::error::Fault;
-use crate::json::{Kind, Text};
+use crate::json::{Kind, Raw, Text};
+use crate::masks::Masks;
 
 /// What we act on or know by name; anything else is noted as unknown.
 const KNOWN: &[&str] = &[
@@ -64,6 +67,23 @@ const KNOWN: &[&str] = &[
     "shift",
 ];
 
+/// Of those, what only runtimes know: nobody may send it who was not allowed to.
+const EXTENSIONS: &[&str] = &[
+    "keep_alive",
+    "options",
+    "num_ctx",
+    "top_k",
+    "min_p",
+    "repeat_penalty",
+    "think",
+    "format",
+    "truncate",
+    "shift",
+];
+
+/// Fields outside the format: more have no honest use.
+const OUTSIDERS_MAX: usize = 64;
+
 /// The walk over members keeps one bit for each.
 const _: () = assert!(KNOWN.len() <= 64);
 
@@ -83,7 +103,13 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ChatReque
     let mut body = Body::new(bytes, limits.depth)?;
     let mut media = Media::new(limits);
     let mut draft = Draft { request: empty(bytes), max_tokens: None, nested_effort: None };
-    body.members(&Path::Root, KNOWN, |body, name| member(body, name, &mut draft, &mut media, limits))?;
+    body.members_and(&Path::Root, KNOWN, |body, name| match name {
+        Name::Known(name) if !EXTENSIONS.contains(&name) => {
+            member(body, name, &mut draft, &mut media, limits)
+        }
+        Name::Known(name) => outsider(body, Cow::Borrowed(name), &mut draft.request.outsiders),
+        Name::Other(name) => outsider(body, name, &mut draft.request.outsiders),
+    })?;
     body.json.finish()?;
     settle(draft, body, &media)
 }
@@ -106,8 +132,12 @@ fn empty(bytes: &[u8]) -> ChatRequest<'_> {
         choices: 1,
         extras: Vec::new(),
         dropped: Vec::new(),
+        outsiders: Vec::new(),
+        masks: Masks::default(),
         look_alike: None,
         prompt_chars: 0,
+        prompt_bytes: 0,
+        unheld_bytes: 0,
         images: 0,
     }
 }
@@ -128,6 +158,7 @@ fn settle<'a>(draft: Draft<'a>, body: Body<'a>, media: &Media<'_>) -> Result<Cha
     request.dropped = body.dropped;
     request.look_alike = body.look_alike;
     request.prompt_chars = body.prompt_chars;
+    request.prompt_bytes = body.prompt_bytes;
     request.images = media.count();
     Ok(request)
 }
@@ -146,8 +177,10 @@ fn member<'a>(
         "messages" => request.messages = message::list(body, &at, limits, media)?,
         "stream" => request.stream = body.optional(|body| body.boolean(&at))?.unwrap_or(false),
         "stream_options" => stream_options(body, request)?,
-        "max_completion_tokens" => request.sampling.max_output_tokens = cap(body, &at)?,
-        "max_tokens" => draft.max_tokens = cap(body, &at)?,
+        "max_completion_tokens" => {
+            request.sampling.max_output_tokens = cap(body, &at, &mut request.places)?;
+        }
+        "max_tokens" => draft.max_tokens = cap(body, &at, &mut request.places)?,
         "n" => request.choices = body.optional(|body| body.integer(&at, 1, CHOICES_MAX))?.unwrap_or(1),
         "logprobs" => request.logprobs = body.optional(|body| body.boolean(&at))?.unwrap_or(false),
         "top_logprobs" => {
@@ -167,7 +200,7 @@ fn member<'a>(
         }
         "logit_bias" | "functions" | "function_call" | "prediction" | "audio" | "web_search_options"
         | "modalities" => {
-            extra(body, name, &mut request.extras)?;
+            extra(body, name, request)?;
         }
         _ => body.ignore(name)?,
     }
@@ -211,8 +244,27 @@ fn stream_options<'a>(body: &mut Body<'a>, request: &mut ChatRequest<'a>) -> Res
     Ok(())
 }
 
-fn cap(body: &mut Body<'_>, at: &Path<'_>) -> Result<Option<u64>, Fault> {
-    body.optional(|body| body.integer(at, 1, OUTPUT_TOKENS_MAX))
+fn cap(body: &mut Body<'_>, at: &Path<'_>, places: &mut Places) -> Result<Option<u64>, Fault> {
+    let start = body.json.position();
+    let cap = body.optional(|body| body.integer(at, 1, OUTPUT_TOKENS_MAX))?;
+    places.caps.push((start..body.json.passed(), cap));
+    Ok(cap)
+}
+
+fn outsider<'a>(
+    body: &mut Body<'a>,
+    name: Cow<'a, str>,
+    outsiders: &mut Vec<Outsider<'a>>,
+) -> Result<(), Fault> {
+    if outsiders.len() == OUTSIDERS_MAX {
+        let message =
+            format!("The request has more than {OUTSIDERS_MAX} fields that this API does not know.");
+        return Err(Fault::whole("too_many_parameters", message));
+    }
+    let spot = body.spot;
+    let value = body.json.raw()?;
+    outsiders.push(Outsider { name, value, spot, end: body.json.passed() });
+    Ok(())
 }
 
 fn sampling<'a>(body: &mut Body<'a>, name: &'static str, sampling: &mut Sampling<'a>) -> Result<(), Fault> {
@@ -279,12 +331,11 @@ fn shape<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Shape<'a>, Fault> {
     }
 }
 
-fn json_schema<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Option<crate::json::Raw<'a>>, Fault> {
+fn json_schema<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Option<Raw<'a>>, Fault> {
     let mut schema = None;
     body.members(at, &["schema", "name", "description", "strict"], |body, name| match name {
         "schema" => {
-            schema = body.optional(|body| body.object(&at.key("schema")))?;
-            body.prompt_chars = body.prompt_chars.saturating_add(schema.map_or(0, crate::json::Raw::chars));
+            schema = body.optional(|body| body.object(&at.key("schema")))?.map(|raw| body.prompt_raw(raw));
             Ok(())
         }
         "name" => body.ignore("response_format.json_schema.name"),
@@ -320,12 +371,14 @@ fn nested_effort(body: &mut Body<'_>, at: &Path<'_>) -> Result<Option<Effort>, F
 }
 
 /// A wish that few dialects can express. An empty one asks for nothing.
-fn extra(body: &mut Body<'_>, name: &'static str, extras: &mut Vec<Extra>) -> Result<(), Fault> {
+fn extra<'a>(body: &mut Body<'a>, name: &'static str, request: &mut ChatRequest<'a>) -> Result<(), Fault> {
     let at = Path::Root.key(name);
     let asked = match name {
         "modalities" => body.optional(|body| modalities(body, &at))?.unwrap_or(false),
         "logit_bias" => body.optional(|body| body.object(&at))?.is_some_and(|map| !map.is_hollow()),
-        "functions" => body.optional(|body| body.array(&at))?.is_some_and(|list| !list.is_hollow()),
+        // Both are read by the model where they are taken at all.
+        "functions" => unheld(body, request, |body| body.array(&at))?.is_some_and(|list| !list.is_hollow()),
+        "prediction" => unheld(body, request, |body| Ok(body.json.raw()?))?.is_some(),
         _ => {
             let asked = body.json.kind()? != Kind::Null;
             body.json.skip()?;
@@ -334,9 +387,20 @@ fn extra(body: &mut Body<'_>, name: &'static str, extras: &mut Vec<Extra>) -> Re
     };
     if asked {
         let code = if name == "modalities" { "unsupported_value" } else { "unsupported_parameter" };
-        extras.push(Extra { field: name, code });
+        request.extras.push(Extra { field: name, code });
     }
     Ok(())
+}
+
+/// Counts what is kept nowhere but in the body.
+fn unheld<'a>(
+    body: &mut Body<'a>,
+    request: &mut ChatRequest<'a>,
+    read: impl FnOnce(&mut Body<'a>) -> Result<Raw<'a>, Fault>,
+) -> Result<Option<Raw<'a>>, Fault> {
+    let value = body.optional(read)?.map(|value| body.prompt_raw(value));
+    request.unheld_bytes = request.unheld_bytes.saturating_add(value.map_or(0, |raw| raw.as_str().len()));
+    Ok(value)
 }
 
 /// Whether anything but text is asked for.

@@ -7,7 +7,7 @@
 use crate::body::{Body, Path, noun, wrong_type};
 use crate::chat::{Tool, ToolChoice};
 use crate::error::Fault;
-use crate::json::{Kind, Raw};
+use crate::json::Kind;
 
 pub(super) fn list<'a>(body: &mut Body<'a>, at: &Path<'_>, count_max: usize) -> Result<Vec<Tool<'a>>, Fault> {
     let mut tools = Vec::new();
@@ -21,26 +21,24 @@ pub(super) fn list<'a>(body: &mut Body<'a>, at: &Path<'_>, count_max: usize) -> 
 fn tool<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Tool<'a>, Fault> {
     let mut kind = None;
     let mut tool = None;
+    let mut custom = None;
     body.members(at, &["type", "function", "custom"], |body, name| {
         match name {
             "type" => kind = Some(body.string(&at.key("type"))?.decode()),
             "function" => tool = Some(function(body, &at.key("function"))?),
-            _ => count_raw(body)?,
+            _ => {
+                let raw = body.json.raw()?;
+                custom = Some(body.prompt_raw(raw));
+            }
         }
         Ok(())
     })?;
     match kind.as_deref() {
         Some("function") => tool.ok_or_else(|| at.key("function").missing()),
-        Some("custom") => Ok(Tool::Custom),
+        Some("custom") => Ok(Tool::Custom(custom)),
         Some(_) => Err(at.key("type").invalid("expected 'function' or 'custom'")),
         None => Err(at.key("type").missing()),
     }
-}
-
-fn count_raw(body: &mut Body<'_>) -> Result<(), Fault> {
-    let chars = body.json.raw()?.chars();
-    body.prompt_chars = body.prompt_chars.saturating_add(chars);
-    Ok(())
 }
 
 fn function<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Tool<'a>, Fault> {
@@ -63,7 +61,7 @@ fn function<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Tool<'a>, Fault> {
     }
     body.prompt(name);
     body.prompt(description.unwrap_or_default());
-    body.prompt_chars = body.prompt_chars.saturating_add(parameters.map_or(0, Raw::chars));
+    let parameters = parameters.map(|raw| body.prompt_raw(raw));
     Ok(Tool::Function { name, description, parameters })
 }
 

@@ -120,6 +120,10 @@ fn wishes_become_options() {
     fields(r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none""#, "");
     fields(r#""tools":[]"#, "");
     fields(r#""Stream":true,"KEEP_ALIVE":0,"options":{"num_ctx":1}"#, "");
+    fields(
+        r#""response_format":{"type":"json_schema","json_schema":{"schema":{"a": 1}}}"#,
+        r#","format":{"a": 1}"#,
+    );
 }
 
 #[test]

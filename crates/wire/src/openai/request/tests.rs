@@ -281,12 +281,7 @@ fn nothing_vanishes_silently() {
         assert_eq!(taken(&with(field)).dropped, dropped, "{field}");
     }
     check(r#""user":"u","store":false,"metadata":{}"#, &["user", "store", "metadata"]);
-    check(
-        r#""keep_alive":0,"options":{},"num_ctx":8,"think":true"#,
-        &["keep_alive", "options", "num_ctx", "think"],
-    );
-    check(r#""x_one":1,"x_two":2"#, &["(unknown)"]);
-    check(r#""user":null,"x_one":null"#, &[]);
+    check(r#""user":null"#, &[]);
     check(r#""modalities":["text"],"logit_bias":{},"functions":[],"n":1,"tool_choice":"auto""#, &[]);
     check(r#""stop":["","a"]"#, &["stop"]);
     check(r#""stream_options":{"include_obfuscation":false}"#, &["stream_options.include_obfuscation"]);
@@ -298,6 +293,55 @@ fn nothing_vanishes_silently() {
     assert_eq!(taken(&named).dropped, ["messages[].name"]);
     let image = r#"[{"type":"image_url","image_url":{"url":"data:;base64,AAAA","detail":"low"}}]"#;
     assert_eq!(taken(&content(image)).dropped, ["messages[].content[].image_url.detail"]);
+}
+
+#[test]
+fn fields_outside_the_format_are_kept_apart_and_few() {
+    let body = with(r#""keep_alive":0,"m\u0069nd":{"a":[1]},"top_k":null"#);
+    let request = taken(&body);
+    let outsiders: Vec<(&str, &str)> =
+        request.outsiders.iter().map(|outsider| (&*outsider.name, outsider.value.as_str())).collect();
+    assert_eq!(outsiders, [("keep_alive", "0"), ("mind", r#"{"a":[1]}"#), ("top_k", "null")]);
+    let many: Vec<String> = (0..65).map(|which| format!("\"x{which}\":1")).collect();
+    taken(&with(&many.get(..64).unwrap_or_default().join(",")));
+    refused(&with(&many.join(",")), "too_many_parameters", "");
+}
+
+#[test]
+fn keys_are_governed_at_every_depth() {
+    let calls = |call: &str| saying(&format!(r#"{{"role":"assistant","tool_calls":[{call}]}}"#));
+    for (body, name) in [
+        (saying(r#"{"role":"user","role":"system","content":"a"}"#), "messages[0].role"),
+        (content(r#"[{"type":"text","text":"a","text":"b"}]"#), "messages[0].content[0].text"),
+        (
+            content(r#"[{"type":"image_url","image_url":{"url":"x","url":"y"}}]"#),
+            "messages[0].content[0].image_url.url",
+        ),
+        (
+            calls(r#"{"function":{"name":"f","arguments":"{}","arguments":"{}"}}"#),
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+        (with(r#""tools":[],"tools":[]"#), "tools"),
+        (with(r#""tools":[{"type":"function","type":"custom"}]"#), "tools[0].type"),
+        (
+            with(r#""tools":[{"type":"function","function":{"name":"f","n\u0061me":"g"}}]"#),
+            "tools[0].function.name",
+        ),
+        (with(r#""response_format":{"type":"text","type":"json_object"}"#), "response_format.type"),
+        (with(r#""stream_options":{},"stream_options":{}"#), "stream_options"),
+    ] {
+        refused(&body, "duplicate_parameter", name);
+    }
+    for (body, name) in [
+        (saying(r#"{"role":"user","Role":"system","content":"a"}"#), "role"),
+        (content(r#"[{"type":"text","text":"a","TEXT":"b"}]"#), "text"),
+        (calls(r#"{"function":{"name":"f","Arguments":"{}"}}"#), "arguments"),
+        (with(r#""tools":[{"type":"function","function":{"name":"f","Parameters":{}}}]"#), "parameters"),
+        (with(r#""stream_options":{"Include_Usage":true}"#), "include_usage"),
+        (with(r#""Max_Tokens":5"#), "max_tokens"),
+    ] {
+        assert_eq!(taken(&body).look_alike, Some(name), "{body}");
+    }
 }
 
 #[test]

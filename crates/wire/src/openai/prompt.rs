@@ -1,0 +1,78 @@
+//! Shows the texts of a request to a screen, each as a text of its own, and remembers what it changed.
+//!
+//! Why over the body and not over the neutral request: the relay lane sends the body, and with it texts that no neutral field
+//! holds. What is looked at is every string that a model may read; what is not is named here, so that nothing is forgotten.
+//!
+//! Never here: a rule (the screen's).
+
+use crate::error::Fault;
+use crate::json::{Broken, Kind, Reader, Text, write};
+use crate::masks::Masks;
+use crate::screen::{Channel, Screen, Verdict};
+use crate::screened::whole;
+
+/// Members of a request that hold what a model reads.
+const READ: &[&str] = &["messages", "tools", "functions", "prediction", "response_format"];
+
+/// Strings that are no text: words of the protocol, names that have to match, images and sound.
+const NO_TEXT: &[&str] =
+    &["role", "type", "id", "tool_call_id", "name", "url", "image_url", "data", "format", "detail"];
+
+pub(crate) fn screen(body: &[u8], screen: &mut dyn Screen) -> Result<(Masks, Verdict), Fault> {
+    let mut walk = Walk { screen, masks: Masks::new(body), verdict: Verdict::Pass, calls: 0 };
+    let mut reader = Reader::new(body, usize::MAX)?;
+    reader.object(
+        |reader, key| {
+            if READ.contains(&&*key.decode()) { walk.value(reader, "") } else { reader.skip() }
+        },
+    )?;
+    Ok((walk.masks, walk.verdict))
+}
+
+struct Walk<'w> {
+    screen: &'w mut dyn Screen,
+    masks: Masks,
+    verdict: Verdict,
+    /// Calls of tools so far.
+    calls: u32,
+}
+
+impl Walk<'_> {
+    fn value(&mut self, reader: &mut Reader<'_>, key: &str) -> Result<(), Broken> {
+        match reader.kind()? {
+            Kind::Object => reader.object(|reader, key| self.value(reader, &key.decode())),
+            Kind::Array => reader.array(|reader, _| self.value(reader, key)),
+            Kind::String => {
+                let text = reader.string()?;
+                if !NO_TEXT.contains(&key) {
+                    self.text(key, text);
+                }
+                Ok(())
+            }
+            _ => reader.skip(),
+        }
+    }
+
+    fn text(&mut self, key: &str, text: Text<'_>) {
+        if self.verdict == Verdict::Stop || text.is_empty() {
+            return;
+        }
+        let channel = match key {
+            "reasoning" | "reasoning_content" => Channel::Thinking,
+            "arguments" => {
+                self.calls = self.calls.saturating_add(1);
+                Channel::Arguments(self.calls - 1)
+            }
+            _ => Channel::Text,
+        };
+        let said = text.decode();
+        let (passed, verdict) = whole(self.screen, channel, &said);
+        self.verdict = verdict;
+        if passed != said {
+            self.masks.replace(text, write::escaped(&passed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Every text that a model reads is shown, and what was changed reaches the upstream changed, on both lanes.
+
+use crate::{Channel, Format, Lane, Outbound, ReadLimits, Screen, Verdict, read_chat, write_chat};
+
+const LIMITS: ReadLimits = ReadLimits { depth: 32, messages: 16, tools: 8, images: 2, image_bytes: 64 };
+
+/// Keeps what it was shown, masks "key", stops at "bomb".
+#[derive(Debug, Default)]
+struct Recorder(Vec<(Channel, String)>);
+
+impl Screen for Recorder {
+    fn push(&mut self, channel: Channel, text: &str, out: &mut String) -> Verdict {
+        self.0.push((channel, text.to_owned()));
+        out.push_str(&text.replace("key", "***"));
+        if text.contains("bomb") { Verdict::Stop } else { Verdict::Pass }
+    }
+
+    fn finish(&mut self, _: Channel, _: &mut String) -> Verdict {
+        Verdict::Pass
+    }
+}
+
+const BODY: &str = r#"{"model":"key","user":"key","messages":[
+{"role":"system","content":"a key\n"},
+{"role":"user","name":"key","content":[{"type":"text","text":"\u006bey \u4f60"},{"type":"image_url","image_url":"data:;base64,AAAA"}]},
+{"role":"assistant","content":null,"reasoning":"the key","tool_calls":[{"id":"key","type":"function","function":{"name":"key","arguments":"{\"q\":\"key\"}"}}]},
+{"role":"tool","tool_call_id":"key","content":"no k e y"}],
+"tools":[{"type":"function","function":{"name":"key","description":"key?","parameters":{"type":"object","properties":{"url":{"type":"string","description":"monkey"}}}}}]}"#;
+
+#[test]
+fn each_text_is_shown_once() {
+    let mut request = read_chat(Format::OpenAi, BODY.as_bytes(), &LIMITS).expect("read");
+    let mut recorder = Recorder::default();
+    assert_eq!(request.screen(&mut recorder), Verdict::Pass);
+    let text = |text: &str| (Channel::Text, text.to_owned());
+    assert_eq!(
+        recorder.0,
+        [
+            text("a key\n"),
+            text("key 你"),
+            (Channel::Thinking, "the key".into()),
+            (Channel::Arguments(0), r#"{"q":"key"}"#.into()),
+            text("no k e y"),
+            text("key?"),
+            text("monkey"),
+        ]
+    );
+}
+
+#[test]
+fn masked_texts_reach_the_upstream_masked() {
+    let mut request = read_chat(Format::OpenAi, BODY.as_bytes(), &LIMITS).expect("read");
+    let verdict = request.screen(&mut Recorder::default());
+    assert_eq!(verdict, Verdict::Pass);
+    let mut relayed = Vec::new();
+    write_chat(Lane::Relay, Format::OpenAi, &request, &Outbound::to("up"), &mut relayed).expect("written");
+    let expected = BODY
+        .replace("\"model\":\"key\"", "\"model\":\"up\"")
+        .replace("a key", "a ***")
+        .replace("\\u006bey \\u4f60", "*** 你")
+        .replace("the key", "the ***")
+        .replace("\\\"key\\\"", "\\\"***\\\"")
+        .replace("key?", "***?")
+        .replace("monkey", "mon***");
+    assert_eq!(String::from_utf8_lossy(&relayed), expected);
+    let mut translated = Vec::new();
+    write_chat(Lane::Translate, Format::Ollama, &request, &Outbound::to("up"), &mut translated)
+        .expect("written");
+    let expected = r#"{"model":"up","messages":[{"role":"system","content":"a ***\n"},{"role":"user","content":"*** 你","images":["AAAA"]},{"role":"assistant","content":"","thinking":"the ***","tool_calls":[{"id":"key","function":{"index":0,"name":"key","arguments":{"q":"***"}}}]},{"role":"tool","content":"no k e y","tool_name":"key","tool_call_id":"key"}],"stream":false,"tools":[{"type":"function","function":{"name":"key","description":"***?","parameters":{"type":"object","properties":{"url":{"type":"string","description":"mon***"}}}}}]}"#;
+    assert_eq!(String::from_utf8_lossy(&translated), expected);
+}
+
+#[test]
+fn texts_that_only_the_relay_lane_sends_are_shown_too() {
+    let body = r#"{"model":"m","messages":[{"role":"assistant","content":"a","refusal":"bomb"}]}"#;
+    let mut request = read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).expect("read");
+    assert_eq!(request.screen(&mut Recorder::default()), Verdict::Stop);
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"a"}],"functions":[{"name":"f","description":"bomb"}]}"#;
+    let mut request = read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).expect("read");
+    assert_eq!(request.screen(&mut Recorder::default()), Verdict::Stop);
+}
