@@ -12,8 +12,11 @@ mod config;
 mod folders;
 mod logging;
 mod profile;
+mod service;
 mod signals;
+mod sockets;
 mod terminal;
+mod upgrade;
 
 use std::env::ArgsOs;
 use std::process::ExitCode;

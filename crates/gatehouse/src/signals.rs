@@ -15,12 +15,15 @@ pub(crate) enum Request {
     End,
     /// SIGHUP: read the configuration again, open log files anew.
     Reload,
+    /// SIGUSR2: let the program as it is on the disk now take over.
+    Upgrade,
 }
 
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -30,6 +33,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -38,6 +42,15 @@ impl Signals {
             _ = self.terminate.recv() => Request::End,
             _ = self.interrupt.recv() => Request::End,
             _ = self.hang_up.recv() => Request::Reload,
+            _ = self.user.recv() => Request::Upgrade,
+        }
+    }
+
+    /// Waits for the request to end; others stay to be asked for.
+    pub(crate) async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod file;
 mod record;
+mod successor;
 
 use std::collections::VecDeque;
 use std::io;
@@ -41,11 +42,26 @@ trait Sink: Send {
     fn finish(&mut self);
 }
 
+/// A sink, and the number of the last record in it.
+type Opened = (Box<dyn Sink>, u64);
+
+fn open(config: &config::Audit) -> io::Result<Opened> {
+    Ok(match &config.file {
+        Some(path) => {
+            let (sink, seq) = FileSink::open(path, config.rotate_bytes, config.keep_files)?;
+            (Box::new(sink), seq)
+        }
+        None => (Box::new(ProcessLog), 0),
+    })
+}
+
 /// The running log. Dropped without [`AuditLog::close`], it still writes what it holds.
 pub struct AuditLog {
     shared: Arc<Shared>,
     /// Its sender lives in the writer thread and goes with it.
     finished: watch::Receiver<()>,
+    /// True once there is a sink to write to.
+    opened: watch::Receiver<bool>,
 }
 
 struct Shared {
@@ -82,16 +98,32 @@ pub struct Slot {
 impl AuditLog {
     /// Opens the log and starts its writer.
     pub fn start(config: &config::Audit) -> io::Result<Self> {
-        match &config.file {
-            Some(path) => {
-                let (sink, seq) = FileSink::open(path, config.rotate_bytes, config.keep_files)?;
-                Self::with_sink(config, Box::new(sink), seq)
+        let (sink, seq) = open(config)?;
+        Self::with_sink(config, sink, seq)
+    }
+
+    /// As [`AuditLog::start`], but another process may still write the file: then records wait in their places until it has
+    /// let go. One writer at a time keeps lines whole and numbers without gaps, whoever rotates or mends.
+    pub fn take_over(config: &config::Audit) -> io::Result<Self> {
+        match open(config) {
+            Ok((sink, seq)) => Self::with_sink(config, sink, seq),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                let config = config.clone();
+                Self::spawn(&config.clone(), move |shared| successor::wait(shared, || open(&config)))
             }
-            None => Self::with_sink(config, Box::new(ProcessLog), 0),
+            Err(error) => Err(error),
         }
     }
 
     fn with_sink(config: &config::Audit, sink: Box<dyn Sink>, seq: u64) -> io::Result<Self> {
+        Self::spawn(config, move |_| Some((sink, seq)))
+    }
+
+    /// Starts the writer thread, which opens its sink first.
+    fn spawn(
+        config: &config::Audit,
+        opening: impl FnOnce(&Shared) -> Option<Opened> + Send + 'static,
+    ) -> io::Result<Self> {
         let state = State {
             queued: VecDeque::new(),
             places_taken: 0,
@@ -110,17 +142,22 @@ impl AuditLog {
             lost: AtomicU64::new(0),
         });
         let (alive, finished) = watch::channel(());
-        let mut writer = Writer {
-            shared: Arc::clone(&shared),
-            sink,
-            seq,
-            batch: Vec::new(),
-            lines: Vec::new(),
-            held: 0,
-            _alive: alive,
-        };
-        std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { shared, finished })
+        let (tell_opened, opened) = watch::channel(false);
+        let thread = std::thread::Builder::new().name("audit".to_owned());
+        let owned = Arc::clone(&shared);
+        thread.spawn(move || {
+            let (sink, seq) = opening(&owned).unwrap_or_else(|| (Box::new(Unopened), 0));
+            tell_opened.send_replace(true);
+            let (batch, lines, held) = (Vec::new(), Vec::new(), 0);
+            Writer { shared: owned, sink, seq, batch, lines, held, _alive: alive }.run();
+        })?;
+        Ok(Self { shared, finished, opened })
+    }
+
+    /// Waits until the log is this process's own.
+    pub async fn opened(&self) {
+        // An error means that the writer is gone: there is nothing to wait for.
+        drop(self.opened.clone().wait_for(|opened| *opened).await);
     }
 
     /// A place for the record of a request that is about to be served.
@@ -347,6 +384,21 @@ impl Writer {
             tracing::error!(records = left, "audit records lost at exit");
         }
     }
+}
+
+/// A file that another process kept to the end: what waited for it is lost, and counted so.
+struct Unopened;
+
+impl Sink for Unopened {
+    fn append(&mut self, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    fn finish(&mut self) {}
 }
 
 /// Records among the process's own log lines.

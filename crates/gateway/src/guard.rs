@@ -52,6 +52,11 @@ impl Conn {
         Self { peer, phase: AtomicU8::new(FRESH), sound: AtomicBool::new(false), reader: AtomicWaker::new() }
     }
 
+    /// Whether nothing of a first request has come yet.
+    pub fn is_fresh(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == FRESH
+    }
+
     pub fn busy(&self) {
         self.phase.store(BUSY, Ordering::Relaxed);
     }

@@ -36,6 +36,10 @@ use crate::stop::Phase;
 const BACKLOG: i32 = 1_024;
 /// Pause after an accept that failed for want of descriptors or memory: spinning would only make it worse.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A connection that was accepted just before the drain began may bring its first request within this.
+const FIRST_WORDS: Duration = Duration::from_millis(500);
+/// Between two looks whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// After the drain deadline, how long error events may take to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -132,13 +136,23 @@ where
     let mut serving = std::pin::pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = core.stop.listen().reached(Phase::Drain) => {
+        () = first_words(&core, &conn) => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, peer = %peer.ip(), "connection ended");
+    }
+}
+
+/// Resolves when a connection has to end because the process drains. The library closes one that has said nothing at once,
+/// and with it a request that is on its way, although this process accepted it: that one is heard first.
+async fn first_words(core: &Core, conn: &Conn) {
+    core.stop.listen().reached(Phase::Drain).await;
+    let patience = tokio::time::Instant::now() + FIRST_WORDS;
+    while conn.is_fresh() && tokio::time::Instant::now() < patience {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

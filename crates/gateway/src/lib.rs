@@ -62,9 +62,13 @@ impl Core {
     /// A core without listeners: `http::serve` feeds it connections. `Gateway` is this with sockets.
     pub fn new(config: Config, dial: Arc<dyn Dial>) -> io::Result<Arc<Self>> {
         let audit = AuditLog::start(&config.audit)?;
+        Ok(Self::with_audit(config, dial, audit))
+    }
+
+    fn with_audit(config: Config, dial: Arc<dyn Dial>, audit: AuditLog) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new());
         let snapshot = ArcSwap::from_pointee(Snapshot::new(config, &dial, &metrics, None));
-        Ok(Arc::new(Self { snapshot, limiter: Limiter::new(), audit, metrics, stop: Announcer::new(), dial }))
+        Arc::new(Self { snapshot, limiter: Limiter::new(), audit, metrics, stop: Announcer::new(), dial })
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -110,6 +114,8 @@ impl Core {
 pub enum StartError {
     #[error("cannot listen on {address}")]
     Bind { address: SocketAddr, source: io::Error },
+    #[error("cannot use an open socket")]
+    Adopt(#[source] io::Error),
     #[error("cannot open the audit log")]
     Audit(#[source] io::Error),
 }
@@ -119,6 +125,15 @@ pub enum StartError {
 pub enum ReloadError {
     #[error("'{0}' cannot change while running: restart to apply it")]
     Fixed(&'static str),
+}
+
+/// Sockets that are open already.
+#[derive(Debug)]
+pub struct Listeners {
+    pub api: Vec<std::net::TcpListener>,
+    pub admin: Option<std::net::TcpListener>,
+    /// The process before this one still runs on them and drains: the audit log is its own until it has ended.
+    pub succeeds: bool,
 }
 
 /// A running gateway with its sockets.
@@ -131,11 +146,20 @@ pub struct Gateway {
 impl Gateway {
     /// Binds every listener, then starts probes, audit writer and accept loops.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let listeners = config.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+        let api = config.listen.iter().map(|address| bind(*address)).collect::<Result<_, _>>()?;
         let admin = config.admin_listen.map(bind).transpose()?;
+        Self::start_on(config, Listeners { api, admin, succeeds: false }).await
+    }
+
+    /// Starts on sockets that are open already: of a service manager, or of the process before this one.
+    pub async fn start_on(config: Config, listeners: Listeners) -> Result<Self, StartError> {
+        let api = listeners.api.into_iter().map(adopt).collect::<Result<Vec<_>, _>>()?;
+        let admin = listeners.admin.map(adopt).transpose()?;
+        let audit = if listeners.succeeds { AuditLog::take_over } else { AuditLog::start };
+        let audit = audit(&config.audit).map_err(StartError::Audit)?;
         let dial = Arc::new(Tcp { connect: config.clocks.connect });
-        let core = Core::new(config, dial).map_err(StartError::Audit)?;
-        let api = listeners
+        let core = Core::with_audit(config, dial, audit);
+        let api = api
             .into_iter()
             .map(|(address, listener)| (address, tokio::spawn(http::accept(core.clone(), listener))))
             .collect();
@@ -179,6 +203,20 @@ impl Gateway {
         self.core.audit.reopen();
     }
 
+    /// Waits until the process before this one, if there was one, has let go of the audit log. Before that no successor may
+    /// be started: two would wait for the log, and the later one could come first.
+    pub async fn settled(&self) {
+        self.core.audit.opened().await;
+    }
+
+    /// As [`Gateway::drain`], with a successor on the same sockets: health and metrics are its to tell from now on.
+    pub async fn hand_over(mut self) {
+        if let Some((_, serving)) = self.admin.take() {
+            serving.abort();
+        }
+        self.drain().await;
+    }
+
     /// Stops accepting, lets streams run for the configured drain, ends the rest with an error event, writes the audit.
     pub async fn drain(self) {
         let patience = self.core.snapshot().config.clocks.drain;
@@ -196,8 +234,17 @@ impl Gateway {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
-    let listener = http::bind(address).map_err(|source| StartError::Bind { address, source })?;
-    let bound = listener.local_addr().map_err(|source| StartError::Bind { address, source })?;
-    Ok((bound, listener))
+/// A listening socket as [`Gateway::start`] opens it.
+pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let bound = http::bind(address).and_then(TcpListener::into_std);
+    bound.map_err(|source| StartError::Bind { address, source })
+}
+
+fn adopt(listener: std::net::TcpListener) -> Result<(SocketAddr, TcpListener), StartError> {
+    let adopted = || {
+        // Whoever opened it may have left it blocking, which would stop a whole worker.
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?, TcpListener::from_std(listener)?))
+    };
+    adopted().map_err(StartError::Adopt)
 }

@@ -12,10 +12,18 @@ use crate::Outcome;
 use crate::config::gateway::GatewaySettings;
 use crate::config::{Role, load};
 use crate::profile::Profile;
+use crate::service::{self, Watchdog};
 use crate::signals::{Request, Signals};
+use crate::sockets::{Inherited, Sockets};
 use crate::terminal::Terminal;
+use crate::upgrade::Successor;
 
-pub(super) async fn run(file: &Path, profile: Profile, terminal: &Terminal) -> anyhow::Result<Outcome> {
+pub(super) async fn run(
+    file: &Path,
+    profile: Profile,
+    terminal: &Terminal,
+    inherited: Inherited,
+) -> anyhow::Result<Outcome> {
     let Some((settings, report)) = start::settings(file, profile.expectation(Role::Gateway), terminal) else {
         return Ok(Outcome::Refused);
     };
@@ -24,18 +32,98 @@ pub(super) async fn run(file: &Path, profile: Profile, terminal: &Terminal) -> a
     profile.adjust(&mut settings.config);
     // Caught before the first listener opens: a signal in between must not cut a request.
     let mut signals = Signals::catch().context("cannot listen to signals")?;
-    let gateway = Gateway::start(settings.config).await?;
+    let config = settings.config;
+    let mut sockets = Sockets::open(&config.listen, config.admin_listen, inherited)?;
+    let listeners = sockets.listeners().context("cannot share the sockets")?;
+    let gateway = Gateway::start_on(config, listeners).await?;
     announce(&gateway);
-    loop {
-        match signals.next().await {
-            Request::End => break,
-            Request::Reload => reload(&gateway, file, profile),
-        }
-    }
+    sockets.release_predecessor();
+    service::ready();
+    let ended = tokio::select! {
+        ended = serve(&gateway, file, profile, &mut signals, &sockets) => ended,
+        () = Watchdog::of_this_process().run() => Ended::Asked,
+    };
+    // Ours would keep the sockets open, and whoever connects would wait for nobody.
+    drop(sockets);
     tracing::info!("draining: no new requests, running answers may finish");
-    gateway.drain().await;
+    match ended {
+        Ended::Asked => {
+            service::stopping();
+            gateway.drain().await;
+        }
+        Ended::Succeeded => gateway.hand_over().await,
+    }
     tracing::info!("ended");
     Ok(Outcome::Done)
+}
+
+/// Why a gateway drains.
+enum Ended {
+    Asked,
+    /// Another process serves on the same sockets.
+    Succeeded,
+}
+
+/// Does what signals ask for until one of them ends the service.
+async fn serve(
+    gateway: &Gateway,
+    file: &Path,
+    profile: Profile,
+    signals: &mut Signals,
+    sockets: &Sockets,
+) -> Ended {
+    loop {
+        match signals.next().await {
+            Request::End => return Ended::Asked,
+            Request::Reload => {
+                service::reloading();
+                reload(gateway, file, profile);
+                service::ready();
+            }
+            Request::Upgrade => {
+                if let Some(ended) = upgrade(gateway, sockets, signals).await {
+                    return ended;
+                }
+            }
+        }
+    }
+}
+
+/// Starts a successor; `None` where all stays as it was.
+async fn upgrade(gateway: &Gateway, sockets: &Sockets, signals: &mut Signals) -> Option<Ended> {
+    tracing::info!("an upgrade is asked for; starting the program anew beside this one");
+    // The one before this one may still drain.
+    tokio::select! {
+        () = gateway.settled() => {}
+        () = signals.end() => return Some(Ended::Asked),
+    }
+    let mut successor = match Successor::start(sockets) {
+        Ok(successor) => successor,
+        Err(error) => {
+            tracing::error!("no upgrade, this process goes on: {error:#}");
+            return None;
+        }
+    };
+    let id = successor.id();
+    let outcome = tokio::select! {
+        outcome = successor.ready() => outcome,
+        () = signals.end() => {
+            successor.give_up().await;
+            return Some(Ended::Asked);
+        }
+    };
+    match outcome {
+        Ok(()) => {
+            tracing::info!(pid = id, "the new process serves");
+            id.into_iter().for_each(service::succeeded_by);
+            Some(Ended::Succeeded)
+        }
+        Err(error) => {
+            successor.give_up().await;
+            tracing::error!(pid = id, "no upgrade, this process goes on: {error:#}");
+            None
+        }
+    }
 }
 
 /// Tells where it listens.

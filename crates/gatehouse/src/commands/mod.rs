@@ -12,17 +12,20 @@ mod keys;
 mod start;
 mod up;
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
 use crate::Outcome;
 use crate::cli::{Command, Invocation};
 use crate::config::{Role, reference};
 use crate::profile::Profile;
+use crate::sockets::Inherited;
 use crate::terminal::Terminal;
 
 pub(crate) fn run(invocation: Invocation, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match invocation {
-        Invocation::Gateway { config, profile } => serve(gateway::run(&config, profile, terminal)),
+        Invocation::Gateway { config, profile } => serve_gateway(&config, profile, terminal),
         Invocation::Chat { config, gateway_config, profile } => {
             serve(chat::run(&config, gateway_config, profile, terminal))
         }
@@ -33,7 +36,7 @@ pub(crate) fn run(invocation: Invocation, terminal: &Terminal) -> anyhow::Result
 fn native(command: Command, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match command {
         Command::Up(options) => serve(up::run(options, terminal)),
-        Command::Gateway(role) => serve(gateway::run(&role.config, Profile::Native, terminal)),
+        Command::Gateway(role) => serve_gateway(&role.config, Profile::Native, terminal),
         Command::Chat(role) => serve(chat::run(&role.config, None, Profile::Native, terminal)),
         Command::Check { files } => Ok(check::run(&files, terminal)),
         Command::Keys(command) => keys::run(&command, terminal),
@@ -43,6 +46,13 @@ fn native(command: Command, terminal: &Terminal) -> anyhow::Result<Outcome> {
             Ok(Outcome::Done)
         }
     }
+}
+
+/// The gateway, on passed sockets where there are some.
+fn serve_gateway(config: &Path, profile: Profile, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    // Here, because there are no threads yet.
+    let inherited = Inherited::take().context("cannot take over the passed sockets")?;
+    serve(gateway::run(config, profile, terminal, inherited))
 }
 
 /// Runs a role to its end on a runtime of its own.

@@ -106,6 +106,9 @@ async fn wait(signals: &mut Signals, gateway: &Gateway, site: Site, plan: &Plan)
     loop {
         match signals.next().await {
             Request::End => return Some(site),
+            Request::Upgrade => {
+                tracing::warn!("`up` is not upgraded in place; end it and start it again");
+            }
             Request::Reload => {
                 // What `up` adds to a file (keys, upstream) is decided at start; only log files are opened anew.
                 gateway.reopen_audit();
