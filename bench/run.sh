@@ -1,7 +1,7 @@
 #!/bin/sh
 # The benchmark: the played Ollama directly, nginx as a plain proxy, Gatehouse with everything on; one table of Markdown.
 #
-#   bench/run.sh            about eight minutes
+#   bench/run.sh            about eleven minutes
 #   bench/run.sh --quick    about two
 #   bench/run.sh --only json
 #
@@ -29,8 +29,8 @@ trap '[ -n "$keep" ] || rm -rf "$folder"' EXIT
 # nginx drops root for its workers, which have to reach their folder.
 chmod 755 "$folder"
 
-# 1,000 streams through a proxy are 4,000 descriptors on this machine.
-ulimit -n 16384 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+# 5,000 streams through a proxy are 20,000 descriptors on this machine, 10,000 of them in one process.
+ulimit -n 32768 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
 pin=""
 processor=""
@@ -40,7 +40,7 @@ if [ "$(nproc)" -ge 2 ]; then
 fi
 
 # shellcheck disable=SC2086
-timeout --kill-after=20 900 $pin "$target/release/bench" \
+timeout --kill-after=20 1500 $pin "$target/release/bench" \
     --gatehouse "$gatehouse" --player "$target/release/play-ollama" --nginx "$(command -v nginx)" \
     --folder "$folder" $processor "$@"
 echo "Command: bench/run.sh $*. $(nginx -v 2>&1 | sed 's/nginx version: //'), one worker; Gatehouse $("$gatehouse" --version 2>/dev/null | head -1), one thread."

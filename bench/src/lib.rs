@@ -5,8 +5,11 @@
 //!
 //! Never here: anything the product runs. Nothing outside `bench/` and `tests/` may depend on this crate.
 
+pub mod control;
+pub mod house;
 pub mod http1;
 pub mod load;
 pub mod machine;
 pub mod play;
 pub mod report;
+pub mod rows;

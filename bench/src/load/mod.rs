@@ -7,5 +7,6 @@
 
 pub mod connection;
 pub mod figures;
+pub mod leave;
 pub mod run;
 pub mod target;

@@ -28,6 +28,11 @@ impl Target {
     pub fn request(&self, model: &str, prompt_bytes: usize, tokens: usize, stream: bool) -> Vec<u8> {
         let prompt: String =
             "The quick brown fox jumps over the lazy dog. ".chars().cycle().take(prompt_bytes).collect();
+        self.asking(model, &prompt, tokens, stream)
+    }
+
+    /// A chat request with this prompt, which must need no escaping.
+    pub fn asking(&self, model: &str, prompt: &str, tokens: usize, stream: bool) -> Vec<u8> {
         let messages = format!("\"messages\":[{{\"role\":\"user\",\"content\":\"{prompt}\"}}]");
         let (path, body) = match self.asks {
             Asks::Ollama => (

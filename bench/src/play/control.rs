@@ -4,7 +4,7 @@
 //!
 //! Never here: anything on the played API's port; a gateway under test must not be able to reach this by mistake.
 //!
-//! `POST /script` | `/pace` | `/capabilities` | `/gate {"name"}` | `/listen` | `/wait` | `/reset`; `GET /state` | `/requests`.
+//! `POST /script` | `/pace` | `/capabilities` | `/keep {"records_max"}` | `/gate {"name"}` | `/listen` | `/wait` | `/reset`; `GET /state` | `/requests`.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -27,6 +27,12 @@ const WAIT_MS_MAX: u64 = 60_000;
 #[serde(deny_unknown_fields)]
 struct Gate {
     name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keep {
+    records_max: usize,
 }
 
 pub async fn serve(state: Rc<State>, listener: TcpListener, pace: Pace) -> Result<()> {
@@ -66,6 +72,7 @@ async fn obey(state: &State, method: &str, path: &str, body: &[u8], pace: Pace) 
         ("POST", "/capabilities") => {
             state.capabilities.replace(parse(body)?);
         }
+        ("POST", "/keep") => state.records_max.set(parse::<Keep>(body)?.records_max),
         ("POST", "/gate") => state.open_gate(parse::<Gate>(body)?.name),
         ("POST", "/listen") => {
             state.listen.send_replace(parse::<Listen>(body)?);

@@ -72,7 +72,8 @@ pub struct State {
     pub listen: watch::Sender<Listen>,
     pub counts: Cell<Counts>,
     changed: Notify,
-    records_max: usize,
+    /// Requests kept for inspection.
+    pub records_max: Cell<usize>,
     records: RefCell<Vec<Record>>,
     scripts: RefCell<HashMap<String, (VecDeque<Answer>, bool)>>,
     gates: RefCell<HashSet<String>>,
@@ -97,7 +98,7 @@ impl State {
             listen: watch::Sender::new(Listen { mode: Listening::Open, drop_connections: false }),
             counts: Cell::default(),
             changed: Notify::new(),
-            records_max,
+            records_max: Cell::new(records_max),
             records: RefCell::default(),
             scripts: RefCell::default(),
             gates: RefCell::default(),
@@ -131,7 +132,7 @@ impl State {
         });
         let mut records = self.records.borrow_mut();
         // Probes come twice a second for as long as a test runs; they are counted, not kept.
-        if records.len() < self.records_max && head.path != "/api/version" {
+        if records.len() < self.records_max.get() && head.path != "/api/version" {
             records.push(Record {
                 number,
                 connection,
