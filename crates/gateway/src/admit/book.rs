@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::ask::{Ask, Choice, Flow, Runner};
 use super::pace::Paces;
-use super::queue::{Next, Opening, Queue, Ticket, Waiter};
+use super::queue::{Next, Opening, Queue, Ticket, Waiter, is_capped};
 use super::runners::Runners;
 use crate::config::Priority;
 
@@ -101,9 +101,8 @@ impl<R: Runner> Book<R> {
         self.next_id += 1;
         self.runners.await_any(&waiter.ask.choices);
         let queue = self.queues.entry(model.clone()).or_insert_with(|| Queue::new(now, self.granted));
-        let opening = Opening { runner: 0, in_flight: &self.in_flight };
         if was_empty
-            && !opening.is_capped(&waiter.ask)
+            && !is_capped(&self.in_flight, &waiter.ask.flow, waiter.ask.in_flight_max)
             && let Some(choice) = self.runners.choose(&waiter.ask, self.granted)
         {
             return (Entered::Now(self.grant(waiter, choice, now)), Vec::new());
@@ -166,6 +165,10 @@ impl<R: Runner> Book<R> {
             return grants;
         }
         for runner in self.runners.with_free_slots() {
+            if self.runners.has_room_for_all(runner) {
+                self.serve_all(runner, now, &mut grants);
+                continue;
+            }
             while self.waiting > 0 && self.runners.is_free(runner) {
                 let Some(grant) = self.serve_one(runner, now) else { break };
                 grants.push(grant);
@@ -174,7 +177,7 @@ impl<R: Runner> Book<R> {
         grants
     }
 
-    /// Serves one of those who can use this runner's slot. He may get another free runner, if that suits him better.
+    /// Serves one of those who can use this runner's slot.
     fn serve_one(&mut self, runner: u64, now: Instant) -> Option<Grant<R>> {
         let opening = Opening { runner, in_flight: &self.in_flight };
         let mut best: Option<(Claim, Arc<str>, Next<R>)> = None;
@@ -188,9 +191,30 @@ impl<R: Runner> Book<R> {
         }
         let (_, model, next) = best?;
         let waiter = self.queues.get_mut(&model)?.take(&next, &opening, now, self.granted + 1)?;
+        self.admit(waiter, runner, now)
+    }
+
+    /// Serves all who can use this runner, which has room for them: to weigh every one against all others would take a
+    /// crowd of thousands that waited for a dead runner longer than it takes to tell it.
+    fn serve_all(&mut self, runner: u64, now: Instant, grants: &mut Vec<Grant<R>>) {
+        let opening = Opening { runner, in_flight: &self.in_flight };
+        let tickets: Vec<_> = self.queues.values().flat_map(|queue| queue.fitting(&opening, now)).collect();
+        for ticket in tickets {
+            if is_capped(&self.in_flight, &ticket.flow, ticket.in_flight_max) {
+                continue;
+            }
+            let Some(queue) = self.queues.get_mut(&ticket.model) else { continue };
+            let waiter = queue.take_beside(&ticket, now, self.granted + 1);
+            grants.extend(waiter.and_then(|waiter| self.admit(waiter, runner, now)));
+        }
+    }
+
+    /// Whoever was taken out of his queue begins: on this runner, or on another free one that suits him better.
+    fn admit(&mut self, waiter: Waiter<R>, runner: u64, now: Instant) -> Option<Grant<R>> {
         self.waiting -= 1;
         // A runner may die between two looks. Somebody who has left the queue must not be lost for that.
-        let choice = self.runners.choose(&waiter.ask, self.granted).unwrap_or(next.choice);
+        let this = || waiter.ask.choices.iter().find(|choice| choice.runner.id() == runner).cloned();
+        let choice = self.runners.choose(&waiter.ask, self.granted).or_else(this)?;
         Some(self.grant(waiter, choice, now))
     }
 

@@ -45,6 +45,7 @@ pub(super) struct Ticket {
     pub flow: Flow,
     pub priority: Priority,
     pub returning: bool,
+    pub in_flight_max: Option<usize>,
 }
 
 /// A free slot looking for a waiter.
@@ -118,6 +119,7 @@ impl<R: Runner> Waiter<R> {
             flow: self.ask.flow.clone(),
             priority: self.ask.priority,
             returning: self.ask.returning,
+            in_flight_max: self.ask.in_flight_max,
         }
     }
 
@@ -144,8 +146,7 @@ impl<R: Runner> Waiter<R> {
 }
 
 impl Opening<'_> {
-    /// The flow runs as many as it may.
-    pub(super) fn is_capped<R>(&self, ask: &Ask<R>) -> bool {
+    fn is_capped<R>(&self, ask: &Ask<R>) -> bool {
         ask.in_flight_max
             .is_some_and(|max| self.in_flight.get(&ask.flow).is_some_and(|running| *running >= max))
     }
@@ -275,6 +276,19 @@ impl<R: Runner> Queue<R> {
         Some(waiter)
     }
 
+    /// All who could use this opening, in order.
+    pub(super) fn fitting(&self, opening: &Opening<'_>, now: Instant) -> Vec<Ticket> {
+        let mut fitting: Vec<_> = self.ordered(now).filter(|(_, waiter)| opening.fits(&waiter.ask)).collect();
+        fitting.sort_unstable_by_key(|(order, _)| *order);
+        fitting.into_iter().map(|(_, waiter)| waiter.ticket()).collect()
+    }
+
+    /// Serves somebody whose turn does not matter: there is room for all.
+    pub(super) fn take_beside(&mut self, ticket: &Ticket, now: Instant, granted: u64) -> Option<Waiter<R>> {
+        (self.served_at, self.served_as) = (now, granted);
+        self.remove(ticket)
+    }
+
     /// A waiter, and who would be served before him if nobody came or left any more. `None`: he does not wait.
     pub(super) fn ahead(&self, ticket: &Ticket, now: Instant) -> Option<(&Waiter<R>, Ahead)> {
         let (mine, waiter) = self.ordered(now).find(|(_, waiter)| waiter.id == ticket.id)?;
@@ -354,6 +368,11 @@ impl<R: Runner> Line<R> {
         let rounds = waiter.rounds(work, self.credit);
         Order { band: waiter.band(now), is_new: true, rounds, turn, id: waiter.id }
     }
+}
+
+/// The flow runs as many as it may.
+pub(super) fn is_capped(in_flight: &HashMap<Flow, usize>, flow: &Flow, max: Option<usize>) -> bool {
+    max.is_some_and(|max| in_flight.get(flow).copied().unwrap_or(0) >= max)
 }
 
 fn order_of_returning<R: Runner>(waiter: &Waiter<R>, now: Instant) -> Order {

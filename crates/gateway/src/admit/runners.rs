@@ -142,6 +142,13 @@ impl<R: Runner> Runners<R> {
         self.by_id.get(&id).is_some_and(Entry::is_free)
     }
 
+    /// Whether everybody who waits for it could begin at once.
+    pub(super) fn has_room_for_all(&self, id: u64) -> bool {
+        self.by_id.get(&id).is_some_and(|entry| {
+            entry.is_free() && entry.runner.slots().is_none_or(|slots| slots - entry.running >= entry.waiting)
+        })
+    }
+
     /// Whether the model would have to be loaded there first.
     pub(super) fn is_cold(&self, choice: &Choice<R>) -> bool {
         self.by_id.get(&choice.runner.id()).is_some_and(|entry| entry.is_cold(&choice.internal))

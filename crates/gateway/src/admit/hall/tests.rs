@@ -193,6 +193,19 @@ async fn five_thousand_waiters_are_told_and_served_each_once() {
 }
 
 #[test]
+fn five_thousand_users_are_let_in_at_once_when_a_runner_without_a_limit_comes_back() {
+    let (hall, runner) = (Hall::new(), Fake::new(1, None));
+    runner.set_takes(false);
+    let waiting: Vec<_> =
+        (0..5_000).map(|number| place(hall.enter(ask(&format!("user {number}"), &[&runner])))).collect();
+    runner.set_takes(true);
+    hall.offer();
+    assert_eq!(hall.load(1).running, 5_000);
+    drop(waiting);
+    assert_empty(&hall);
+}
+
+#[test]
 fn five_thousand_who_leave_at_once_do_not_grow_the_stack() {
     let (hall, runner) = (Hall::new(), Fake::new(1, Some(1)));
     let first = permit(hall.enter(ask("ann", &[&runner])));
