@@ -253,7 +253,7 @@ impl Claim {
         now: Instant,
     ) -> Self {
         let is_overdue = now.saturating_duration_since(queue.served_at) >= TURN_AFTER
-            && granted - queue.served_as >= TURN_GRANTS;
+            && granted.saturating_sub(queue.served_as) >= TURN_GRANTS;
         if is_overdue {
             Self { in_time: false, priority: Priority::High, is_cold: false, served_as: queue.served_as }
         } else {

@@ -69,7 +69,7 @@ impl Counter {
 #[test]
 fn who_is_next_among_a_few() {
     type Come = fn(&mut Counter);
-    let cases: [(&str, Come, &str); 9] = [
+    let cases: [(&str, Come, &str); 10] = [
         (
             "a user with many does not hold up one with few",
             |counter| {
@@ -134,6 +134,15 @@ fn who_is_next_among_a_few() {
             },
             // After a second low has become normal; its line is the oldest one there.
             "high low normal normal",
+        ),
+        (
+            "who waits in a worse band gains nothing from the rounds of a better one",
+            |counter| {
+                counter.come("large", |ask| (ask.priority, ask.work) = (Priority::Low, 4 * QUANTUM));
+                counter.come("small", |ask| (ask.priority, ask.work) = (Priority::Low, QUANTUM));
+                counter.come("high", |ask| (ask.priority, ask.work) = (Priority::High, 8 * QUANTUM));
+            },
+            "high small large",
         ),
         (
             "a retry goes to the front of its band",
@@ -296,8 +305,9 @@ fn two_models_that_push_each_other_out_change_places_seldom_and_both_run() {
         assert!(changes.len() >= 4, "one of them starves at {held_ms} ms");
         for two in changes.windows(2) {
             let stretch = two[1][1].0 - two[0][1].0;
-            assert!(stretch + held >= TURN_AFTER, "{stretch:?} at {held_ms} ms");
-            let most = TURN_AFTER.max(held * u32::try_from(TURN_GRANTS).unwrap()) + 2 * held;
+            let grants = u32::try_from(TURN_GRANTS).unwrap();
+            assert!(stretch + held >= TURN_AFTER.max(held * grants), "{stretch:?} at {held_ms} ms");
+            let most = TURN_AFTER.max(held * grants) + 2 * held;
             assert!(stretch <= most, "{stretch:?} at {held_ms} ms");
         }
     }

@@ -145,7 +145,11 @@ impl<R: Runner> Runners<R> {
     /// Whether everybody who waits for it could begin at once.
     pub(super) fn has_room_for_all(&self, id: u64) -> bool {
         self.by_id.get(&id).is_some_and(|entry| {
-            entry.is_free() && entry.runner.slots().is_none_or(|slots| slots - entry.running >= entry.waiting)
+            entry.is_free()
+                && entry
+                    .runner
+                    .slots()
+                    .is_none_or(|slots| slots.saturating_sub(entry.running) >= entry.waiting)
         })
     }
 

@@ -84,6 +84,23 @@ async fn waiting_may_be_interrupted_and_taken_up_again() {
     assert_empty(&hall);
 }
 
+#[tokio::test]
+async fn a_retry_is_not_refused_by_a_full_queue_and_takes_nobodys_place() {
+    let (hall, runner) = (Hall::new(), Fake::new(1, Some(1)));
+    let ann = || Ask { queue_max: 1, ..ask("ann", &[&runner]) };
+    let first = permit(hall.enter(ann()));
+    let mut back = place(hall.enter(Ask { returning: true, ..ann() }));
+    let second = place(hall.enter(ann()));
+    assert!(matches!(hall.enter(ann()), Err(Error::Busy)));
+    // A reload may have made the queue shorter than it is.
+    let other = place(hall.enter(Ask { returning: true, queue_max: 0, ..ann() }));
+    let positions = [&back, &other, &second].map(|place| place.standing().position);
+    assert_eq!(positions, [1, 2, 3]);
+    drop((first, other, second));
+    drop(back.ready().await.unwrap());
+    assert_empty(&hall);
+}
+
 #[test]
 fn without_slots_everybody_enters_and_is_counted() {
     let (hall, runner) = (Hall::new(), Fake::new(1, None));
