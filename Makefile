@@ -5,7 +5,7 @@
 #   PORT=8081 make run            with the page on another port
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint fuzz web dist clean
+.PHONY: help run test sim bench lint fuzz web dist clean
 
 PORT ?= 8080
 MODEL ?=
@@ -25,6 +25,10 @@ test: ## set up, build and run every test
 	@scripts/setup.sh test
 	@scripts/web.sh
 	@scripts/test.sh
+
+sim: ## 4,096 random lives of what decides who is served, and ten million names through its tables
+	@GATEHOUSE_SIM_SEEDS=4096 GATEHOUSE_SIM_STRANGERS=10000000 cargo test --package gateway --test sim
+	@GATEHOUSE_SIM_SEEDS=4096 cargo test --package gateway --lib admit::
 
 bench: ## measure against nginx as a plain proxy and no proxy at all
 	@scripts/setup.sh test
