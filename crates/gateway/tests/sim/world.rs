@@ -84,7 +84,7 @@ struct World {
 pub fn live(seed: u64) -> Outcome {
     let mut world = World::new(seed);
     // Some are long and crowded enough for logs that have to merge.
-    let steps = if seed % 32 == 31 { 6_000 } else { 500 };
+    let steps = if is_crowded(seed) { 8_000 } else { 500 };
     for _ in 0..steps {
         world.step();
     }
@@ -95,7 +95,7 @@ pub fn live(seed: u64) -> Outcome {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let config = config(&mut random, &[], seed % 32 == 31);
+        let config = if is_crowded(seed) { crowd(&mut random) } else { config(&mut random, &[]) };
         Self {
             seed,
             origin: Instant::now() + Duration::from_secs(3_600),
@@ -115,11 +115,12 @@ impl World {
     }
 
     fn step(&mut self) {
-        let crowded = self.seed % 32 == 31;
+        let crowded = is_crowded(self.seed);
         self.clock_ns += match self.random.below(100) {
-            0..2 if !crowded => self.random.below(90_000 * S),
-            0..10 if !crowded => self.random.below(20 * S),
-            0..60 => self.random.below(S / 2),
+            _ if crowded => self.random.below(S / 25),
+            0..2 => self.random.below(90_000 * S),
+            2..10 => self.random.below(20 * S),
+            10..60 => self.random.below(S / 2),
             60..80 => self.random.below(S / 1_000),
             _ => 0,
         };
@@ -315,7 +316,7 @@ impl World {
     /// Other limits and windows under the same names, other names, other selectors.
     fn reload(&mut self) {
         self.outcome.reloads += 1;
-        self.config = config(&mut self.random, &self.config.limits, false);
+        self.config = config(&mut self.random, &self.config.limits);
         self.rules = Rules::new(&self.config);
         self.model.reloaded(&self.config, &self.principals);
     }
@@ -403,10 +404,10 @@ fn rate(random: &mut Random) -> Rate {
 }
 
 /// A configuration; rules that were there mostly stay under their names, with other numbers.
-fn config(random: &mut Random, before: &[LimitRule], crowded: bool) -> Config {
+fn config(random: &mut Random, before: &[LimitRule]) -> Config {
     let mut limits = Vec::new();
     for name in NAMES {
-        if !(random.percent(55) || crowded) {
+        if !random.percent(55) {
             continue;
         }
         let stays = random.percent(85);
@@ -418,11 +419,11 @@ fn config(random: &mut Random, before: &[LimitRule], crowded: bool) -> Config {
                 applies_to: if random.percent(70) { old.applies_to.clone() } else { selector(random) },
                 ..old.clone()
             },
-            None => fresh(random, name, crowded),
+            None => fresh(random, name),
         });
     }
     let mut config = blank();
-    config.rate = (random.percent(40) && !crowded).then(|| rate(random));
+    config.rate = random.percent(40).then(|| rate(random));
     config.answer.output_tokens_max = random.percent(10).then(|| 1 + random.below(5_000));
     config.limits = limits;
     config
@@ -465,7 +466,28 @@ fn blank() -> Config {
     }
 }
 
-fn fresh(random: &mut Random, name: &str, crowded: bool) -> LimitRule {
+/// Everybody shares counters that hold more than a log keeps apart, and comes more often than they allow.
+fn crowd(random: &mut Random) -> Config {
+    let shared = |name: &str, counts, max| LimitRule {
+        name: name.to_owned(),
+        per: vec![],
+        max,
+        window: Duration::from_secs(60),
+        ..one_rule(counts, max).limits.remove(0)
+    };
+    let mut config = blank();
+    config.limits = vec![
+        shared("requests", Counts::Requests, 1_050 + random.below(400)),
+        shared("tokens", Counts::PromptTokens, 150_000 + random.below(50_000)),
+    ];
+    config
+}
+
+fn is_crowded(seed: u64) -> bool {
+    seed % 32 == 31
+}
+
+fn fresh(random: &mut Random, name: &str) -> LimitRule {
     use Counts::{Concurrency, OutputTokens, PromptTokens, Requests, Tokens};
     let counts = *random.of(&[Requests, PromptTokens, OutputTokens, Tokens, Tokens, Concurrency]);
     let max = match counts {
@@ -476,11 +498,11 @@ fn fresh(random: &mut Random, name: &str, crowded: bool) -> LimitRule {
     let per = [Dimension::Key, Dimension::User, Dimension::Model];
     LimitRule {
         name: name.to_owned(),
-        applies_to: if crowded { Selector::default() } else { selector(random) },
-        per: per.into_iter().filter(|_| random.percent(40) && !crowded).collect(),
+        applies_to: selector(random),
+        per: per.into_iter().filter(|_| random.percent(40)).collect(),
         counts,
-        max: if crowded { max * 1_000 } else { max },
-        window: Duration::from_secs(if crowded { 600 + random.below(1_000) } else { *random.of(&WINDOWS_S) }),
+        max: max,
+        window: Duration::from_secs(*random.of(&WINDOWS_S)),
         retry_after: RetryAfter::Exact,
     }
 }

@@ -392,8 +392,10 @@ fn a_reload_keeps_counters() {
     let ann = Principal { user: Some("ann".into()), ..Principal::plain("k") };
     bench.ask(&ann, 80, Some(0)).unwrap().settle_at(80, 0, bench.now);
     let running = bench.ask(&ann, 20, Some(0)).unwrap();
+    let cid = Principal { user: Some("cid".into()), ..Principal::plain("k") };
+    bench.ask(&cid, 70, Some(0)).unwrap().settle_at(70, 0, bench.now);
     bench.rules = Rules::named([at(200, 3_600)]);
-    // Others come and go while her counter would have been empty under the old window.
+    // Others come and go while these counters would have been empty under the old window.
     for number in 0..100 {
         bench.sleep(10);
         let other = Principal { user: Some(number.to_string().into()), ..Principal::plain("k") };
@@ -402,6 +404,7 @@ fn a_reload_keeps_counters() {
     running.settle_at(20, 0, bench.now);
     let told = bench.limiter.usage(&bench.rules, &ann, &["m"], bench.now);
     assert_eq!((told[0].used, told[0].remaining, told[0].limit), (100, 100, 200));
+    assert_eq!(bench.limiter.usage(&bench.rules, &cid, &["m"], bench.now)[0].used, 70);
     bench.rules = Rules::named([at(50, 3_600)]);
     assert_eq!(bench.ask(&ann, 1, Some(0)).unwrap_err().remaining, 0);
     // Another name, or another unit, is another rule.
