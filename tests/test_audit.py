@@ -1,13 +1,15 @@
 """One audit line a request, with what happened in it, however the request ended."""
 
+import json
 import re
+import resource
 
 import pytest
 
 from harness.client import KEY, Raw, bearer, chat_body, http, post_bytes, stream
 from harness.gateway import digest
 from harness.play import line, stream as lines, whole
-from harness.processes import wait_until
+from harness.processes import BINARY, wait_until
 
 
 def records(gateway, number):
@@ -123,3 +125,67 @@ def test_an_audit_file_that_cannot_be_written_refuses_service(start, play):
     gateway = start.gateway(play, wait=False, audit={"file": str(folder)})
     assert gateway.process.exited(10) != 0
     assert "audit" in gateway.log().lower()
+
+
+def limit_files_to(gateway, size):
+    """What a full disk is for this process: no file grows beyond this size. None: the disk is empty again."""
+    most = resource.RLIM_INFINITY if size is None else size
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("policy", ["refuse", "drop"])
+def test_a_full_disk_refuses_service_within_a_second_and_is_over_by_itself(policy, start, play):
+    """No record, no service; or service without records, where the operator chose that. Never half a line."""
+    # A limit on files signals first, unless told not to; a full disk does not.
+    program = ["env", "--ignore-signal=XFSZ", BINARY, "gateway"]
+    gateway = start.gateway(play, program=program, audit={"file": "audit.jsonl", "on_error": policy})
+
+    def ask():
+        with http(gateway.url) as client:
+            return client.post("/v1/chat/completions", json=chat_body(), headers=bearer())
+
+    for _ in range(3):
+        assert ask().status_code == 200
+    records(gateway, 3)
+    # Ten bytes of the next record still fit.
+    limit_files_to(gateway, len(gateway.audit_text()) + 10)
+    if policy == "refuse":
+        refused = wait_until(lambda: (a := ask()).status_code != 200 and a, 1, "refused within a second")
+        assert refused.status_code == 503 and int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["error"]["type"] == "server_error"
+        before = len(play.chats())
+        assert ask().status_code == 503 and len(play.chats()) == before
+    else:
+        assert {ask().status_code for _ in range(5)} == {200}
+    limit_files_to(gateway, None)
+    wait_until(lambda: ask().status_code == 200, 10, "served again without a restart")
+    seen = len(gateway.audit())
+    assert ask().status_code == 200
+    wait_until(lambda: len(gateway.audit()) > seen, 10, "records are written again")
+    gateway.stop()
+    assert gateway.audit_text().endswith("\n")
+    for row in gateway.audit_text().splitlines():
+        assert json.loads(row)["request_id"]
+    assert re.search(r"audit", gateway.log()), "the operator is told"
+
+
+def test_a_full_disk_under_the_log_takes_nothing_down(start, play):
+    """The process log stands on the same disk: what cannot be written there is lost, and nobody's request with it."""
+    program = ["env", "--ignore-signal=XFSZ", BINARY, "gateway"]
+    gateway = start.gateway(play, program=program, log_level="trace", audit={"file": "audit.jsonl", "on_error": "drop"})
+    limit_files_to(gateway, 0)
+    for _ in range(10):
+        with http(gateway.url) as client:
+            answer = client.post("/v1/chat/completions", json=chat_body(), headers=bearer())
+        assert answer.status_code == 200, answer.text
+    with http(gateway.admin_url) as admin:
+        assert re.search(r"^gatehouse_panics_total 0$", admin.get("/metrics").text, re.M)
+        wait_until(lambda: re.search(r"^gatehouse_audit_lost_total [1-9]", admin.get("/metrics").text, re.M), 5, "counted")
+    limit_files_to(gateway, None)
+
+    def written_again():
+        with http(gateway.url) as client:
+            client.post("/v1/chat/completions", json=chat_body(), headers=bearer())
+        return gateway.audit()
+
+    wait_until(written_again, 10, "whoever writes the records has outlived it")
