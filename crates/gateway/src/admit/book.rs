@@ -7,7 +7,9 @@
 //! (as asked for, so that ageing cannot make two models load each other out), then one whose model is warm on that runner,
 //! then the one that was served longest ago. So a resident model may be preferred for a while, but a queue that has
 //! waited unserved for [`TURN_AFTER`] and through [`TURN_GRANTS`] grants to others goes before everybody: no queue
-//! starves, and two models that share one runner change places at most that often.
+//! starves, and two models of one priority that share a runner change places at most that often.
+//!
+//! Shares of work ([`queue`](super::queue)) are kept within each model's queue; between the queues it is turns.
 //!
 //! **Work-conserving.** After every change nobody waits who could run, except behind the cap of his own flow.
 //!

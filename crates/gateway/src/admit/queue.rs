@@ -278,7 +278,8 @@ impl<R: Runner> Queue<R> {
 
     /// All who could use this opening, in order.
     pub(super) fn fitting(&self, opening: &Opening<'_>, now: Instant) -> Vec<Ticket> {
-        let mut fitting: Vec<_> = self.ordered(now).filter(|(_, waiter)| opening.fits(&waiter.ask)).collect();
+        let may = |ask: &Ask<R>| opening.fits(ask) && !opening.is_capped(ask);
+        let mut fitting: Vec<_> = self.ordered(now).filter(|(_, waiter)| may(&waiter.ask)).collect();
         fitting.sort_unstable_by_key(|(order, _)| *order);
         fitting.into_iter().map(|(_, waiter)| waiter.ticket()).collect()
     }
