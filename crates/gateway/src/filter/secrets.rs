@@ -20,7 +20,7 @@ pub(super) const SECRETS: &[Builtin] = &[
         text: concat!(
             r"(?-u)-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----",
             r"(?:[\s\\nr]{0,8}[A-Za-z-]{2,20}: [\x20-\x5b\x5d-\x7e]{1,80}){0,3}",
-            r#"[\s\\nr"',+]{1,12}[A-Za-z0-9+/=]{32}[A-Za-z0-9+/=\s\\"',]*"#,
+            r#"[\s\\nr"',+]{0,12}[A-Za-z0-9+/=]{32}[A-Za-z0-9+/=\s\\"',]*"#,
             r"(?:-----END [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----)?"
         ),
         not_after: None,

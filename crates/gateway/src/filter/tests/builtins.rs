@@ -130,6 +130,7 @@ fn secrets() {
         "it begins with -----BEGIN PRIVATE KEY----- and ends with -----END PRIVATE KEY-----",
         "«-----BEGIN RSA PRIVATE KEY-----\n##\n##=\n-----END RSA PRIVATE KEY-----»\ndone",
         "«-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n##\n-----END EC PRIVATE KEY-----» x",
+        "«-----BEGIN PRIVATE KEY-----##»",
         r"«-----BEGIN OPENSSH PRIVATE KEY-----\n##\n##\n-----END OPENSSH PRIVATE KEY-----»\n",
     ];
     let texts: Vec<String> = texts.iter().map(|text| filled(text)).collect();

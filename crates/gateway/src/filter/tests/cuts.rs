@@ -197,6 +197,58 @@ fn random_texts_in_random_pieces_give_what_the_oracle_says() {
 }
 
 #[test]
+fn at_every_moment_exactly_what_is_decided_has_left() {
+    let rules = [
+        rule("log", literals(&["foo"]), Log),
+        rule("words", literals(&["foobar", "oba", "机密"]), Mask),
+        rule("code", expression(r"[a-c]{2,5}[0-9]{1,2}|b-[0-9]{0,4}z"), Mask),
+        rule("mobile", Pattern::MobileNumber, Mask),
+        rule("id", Pattern::ResidentId, Mask),
+    ];
+    let (filter, oracle) = (filter(&rules), Oracle::new(&rules));
+    let words = [
+        "foo", "bar", "o", "机", "密", "b-", "ab", "c", "1", "138", "0013", "8000", "110105", "19491231",
+        "002X", " ", "z",
+    ];
+    for seed in 1..=60 {
+        let mut dice = Dice(seed * 0x51_7cc1);
+        let text: String = (0..3 + dice.roll(10)).map(|_| dice.pick(&words)).collect();
+        let mut screen = filter.answer(&filter.findings());
+        let (mut out, mut sent) = (String::new(), 0);
+        for piece in dice.cut(&text, 3) {
+            assert_eq!(screen.push(Channel::Text, piece, &mut out), Verdict::Pass);
+            sent += piece.len();
+            assert_eq!(out, oracle.released(&text[..sent]), "after {:?} of {text:?}", &text[..sent]);
+        }
+    }
+}
+
+#[test]
+fn borders_of_words_lines_and_texts_are_kept() {
+    let cases = [
+        (r"\bkey\b", "key, a key; keys 键key monkey key", "***, a ***; keys 键key monkey ***"),
+        (r"(?-u:\b)key(?-u:\b)", "键key键 _key", "键***键 _key"),
+        (r"\Bkey", "key monkey", "key mon***"),
+        (r"(?-u:\B)key", "键key monkey", "键key mon***"),
+        (r"\b{start}k\w{1,9}\b{end}", "kit,kat skit", "***,*** skit"),
+        (r"(?-u:\b{start}k\w{1,9}\b{end})", "kit,kat skit", "***,*** skit"),
+        (r"\b{start-half}k|t\b{end-half}", "kit tk", "*i* tk"),
+        (r"(?-u:\b{start-half}k|t\b{end-half})", "kit tk键", "*i* tk键"),
+        (r"^a|z$", "az az", "*z a*"),
+        (r"(?m)^a|z$", "az\naz\r\na", "**\n*z\r\n*"),
+        (r"(?mR)^a|z$", "az\raz\r\na\n\raz", "**\r**\r\n*\n\r**"),
+        (r"：[０-９]{2}（", "x:12(", "x****"),
+        (r"(?i)K-\d", "k-1 Ｋ－１", "*** ***"),
+    ];
+    for (text, source, expected) in cases {
+        let filter = filter(&[rule("r", expression(text), Mask)]);
+        assert_eq!(masked(&filter, source), expected, "{text}");
+        let singles = run(&filter, Channel::Text, source.split_inclusive(|_| true));
+        assert_eq!(singles.text, expected, "{text}");
+    }
+}
+
+#[test]
 fn long_streams_leave_nothing_of_a_match_and_are_the_same_in_all_pieces() {
     let rules = [rule("secrets", Pattern::Secrets, Mask), rule("mobile", Pattern::MobileNumber, Mask)];
     let filter = filter(&rules);

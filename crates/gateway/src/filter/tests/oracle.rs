@@ -2,7 +2,8 @@
 
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::util::primitives::StateID;
-use regex_automata::{Anchored, Input, MatchKind, util::start};
+use regex_automata::{Anchored, MatchKind, util::start};
+use regex_syntax::hir::{Class, ClassUnicode, HirKind};
 
 use super::super::builtin::Builtin;
 use super::super::expression::parse;
@@ -14,8 +15,8 @@ use crate::config::{FilterAction, FilterRule, Pattern};
 /// One expression.
 struct Form {
     dfa: dense::DFA<Vec<u32>>,
-    not_after: Option<String>,
-    not_before: Option<String>,
+    not_after: Option<ClassUnicode>,
+    not_before: Option<ClassUnicode>,
     valid: Option<fn(&[u8]) -> bool>,
 }
 
@@ -78,18 +79,22 @@ fn dfa(text: &str) -> dense::DFA<Vec<u32>> {
 fn form(builtin: &Builtin) -> Form {
     Form {
         dfa: dfa(builtin.text),
-        not_after: builtin.not_after.map(str::to_owned),
-        not_before: builtin.not_before.map(str::to_owned),
+        not_after: builtin.not_after.map(class),
+        not_before: builtin.not_before.map(class),
         valid: builtin.valid,
     }
 }
 
-fn in_class(class: Option<&String>, c: Option<char>) -> bool {
-    let (Some(class), Some(c)) = (class, c) else { return false };
-    let hir = parse(class).expect("a class");
-    let regex_syntax::hir::HirKind::Class(regex_syntax::hir::Class::Unicode(class)) = hir.kind() else {
-        panic!("{class} is no class of characters")
+fn class(text: &str) -> ClassUnicode {
+    let hir = parse(text).expect("a class");
+    let HirKind::Class(Class::Unicode(class)) = hir.kind() else {
+        panic!("{text} is no class of characters")
     };
+    class.clone()
+}
+
+fn in_class(class: Option<&ClassUnicode>, c: Option<char>) -> bool {
+    let (Some(class), Some(c)) = (class, c) else { return false };
     class.iter().any(|range| (range.start()..=range.end()).contains(&c))
 }
 
@@ -106,18 +111,17 @@ impl Form {
             if in_class(self.not_after.as_ref(), start.checked_sub(1).and_then(|at| symbols.at(at))) {
                 continue;
             }
+            let mut state = self.start(symbols, start);
             for end in start + 1..=symbols.list.len() {
                 let span = symbols.bytes[start]..symbols.bytes[end];
-                let mut state = self.start(symbols, start);
-                for byte in symbols.folded[span.clone()].bytes() {
+                for byte in symbols.folded[symbols.bytes[end - 1]..symbols.bytes[end]].bytes() {
                     state = self.dfa.next_state(state, byte);
                 }
                 if self.dfa.is_dead_state(state) {
                     break;
                 }
-                let input = Input::new(&symbols.folded).span(span.clone());
                 let ended = self.dfa.next_eoi_state(state);
-                let ended = match symbols.folded.as_bytes().get(input.end()) {
+                let ended = match symbols.folded.as_bytes().get(span.end) {
                     Some(byte) => self.dfa.next_state(state, *byte),
                     None => ended,
                 };
@@ -143,10 +147,12 @@ impl Form {
         if self.not_before.is_some() && self.dfa.is_match_state(self.dfa.next_eoi_state(state)) {
             return true;
         }
-        (0..=255).any(|byte| {
-            let next = self.dfa.next_state(state, byte);
+        let one_of_each: Vec<u8> =
+            self.dfa.byte_classes().representatives(0..=255).filter_map(|unit| unit.as_u8()).collect();
+        one_of_each.iter().any(|byte| {
+            let next = self.dfa.next_state(state, *byte);
             self.dfa.is_match_state(self.dfa.next_eoi_state(next))
-                || (0..=255).any(|byte| !self.dfa.is_dead_state(self.dfa.next_state(next, byte)))
+                || one_of_each.iter().any(|byte| !self.dfa.is_dead_state(self.dfa.next_state(next, *byte)))
         })
     }
 }
@@ -221,6 +227,17 @@ impl Oracle {
             cut = self.first_undecided(&symbols, &all, known).min(cut);
         }
         (render(&symbols, &all, cut), true)
+    }
+
+    /// What must have left, no more and no less, when so much of a text is known and nothing stops it.
+    pub fn released(&self, text: &str) -> String {
+        let symbols = Symbols::new(text);
+        let (mut all, known) = (Vec::new(), symbols.list.len());
+        for (action, looks) in &self.rules {
+            looks.matches(&symbols, *action, &mut all);
+        }
+        all.retain(|found| found.known_at <= known);
+        render(&symbols, &all, self.first_undecided(&symbols, &all, known))
     }
 
     fn first_undecided(&self, symbols: &Symbols<'_>, all: &[Match], known: usize) -> usize {
