@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Up(Up),
     /// The gateway alone
     #[command(
-        after_help = "Reads the file again on SIGHUP, drains and ends on SIGTERM.\n\nExample:\n  gatehouse gateway --config /etc/gatehouse/gateway.yaml"
+        after_help = "Reads the file again on SIGHUP, hands over to the program as it is on the disk now on SIGUSR2, drains and ends on SIGTERM.\n\nExample:\n  gatehouse gateway --config /etc/gatehouse/gateway.yaml"
     )]
     Gateway(Role),
     /// The chat site alone

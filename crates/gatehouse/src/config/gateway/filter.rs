@@ -9,11 +9,10 @@ use gateway::config::{Filter, FilterAction, FilterRule, Pattern};
 use super::upstreams::is_name;
 use crate::config::section::Section;
 
-const LITERAL_BYTES_MAX: usize = 256;
-
 pub(super) fn read(section: &Section<'_>) -> Option<Filter> {
     let table = section.section("filter");
     let report = table.report();
+    let before = report.errors();
     let mut filter = Filter {
         rules: Vec::new(),
         answers: table.flag("answers").value,
@@ -40,11 +39,18 @@ pub(super) fn read(section: &Section<'_>) -> Option<Filter> {
         }
         filter.rules.push(found);
     }
+    if report.errors() == before
+        && let Err(error) = gateway::filter::Filter::new(&filter)
+    {
+        // Each rule is right by itself; together they are too many or too large.
+        report.error(&table.place_of("rules"), error.why, "use fewer or shorter rules");
+    }
     Some(filter)
 }
 
 fn one(table: &Section<'_>) -> Option<FilterRule> {
     let report = table.report();
+    let before = report.errors();
     let name = table.text("name");
     let patterns = patterns(table);
     let action = match table.choice("action").value {
@@ -64,7 +70,26 @@ fn one(table: &Section<'_>) -> Option<FilterRule> {
         report.error(table.place(), what, "give exactly one of `literals`, `expression` and `find`");
     }
     let looks_for = patterns.into_iter().flatten().next()?;
-    Some(FilterRule { name: name?.value, looks_for, action })
+    let rule = FilterRule { name: name?.value, looks_for, action };
+    if report.errors() == before {
+        check_rule(table, &rule);
+    }
+    Some(rule)
+}
+
+/// Compiles what the operator wrote, alone: an error of one rule must not hide another's.
+fn check_rule(table: &Section<'_>, rule: &FilterRule) {
+    let (key, fix) = match &rule.looks_for {
+        Pattern::Expression(_) => {
+            ("expression", "bound every repetition, such as `[0-9]{6,12}`, and keep it short")
+        }
+        Pattern::Literals(_) => ("literals", "shorten the texts, or spread them over several rules"),
+        _ => return,
+    };
+    let alone = Filter { rules: vec![rule.clone()], ..Filter::default() };
+    if let Err(error) = gateway::filter::Filter::new(&alone) {
+        table.report().error(&table.place_of(key), error.why, fix);
+    }
 }
 
 /// Each of the three ways to say what is looked for.
@@ -75,9 +100,8 @@ fn patterns(table: &Section<'_>) -> [Option<Pattern>; 3] {
         report.error(&listed.place, "the list is empty", "list a text, or remove the rule");
     }
     for text in literals.iter().flat_map(|listed| &listed.value) {
-        if text.value.trim().is_empty() || text.value.len() > LITERAL_BYTES_MAX {
-            let what = "would match everywhere or never: it is blank, or longer than 256 bytes";
-            report.error(&text.place, what, "give a word or a phrase");
+        if text.value.trim().is_empty() {
+            report.error(&text.place, "is blank, so it would match everywhere", "give a word or a phrase");
         }
     }
     let expression = table.text("expression");

@@ -10,25 +10,27 @@ use super::bounds;
 use super::upstreams::is_name;
 use crate::config::section::{Section, clipped};
 
-/// Options that act on one request only.
-const OPTIONS: [&str; 13] = [
+/// Options that act on one request only. What `wire` cannot write would be allowed in vain, so both lists are its own.
+const OPTIONS: [&str; 15] = [
     "top_k",
+    "top_p",
     "min_p",
     "typical_p",
+    "temperature",
+    "seed",
     "repeat_penalty",
     "repeat_last_n",
+    "presence_penalty",
+    "frequency_penalty",
     "num_predict",
     "num_keep",
-    "mirostat",
-    "mirostat_tau",
-    "mirostat_eta",
-    "penalize_newline",
     "think",
     "format",
+    "truncate",
 ];
 
 /// Options that act on everybody's model, and how.
-const SHARED_OPTIONS: [(&str, &str); 12] = [
+const SHARED_OPTIONS: [(&str, &str); 8] = [
     ("keep_alive", "unloads or pins the model for everybody"),
     ("num_ctx", RELOADS),
     ("num_batch", RELOADS),
@@ -36,11 +38,7 @@ const SHARED_OPTIONS: [(&str, &str); 12] = [
     ("main_gpu", RELOADS),
     ("num_thread", RELOADS),
     ("use_mmap", RELOADS),
-    ("use_mlock", RELOADS),
-    ("numa", RELOADS),
-    ("draft_num_predict", RELOADS),
     ("shift", RELOADS),
-    ("truncate", "lets the runtime drop old messages without a word"),
 ];
 
 const RELOADS: &str = "loads the model anew for everybody whenever it changes";

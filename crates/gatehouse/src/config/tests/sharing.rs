@@ -159,7 +159,7 @@ fn rights_of_a_key() {
     check(
         Role::Gateway,
         &key(
-            ", labels: [\"a b\"], weight: 0, priority: top, options: [top_kk, raw, num_ctx, truncate], output_tokens_max: 0",
+            ", labels: [\"a b\"], weight: 0, priority: top, options: [top_kk, raw, num_ctx], output_tokens_max: 0",
         ),
         &[
             "4 auth.keys[0].labels[0]: `a b` is not a label",
@@ -169,7 +169,6 @@ fn rights_of_a_key() {
             "4 auth.keys[0].options[1]: `raw` is not an option",
             "4 auth.keys[0].output_tokens_max: 0 is out of range",
             "warning 4 auth.keys[0].options[2]: `num_ctx` loads the model anew",
-            "warning 4 auth.keys[0].options[3]: `truncate` lets the runtime drop",
         ],
     );
 }
@@ -264,9 +263,40 @@ fn filters_that_look_for_nothing() {
             "10 filter.rules[1]: looks for more than one kind",
             "11 filter.rules[2].literals: the list is empty",
             "12 filter.rules[3].name: another rule is called `b`",
-            "12 filter.rules[3].literals[0]: would match everywhere or never",
+            "12 filter.rules[3].literals[0]: is blank",
             "13 filter.rules[4].find: `names` is not a choice",
             "13 filter.rules[4].action: `drop` is not a choice",
         ],
     );
+}
+
+/// Compiled as they will be used: what is refused then is told now, each rule at its own place.
+#[test]
+fn expressions_are_compiled_when_they_are_read() {
+    let long = "x".repeat(300);
+    check_more(
+        &format!(
+            "filter:\n  rules:\n    - {{name: a, expression: \"[0-9]+\"}}\n    - {{name: b, expression: \"(\"}}\n    - {{name: c, literals: [{long}]}}\n"
+        ),
+        &[
+            "7 filter.rules[0].expression: ",
+            "8 filter.rules[1].expression: ",
+            "9 filter.rules[2].literals: more than 256",
+        ],
+    );
+}
+
+#[test]
+fn the_examples_are_right() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let environment = |_: &str| None;
+        let loaded = read(&path, &text, Expectation::default(), &Context::new(&path, &environment));
+        assert_eq!(loaded.report.render(false), "", "an example has no errors and no warnings");
+        seen += 1;
+    }
+    assert!(seen > 0);
 }
