@@ -7,9 +7,15 @@
     reason = "a test fails by panicking, also in its helper functions"
 )]
 
+#[path = "support/masker.rs"]
+mod masker;
+
+use masker::Masker;
 use proptest::prelude::*;
 use wire::frame::{ndjson, sse};
-use wire::{ChatStream, ErrorBody, ErrorType, Format, Lane, Outbound, Progress, ReadLimits, Reply, Strip};
+use wire::{
+    ChatStream, ErrorBody, ErrorType, Format, Lane, Outbound, Progress, ReadLimits, Reply, Screen, Strip,
+};
 
 const OLLAMA: (Lane, Format) = (Lane::Translate, Format::Ollama);
 const COMPATIBLE: (Lane, Format) = (Lane::Relay, Format::OpenAi);
@@ -29,8 +35,10 @@ fn reply() -> Reply {
 }
 
 /// Everything that the client gets, the last state, and what was metered.
-fn translate(upstream: (Lane, Format), bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, String) {
-    let mut stream = ChatStream::new(upstream.0, Format::OpenAi, upstream.1, reply(), None);
+fn translate(way: Way, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, String) {
+    let screen = way.screen.then(|| Box::new(Masker::default()) as Box<dyn Screen>);
+    let reply = Reply { output_tokens_max: way.cap, ..reply() };
+    let mut stream = ChatStream::new(way.upstream.0, Format::OpenAi, way.upstream.1, reply, screen);
     let mut out = Vec::new();
     for piece in pieces(bytes, cuts) {
         let before = out.len();
@@ -116,14 +124,28 @@ fn events() -> impl Strategy<Value = String> {
     })
 }
 
+/// How a stream is carried.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    upstream: (Lane, Format),
+    screen: bool,
+    cap: Option<u64>,
+}
+
 fn check(upstream: (Lane, Format), text: &str, cuts: &[usize]) {
-    let whole = translate(upstream, text.as_bytes(), &[]);
+    for (screen, cap) in [(false, None), (true, None), (false, Some(2)), (true, Some(2))] {
+        check_way(Way { upstream, screen, cap }, text, cuts);
+    }
+}
+
+fn check_way(way: Way, text: &str, cuts: &[usize]) {
+    let whole = translate(way, text.as_bytes(), &[]);
     assert_clean(&whole.0);
     let ends_well = whole.0.ends_with(b"data: [DONE]\n\n");
     assert_eq!(ends_well, whole.1 == Progress::Complete);
     let every_byte: Vec<usize> = (0..text.len()).collect();
-    assert_eq!(translate(upstream, text.as_bytes(), &every_byte), whole);
-    assert_eq!(translate(upstream, text.as_bytes(), cuts), whole);
+    assert_eq!(translate(way, text.as_bytes(), &every_byte), whole);
+    assert_eq!(translate(way, text.as_bytes(), cuts), whole);
 }
 
 /// The one error that framing knows.
@@ -186,8 +208,18 @@ const LIMITS: ReadLimits = ReadLimits { depth: 8, messages: 4, tools: 4, images:
 
 /// Reads, and writes for both lanes; what is written must be JSON.
 fn read_and_write(body: &[u8]) {
-    let Ok(request) = wire::read_chat(Format::OpenAi, body, &LIMITS) else { return };
-    let to = Outbound { openai_sampling_defaults: true, ..Outbound::to("up") };
+    let Ok(mut request) = wire::read_chat(Format::OpenAi, body, &LIMITS) else { return };
+    let estimate = request.prompt_tokens();
+    assert!(estimate.low <= estimate.high && estimate.high <= request.prompt_bytes());
+    let _verdict = request.screen(&mut Masker::default());
+    let options = ["keep_alive", "options", "top_k", "think", "format", "x"].map(str::to_owned);
+    let to = Outbound {
+        openai_sampling_defaults: true,
+        options: &options,
+        num_ctx: Some(8),
+        output_tokens_max: Some(5),
+        ..Outbound::to("up")
+    };
     for (lane, upstream) in [OLLAMA, COMPATIBLE] {
         let mut out = Vec::new();
         if wire::write_chat(lane, upstream, &request, &to, &mut out).is_ok() {
@@ -228,11 +260,44 @@ fn json_like() -> impl Strategy<Value = String> {
         "\"image_url\":",
         "\"data:;base64,AAAA\"",
         "\"n\":",
+        "\"x\":",
+        "\"y\":null,",
+        "\"top_k\":1,",
+        "\"think\":",
+        "\"options\":{\"top_k\":",
+        "\"max_tokens\":null,",
+        "\"secret\",",
         "é",
         "\u{2028}",
         "\u{0}",
     ]);
     prop::collection::vec(word, 0..24).prop_map(|words| words.concat())
+}
+
+/// Members of a body in any order, some of which are not of the format.
+fn members() -> impl Strategy<Value = Vec<(String, String)>> {
+    let known = [
+        (r#""model""#, r#""m""#),
+        (r#""messages""#, r#"[{"role":"user","content":"a secret"}]"#),
+        (r#""stream""#, "true"),
+        (r#""max_tokens""#, "9"),
+        (r#""user""#, r#""u""#),
+    ];
+    let outside = prop::sample::select(vec!["x", "y", "keep_alive", "top_k", "options", "_z", "x\\u0031"]);
+    let outsiders =
+        prop::collection::vec((outside, prop::sample::select(vec!["null", "1", "[{}]", "\",\""])), 0..5);
+    let blank = prop::sample::select(vec!["", " ", "\n\t"]);
+    (outsiders, blank).prop_flat_map(move |(outsiders, blank)| {
+        let mut all: Vec<(String, String)> =
+            known.iter().map(|(key, value)| (format!("{key}{blank}"), (*value).to_owned())).collect();
+        for (name, value) in outsiders {
+            let key = format!("\"{name}\"{blank}");
+            if !all.iter().any(|(known, _)| *known == key) {
+                all.push((key, format!("{blank}{value}{blank}")));
+            }
+        }
+        Just(all).prop_shuffle()
+    })
 }
 
 proptest! {
@@ -262,6 +327,31 @@ proptest! {
         read_and_write(&bytes);
         read_and_write(text.as_bytes());
         read_and_write(format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],{text}}}").as_bytes());
+    }
+
+    #[test]
+    fn a_relayed_body_holds_what_may_pass(members in members(), allowed in any::<bool>()) {
+        let text: Vec<String> = members.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+        let body = format!("{{{}}}", text.join(","));
+        let mut expected: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let mut request = wire::read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).unwrap();
+        prop_assert_eq!(request.screen(&mut Masker::default()), wire::Verdict::Pass);
+        let options = ["x".to_owned(), "_z".to_owned(), "options".to_owned()];
+        let options: &[String] = if allowed { &options } else { &[] };
+        let to = Outbound { options, output_tokens_max: Some(5), ..Outbound::to("up") };
+        let mut out = Vec::new();
+        let dropped = wire::write_chat(Lane::Relay, Format::OpenAi, &request, &to, &mut out).unwrap();
+        let got: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let object = expected.as_object_mut().unwrap();
+        let all = object.len();
+        let cut = ["x", "y", "keep_alive", "top_k", "options", "_z", "x1"];
+        object.retain(|name, _| !cut.contains(&name.as_str()) || allowed && name == "x");
+        prop_assert!(dropped.len() <= all - object.len());
+        object.insert("model".into(), "up".into());
+        object.insert("max_tokens".into(), 5.into());
+        object.insert("stream_options".into(), serde_json::json!({"include_usage": true}));
+        object.insert("messages".into(), serde_json::json!([{"role": "user", "content": "a ******"}]));
+        prop_assert_eq!(got, expected);
     }
 
     #[test]
