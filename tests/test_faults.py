@@ -4,6 +4,8 @@ The rule: a request without a byte is answered kindly within 3.5 s of the runtim
 once, a slow prompt is not a fault, and no text of the upstream, no address and no path reaches a caller.
 """
 
+import gzip
+import json
 import socket
 import threading
 import time
@@ -12,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.client import bearer, chat_body, http, stream
-from harness.play import NDJSON, line, stream as lines
+from harness.play import JSON, NDJSON, line, stream as lines, whole
 from harness.processes import free_port, wait_until
 
 KIND_WITHIN_S = 3.5
@@ -291,3 +293,81 @@ def test_progress_is_told_to_those_who_ask(start, play):
     told = refused.failure() if refused.events else None
     assert (told or {"code": "upstream_unavailable"})["code"] == "upstream_unavailable"
     assert not refused.ended_properly()
+
+
+COUNTS = [-1, -(2**63), 2**63, 2**64, 10**30, 1e308, 1.5, "11", None, True, [], {}]
+
+
+@pytest.mark.parametrize("count", COUNTS, ids=repr)
+@pytest.mark.parametrize("as_stream", [True, False])
+def test_counts_that_cannot_be_are_replaced_by_our_own_or_refused(as_stream, count, asked):
+    """What an upstream claims is charged to somebody: it is plausible, or it is not taken."""
+    play, gateway = asked
+    last = line("", done=True, prompt_eval_count=count, eval_count=count)
+    play.chat(lines(line("Hello"), last) if as_stream else whole(line("Hello", done=True, eval_count=count, prompt_eval_count=count)))
+    body = chat_body(stream=as_stream, **({"stream_options": {"include_usage": True}} if as_stream else {}))
+    answer = stream(gateway.url, body)
+    if as_stream:
+        usage = [c["usage"] for c in answer.chunks() if c.get("usage")]
+    else:
+        usage = [json.loads(answer.raw)["usage"]] if answer.status == 200 else []
+    for told in usage:
+        for name, number in told.items():
+            if name.endswith("tokens"):
+                assert isinstance(number, int) and 0 <= number < 2**53, told
+    assert answer.status in (200, 502), answer.raw
+    [record] = recorded(gateway, answer.headers["x-request-id"])
+    for name in ("prompt_tokens", "output_tokens"):
+        assert 0 <= (record.get(name) or 0) < 2**53, record
+    assert ask(gateway)[0].status_code == 200
+
+
+def recorded(gateway, request_id):
+    return wait_until(lambda: [r for r in gateway.audit() if r["request_id"] == request_id], 5, "its record")
+
+
+WRONG_HEADS = {
+    "html with 200": whole("<html><body>login</body></html>", headers=(["content-type", "text/html"],)),
+    "empty with 200": whole(""),
+    "an error with 200": whole('{"error":"boom"}'),
+    "an array": whole("[]"),
+    "compressed": {"headers": [JSON, ["content-encoding", "gzip"]], "steps": [{"bytes": list(gzip.compress(b"{}"))}]},
+    "a redirect": whole("", status=302, headers=(["location", "http://127.0.0.1:1/"],)),
+    "204": {"status": 204, "framing": "raw", "steps": [{"text": "HTTP/1.1 204 No Content\r\n\r\n"}]},
+    "101": {"framing": "raw", "steps": [{"text": "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n"}, "hang"]},
+    "not http": {"framing": "raw", "steps": [{"text": "SSH-2.0-OpenSSH\r\n"}, "cut"]},
+    "two lengths": {
+        "framing": "raw",
+        "steps": [{"text": "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 7\r\n\r\n{}   "}, "cut"],
+    },
+    "length and chunked": {
+        "framing": "raw",
+        "steps": [{"text": "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"}, "cut"],
+    },
+    "a head without end": {
+        "framing": "raw",
+        "steps": [{"text": "HTTP/1.1 200 OK\r\n"}, {"repeat": {"text": "x-a: b\r\n", "times": 200_000}}, "cut"],
+    },
+    "a header of a megabyte": {
+        "framing": "raw",
+        "steps": [{"text": "HTTP/1.1 200 OK\r\nx: "}, {"repeat": {"text": "a" * 64, "times": 16_000}}, "cut"],
+    },
+    "a chunk size that is none": {
+        "framing": "raw",
+        "steps": [{"text": "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"}, "cut"],
+    },
+}
+
+
+@pytest.mark.parametrize("case", WRONG_HEADS)
+@pytest.mark.parametrize("as_stream", [True, False])
+def test_what_is_no_answer_is_a_typed_error_and_never_an_empty_one(as_stream, case, asked):
+    play, gateway = asked
+    play.chat(WRONG_HEADS[case])
+    answer = stream(gateway.url, chat_body(stream=as_stream), timeout=15)
+    assert answer.status in (502, 503) or (answer.status == 200 and answer.failure()), answer.raw
+    check_silent(answer.raw.decode(), play)
+    assert not answer.ended_properly()
+    assert len(play.chats()) == 1, "what an upstream has begun to answer is not asked for again"
+    play.reset()
+    assert ask(gateway)[0].status_code == 200

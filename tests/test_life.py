@@ -194,3 +194,116 @@ def test_ready_in_milliseconds(start, play):
         times.append(time.monotonic() - began)
         gateway.stop()
     assert min(times) < 0.25, times
+
+
+def test_sigterm_with_every_kind_of_client_at_once_ends_in_time(start, play):
+    """A stream that flows, one that hangs, one nobody reads, one that waits for a slot, half a head, half a body, nothing."""
+    slots = {"upstreams": [{"name": "one", "url": play.url, "slots": 3}], "ollama_api": None}
+    gateway = start.gateway(play, timeouts={"drain_ms": 800}, **slots)
+    play.chat(lines(line("one"), "hang"), {"before": ["hang"]}, {"generate": {"tokens": 1_000_000, "frames_per_write": 64}})
+    hanging = in_background(lambda: stream(gateway.url, chat_body(stream=True)))
+    play.wait(in_flight_at_least=1)
+    silent = in_background(lambda: stream(gateway.url, chat_body(stream=False)))
+    play.wait(in_flight_at_least=2)
+    held = [Raw(gateway.address) for _ in range(4)]
+    held[0].send(post_bytes(chat_body(stream=True)))
+    play.wait(in_flight_at_least=3)
+    waiting = in_background(lambda: stream(gateway.url, chat_body("waits", stream=True)))
+    held[1].send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\n")
+    held[2].send(post_bytes(chat_body())[:-5])
+    with http(gateway.admin_url) as admin:
+        wait_until(lambda: " 1\n" in "".join(metric(admin, "gatehouse_queue_depth")), 5, "one waits")
+    began = time.monotonic()
+    gateway.terminate()
+    assert gateway.process.exited(10) == 0
+    assert time.monotonic() - began < 4
+    assert hanging().text() == "one" and hanging().failure() and not hanging().ended_properly()
+    for refused in (silent(), waiting()):
+        assert refused.status == 503 or refused.failure(), refused
+    play.wait(in_flight_at_most=0)
+    for raw in held:
+        raw.close()
+
+
+def metric(admin, name):
+    return [row + "\n" for row in admin.get("/metrics").text.splitlines() if row.startswith(name)]
+
+
+def test_reload_with_a_key_file_that_cannot_be_read_keeps_everything_and_says_so(start, play):
+    secret = start.folder / "key.txt"
+    secret.write_text("gh-e2e-from-a-file-0123456789abcdef")
+    secret.chmod(0o600)
+    keys = {"enabled": True, "keys": [{"id": "file", "secret_file": str(secret)}]}
+    gateway = start.gateway(play, auth=keys)
+
+    def status():
+        with http(gateway.url) as client:
+            return client.get("/v1/models", headers=bearer("gh-e2e-from-a-file-0123456789abcdef")).status_code
+
+    with http(gateway.admin_url) as admin:
+        assert status() == 200
+        secret.unlink()
+        gateway.process.signal(signal.SIGHUP)
+        wait_until(lambda: metric(admin, "gatehouse_config_last_reload_successful 0"), 5, "the metric says so")
+        assert status() == 200 and "key.txt" in gateway.log()
+        secret.write_text("gh-e2e-from-a-file-0123456789abcdef")
+        secret.chmod(0o600)
+        gateway.process.signal(signal.SIGHUP)
+        wait_until(lambda: metric(admin, "gatehouse_config_last_reload_successful 1"), 5, "and when it is over")
+    assert status() == 200
+
+
+def test_a_request_sees_the_old_configuration_or_the_new_one_and_never_a_mixture(start, play):
+    """Two configurations that share nothing, swapped fifty times under load: a key of one never meets a model of the other."""
+    def of(name):
+        key = {"id": name, "digest": digest_of(f"gh-e2e-{name}-0123456789abcdefghijkl")}
+        return {"auth": {"enabled": True, "keys": [key]}, "models": [{"name": name, "internal": "qwen3:32b"}]}
+
+    gateway = start.gateway(play, **of("old"))
+    files = {name: json.dumps(settings(play, gateway.port, gateway.admin_port, **of(name))) for name in ("old", "new")}
+    heard, stop = [], threading.Event()
+
+    def ask():
+        with http(gateway.url) as client:
+            while not stop.is_set():
+                for name in ("old", "new"):
+                    headers = bearer(f"gh-e2e-{name}-0123456789abcdefghijkl")
+                    heard.append(client.post("/v1/chat/completions", json=chat_body(model=name), headers=headers).status_code)
+                    listed = client.get("/v1/models", headers=headers)
+                    heard.append(listed.status_code if listed.status_code != 200 else [m["id"] for m in listed.json()["data"]] == [name])
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    try:
+        for turn in range(50):
+            fresh = gateway.config.with_suffix(".new")
+            fresh.write_text(files["new" if turn % 2 == 0 else "old"])
+            fresh.replace(gateway.config)
+            seen = gateway.log().count("read again")
+            gateway.process.signal(signal.SIGHUP)
+            wait_until(lambda: gateway.log().count("read again") > seen, 5, "taken")
+    finally:
+        stop.set()
+        for thread in asking:
+            thread.join(timeout=20)
+    assert set(heard) <= {200, True, 401}, set(heard)
+    assert heard.count(200) > 20 and heard.count(401) > 20
+
+
+def test_a_model_that_is_taken_away_is_gone_for_the_next_request_and_stays_for_the_running_one(start, play):
+    both = [{"name": name, "internal": "qwen3:32b"} for name in ("a", "b")]
+    gateway = start.gateway(play, models=both)
+    play.chat(lines(line("one"), {"gate": "go"}, line(" two"), line("", done=True)))
+    running = in_background(lambda: stream(gateway.url, chat_body(model="b", stream=True)))
+    play.wait(in_flight_at_least=1)
+    gateway.config.write_text(json.dumps(settings(play, gateway.port, gateway.admin_port, models=both[:1])))
+    gateway.process.signal(signal.SIGHUP)
+
+    def status():
+        with http(gateway.url) as client:
+            return client.post("/v1/chat/completions", json=chat_body(model="b"), headers=bearer()).status_code
+
+    wait_until(lambda: status() == 404, 5, "it is gone")
+    play.open_gate("go")
+    assert running().text() == "one two" and running().ended_properly()
