@@ -31,6 +31,8 @@ pub(super) struct Counter {
     pub length: Tick,
     /// Reserved by requests that have not ended.
     pub held: u64,
+    /// Requests that have not ended. One that holds nothing may still have used something.
+    pub open: u64,
     pub window: Window,
 }
 
@@ -51,6 +53,7 @@ impl Counter {
             rule: line.rule,
             length: line.terms.length,
             held: 0,
+            open: 0,
             window: Window::default(),
         }
     }
@@ -86,7 +89,7 @@ impl Counter {
     /// How long it has to be remembered; zero: it is empty, also for a rule whose window has grown since it was charged.
     pub(super) fn busy_for(&self, lengths: &HashMap<RuleId, Tick>, now: Tick) -> Tick {
         let length = lengths.get(&self.rule).map_or(self.length, |length| self.length.max(*length));
-        match self.held {
+        match self.open {
             0 => self.window.reset(length, now),
             _ => length.max(1),
         }

@@ -267,6 +267,7 @@ impl Table {
                     counter.window.add(amount, terms.length, now, fineness);
                 } else {
                     counter.held = counter.held.saturating_add(amount);
+                    counter.open += 1;
                 }
                 counter.standing(terms, now)
             });
@@ -303,6 +304,7 @@ impl Table {
         }
         self.change(hold.place, hold.generation, |counter, fineness| {
             counter.held = counter.held.saturating_sub(hold.amount);
+            counter.open = counter.open.saturating_sub(1);
             // Nothing is forgotten here: a reload may have lengthened the window since the charge.
             counter.window.add(used, counter.length, now, fineness);
         });

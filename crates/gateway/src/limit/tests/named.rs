@@ -427,6 +427,19 @@ fn a_late_end_meets_nobody_else() {
     assert_eq!(told[0].used, 1);
 }
 
+/// Whoever reserved nothing may still have used something: that debt finds its counter however long it took.
+#[test]
+fn what_was_reserved_as_nothing_is_charged_all_the_same() {
+    let mut bench = Bench::with([rule(Counts::PromptTokens, 500)]);
+    let charge = bench.passes(0, None);
+    for key in 0..100 {
+        bench.sleep(61);
+        bench.ask(&Principal::plain(key.to_string()), 1, None).unwrap().settle_at(1, 0, bench.now);
+    }
+    charge.settle_at(70, 0, bench.now);
+    assert_eq!(bench.usage(), [(70, 0, 430)]);
+}
+
 #[test]
 fn strangers_crowd_out_neither_keys_nor_each_other_s_kind() {
     use Dimension::{Key, Model, User};
