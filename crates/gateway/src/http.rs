@@ -150,8 +150,15 @@ where
 /// and with it a request that is on its way, although this process accepted it: that one is heard first.
 async fn first_words(core: &Core, conn: &Conn) {
     core.stop.listen().reached(Phase::Drain).await;
-    let patience = tokio::time::Instant::now() + FIRST_WORDS;
-    while conn.is_fresh() && tokio::time::Instant::now() < patience {
+    if conn.is_fresh() {
+        // In a box of its own, because every idle connection would keep room for it.
+        Box::pin(heard_or_late(conn)).await;
+    }
+}
+
+async fn heard_or_late(conn: &Conn) {
+    let late = tokio::time::Instant::now() + FIRST_WORDS;
+    while conn.is_fresh() && tokio::time::Instant::now() < late {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -82,6 +82,26 @@ async fn kept_connections_are_closed_and_the_last_answer_says_so() {
     stopping.abort();
 }
 
+/// A connection that this process accepted just before it drains is no other process's to answer.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_on_its_way_is_answered() {
+    let rig = Rig::new().await;
+    let mut late = rig.pipe();
+    let mut silent = rig.pipe();
+    sleep(SOON).await;
+    let core = rig.core.clone();
+    let stopping = tokio::spawn(async move { core.drain(PATIENCE, std::future::pending()).await });
+    sleep(Duration::from_millis(300)).await;
+    let head = format!("GET /v1/models HTTP/1.1\r\nhost: g\r\nx-api-key: {KEY}\r\n\r\n");
+    late.write_all(head.as_bytes()).await.unwrap();
+    let heard = listen(&mut late, Duration::from_secs(1)).await;
+    assert!(heard.closed && heard.text.contains("connection: close"), "{heard:?}");
+    assert_eq!(heard.statuses(), [200]);
+    let heard = listen(&mut silent, Duration::from_secs(1)).await;
+    assert!(heard.closed && heard.text.is_empty(), "{heard:?}");
+    stopping.abort();
+}
+
 /// Real sockets, all kinds of connections at once: when the accept loop has ended, none is left.
 #[tokio::test(start_paused = true)]
 async fn nobody_keeps_the_process_alive() {
