@@ -28,7 +28,7 @@ def in_background(call):
 
 
 def test_sigterm_lets_streams_end_and_takes_no_new_ones(start, play):
-    gateway = start.gateway(play)
+    gateway = start.gateway(play, input={"header_ms": 1_000})
     play.chat(lines(line("one"), {"gate": "go"}, line(" two"), line("", done=True)))
     answer = in_background(lambda: stream(gateway.url, chat_body(stream=True)))
     half_head = Raw(gateway.address)
