@@ -136,18 +136,16 @@ impl Tally {
     /// Adds a piece of a text after a byte of class `before`, and says what its last class is.
     fn add(&mut self, before: u8, piece: &str) -> u8 {
         let mut before = before;
-        // A pair's cost is below 2^5: sums of this many fit 32 bits, whose additions are cheaper.
+        // Both costs of a pair are below 2^5: so many of them do not run into each other.
         for part in piece.as_bytes().chunks(1 << 24) {
-            let (mut high, mut low) = (0u32, 0u32);
+            let mut sum = 0;
             for byte in part {
                 let class = CLASSES.get(usize::from(*byte)).copied().unwrap_or(START);
-                let pair = usize::from(before << 4 | class);
-                high += u32::from(HIGH.get(pair).copied().unwrap_or(0));
-                low += u32::from(LOW.get(pair).copied().unwrap_or(0));
+                sum += PAIRS.get(usize::from(before << 4 | class)).copied().unwrap_or(0);
                 before = class;
             }
-            self.high = self.high.saturating_add(high.into());
-            self.low = self.low.saturating_add(low.into());
+            self.high = self.high.saturating_add(sum & LOW_HALF);
+            self.low = self.low.saturating_add(sum >> 32);
         }
         before
     }
@@ -180,8 +178,9 @@ const INDIC: u8 = 13;
 const LONG: u8 = 14;
 
 static CLASSES: [u8; 256] = classes();
-static HIGH: [u8; 256] = pairs(true);
-static LOW: [u8; 256] = pairs(false);
+/// Upper cost in the lower half, lower cost in the upper half: one addition serves both.
+static PAIRS: [u64; 256] = pairs();
+const LOW_HALF: u64 = (1 << 32) - 1;
 
 const fn class(byte: u8) -> u8 {
     match byte {
@@ -251,13 +250,13 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-const fn pairs(upper: bool) -> [u8; 256] {
+const fn pairs() -> [u64; 256] {
     let mut table = [0; 256];
-    let mut rest: &mut [u8] = &mut table;
+    let mut rest: &mut [u64] = &mut table;
     let mut pair = 0u8;
     while let Some((first, others)) = rest.split_first_mut() {
         let (before, class) = (pair >> 4, pair & 15);
-        *first = if upper { high(before, class) } else { low(before, class) };
+        *first = (high(before, class) as u64) | (low(before, class) as u64) << 32;
         pair = pair.wrapping_add(1);
         rest = others;
     }

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 /// A JSON string without its quotes, escapes untouched and known to be valid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Text<'a> {
@@ -35,7 +37,7 @@ impl<'a> Text<'a> {
     /// Gives out the characters that the string means, piece by piece, without allocating.
     pub(crate) fn pieces(self, mut each: impl FnMut(&str)) {
         let mut rest = self.raw;
-        while let Some((before, after)) = rest.split_once('\\') {
+        while let Some((before, after)) = at_backslash(rest) {
             each(before);
             let (character, tail) = one_escape(after);
             each(character.encode_utf8(&mut [0; 4]));
@@ -56,7 +58,7 @@ impl<'a> Text<'a> {
         }
         let mut rest = self.raw;
         let mut surplus = 0;
-        while let Some((_, after)) = rest.split_once('\\') {
+        while let Some((_, after)) = at_backslash(rest) {
             let (length, tail) = escape_length(after);
             surplus += length;
             rest = tail;
@@ -104,10 +106,16 @@ fn unit(hex: Option<&str>) -> Option<u32> {
     hex.and_then(|digits| u32::from_str_radix(digits, 16).ok())
 }
 
+/// What stands before and behind the next backslash.
+fn at_backslash(text: &str) -> Option<(&str, &str)> {
+    let (before, after) = text.split_at(memchr(b'\\', text.as_bytes())?);
+    Some((before, after.get(1..).unwrap_or("")))
+}
+
 fn unescape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some((before, after)) = rest.split_once('\\') {
+    while let Some((before, after)) = at_backslash(rest) {
         out.push_str(before);
         let (character, tail) = one_escape(after);
         out.push(character);

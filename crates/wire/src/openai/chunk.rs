@@ -6,11 +6,17 @@ use crate::event::Logprobs;
 use crate::json::write;
 use crate::reply::{Reply, StopReason};
 
-/// Everything before `"choices":[`.
+/// What is written before every delta.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
+    /// Up to and including `"choices":[`.
     head: Vec<u8>,
+    /// That and the beginning of the first choice's delta.
+    delta: Vec<u8>,
 }
+
+/// What follows the inside of a delta that does not end anything.
+const PLAIN_END: &[u8] = b"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
 
 impl Frame {
     /// `created` is the first time that the upstream states; all chunks carry the same.
@@ -19,6 +25,9 @@ impl Frame {
         self.head.extend_from_slice(b"data: ");
         opening(reply, "chat.completion.chunk", created, &mut self.head);
         self.head.extend_from_slice(b"\"choices\":[");
+        self.delta.clear();
+        self.delta.extend_from_slice(&self.head);
+        self.delta.extend_from_slice(b"{\"index\":0,\"delta\":{");
     }
 
     pub(super) fn is_set(&self) -> bool {
@@ -28,6 +37,21 @@ impl Frame {
     /// Up to and including `"choices":[`.
     pub(super) fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
+    }
+
+    /// Up to the inside of the first choice's delta.
+    pub(super) fn open_delta(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.delta);
+    }
+
+    /// Closes the delta, its choice and the chunk.
+    pub(super) fn close_delta(logprobs: Option<Logprobs<'_>>, stop: Option<StopReason>, out: &mut Vec<u8>) {
+        if logprobs.is_none() && stop.is_none() {
+            return out.extend_from_slice(PLAIN_END);
+        }
+        out.push(b'}');
+        closing(logprobs, stop, out);
+        Self::close(out);
     }
 
     pub(super) fn close(out: &mut Vec<u8>) {

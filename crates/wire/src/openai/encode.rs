@@ -5,7 +5,7 @@
 //!
 //! Never here: an upstream's dialect.
 
-use super::chunk::{Counts, DONE, Frame, closing};
+use super::chunk::{Counts, DONE, Frame};
 use crate::event::{Block, Call, Delta, DeltaKind, Event};
 use crate::json::{Text, write};
 use crate::reply::{Reply, StopReason, Usage};
@@ -47,9 +47,7 @@ impl Encoder {
                 }
             }
         }
-        out.push(b'}');
-        closing(delta.logprobs, None, out);
-        Frame::close(out);
+        Frame::close_delta(delta.logprobs, None, out);
     }
 
     fn call(&mut self, call: Call<'_>, reply: &Reply, out: &mut Vec<u8>) {
@@ -61,9 +59,8 @@ impl Encoder {
         write::number(out, self.calls);
         out.push(b',');
         call_members(&call, self.calls, &reply.id, out);
-        out.extend_from_slice(b"}]}");
-        closing(None, None, out);
-        Frame::close(out);
+        out.extend_from_slice(b"}]");
+        Frame::close_delta(None, None, out);
         self.calls += 1;
     }
 
@@ -78,9 +75,7 @@ impl Encoder {
         if self.role(out) {
             out.extend_from_slice(b",\"content\":\"\"");
         }
-        out.push(b'}');
-        closing(None, Some(reason), out);
-        Frame::close(out);
+        Frame::close_delta(None, Some(reason), out);
         if reply.include_usage {
             let usage = self.usage.unwrap_or_default();
             let counts =
@@ -91,8 +86,7 @@ impl Encoder {
     }
 
     fn open(&self, out: &mut Vec<u8>) {
-        self.frame.open(out);
-        out.extend_from_slice(b"{\"index\":0,\"delta\":{");
+        self.frame.open_delta(out);
     }
 
     /// Writes the role if this is the first delta, and says whether it did.

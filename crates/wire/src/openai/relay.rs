@@ -139,31 +139,51 @@ impl State {
         screening: &mut Option<Screening>,
         push: &mut Push<'_>,
     ) -> Result<Option<StopReason>, UpstreamFault> {
-        let object = object(json)?;
+        let mut cut = None;
+        // Once the frame stands, choices are written as they are read; before, it takes the whole object to know the time.
+        let begun = self.frame.is_set();
+        let object = object(json, |reader| {
+            match cut {
+                None if begun => cut = self.read_choices(reader, screening, push)?,
+                // A second list after the end.
+                Some(_) => reader.skip()?,
+                None => {}
+            }
+            Ok(begun)
+        })?;
         if let Some(counts) = object.usage {
             self.usage = Some(counts);
             push.metered.usage = Some(counts.metered());
         }
-        let Some(choices) = object.choices else { return Ok(None) };
-        if !self.frame.is_set() {
+        if let Some(choices) = object.choices {
             self.frame.set(push.reply, object.created);
+            let mut reader = Reader::over(choices.as_str(), DEPTH_MAX);
+            cut = self.read_choices(&mut reader, screening, push)?;
         }
+        Ok(cut)
+    }
+
+    fn read_choices(
+        &mut self,
+        reader: &mut Reader<'_>,
+        screening: &mut Option<Screening>,
+        push: &mut Push<'_>,
+    ) -> Result<Option<StopReason>, UpstreamFault> {
         match screening {
-            None => self.choices(choices, push),
-            Some(screening) => screening.choices(choices, self, push),
+            None => self.choices(reader, push),
+            Some(screening) => screening.choices(reader, self, push),
         }
     }
 
     fn choices(
         &mut self,
-        choices: Raw<'_>,
+        reader: &mut Reader<'_>,
         push: &mut Push<'_>,
     ) -> Result<Option<StopReason>, UpstreamFault> {
         let mut written = false;
         let mut cut = None;
         let mark = push.out.len();
         self.frame.open(push.out);
-        let mut reader = Reader::over(choices.as_str(), DEPTH_MAX);
         reader.array(|reader, _| -> Result<(), UpstreamFault> {
             let mut choice = choice::read(reader, "delta")?;
             if cut.is_some() {
@@ -217,15 +237,23 @@ struct Object<'a> {
     usage: Option<Counts>,
 }
 
-/// Fails when the object is an error of whatever shape.
-fn object(json: &[u8]) -> Result<Object<'_>, UpstreamFault> {
+/// Fails when the object is an error of whatever shape. `choices` may take the choices where they stand, and says whether
+/// it did.
+fn object<'a>(
+    json: &'a [u8],
+    mut choices: impl FnMut(&mut Reader<'a>) -> Result<bool, UpstreamFault>,
+) -> Result<Object<'a>, UpstreamFault> {
     let mut object = Object { created: None, choices: None, usage: None };
     let mut is_error = false;
     let mut reader = Reader::new(json, DEPTH_MAX)?;
-    reader.object(|reader, key| -> Result<(), Broken> {
+    reader.object(|reader, key| -> Result<(), UpstreamFault> {
         match (key.raw(), reader.kind()?) {
             ("created", Kind::Number) => object.created = reader.number()?.parse().ok(),
-            ("choices", Kind::Array) => object.choices = Some(reader.raw()?),
+            ("choices", Kind::Array) => {
+                if !choices(reader)? {
+                    object.choices = Some(reader.raw()?);
+                }
+            }
             ("usage", Kind::Object) => object.usage = Some(counts(reader)?),
             ("error", Kind::Object | Kind::String) => {
                 is_error = true;
@@ -295,7 +323,7 @@ fn rewrite(
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Metered, UpstreamFault> {
-    let object = object(body)?;
+    let object = object(body, |_| Ok(false))?;
     let choices = object.choices.filter(|choices| !choices.is_hollow());
     let choices = choices.ok_or_else(|| UpstreamFault::protocol("an answer without choices"))?;
     let mut metered = Metered { usage: object.usage.map(Counts::metered), ..Metered::default() };

@@ -4,8 +4,8 @@
 //!
 //! Never here: a rule (the screen's).
 
-use super::choice::{self, Call, Choice, DEPTH_MAX, each_call};
-use super::chunk::{Frame, closing};
+use super::choice::{self, Call, Choice, each_call};
+use super::chunk::Frame;
 use super::relay::{Push, State};
 use crate::error::UpstreamFault;
 use crate::json::{Raw, Reader, Text, write};
@@ -34,12 +34,11 @@ impl Screening {
     /// Why the answer ends here, if it does.
     pub(super) fn choices(
         &mut self,
-        choices: Raw<'_>,
+        reader: &mut Reader<'_>,
         state: &mut State,
         push: &mut Push<'_>,
     ) -> Result<Option<StopReason>, UpstreamFault> {
         let mut ended = None;
-        let mut reader = Reader::over(choices.as_str(), DEPTH_MAX);
         reader.array(|reader, _| -> Result<(), UpstreamFault> {
             let choice = choice::read(reader, "delta")?;
             if choice.index != 0 {
@@ -146,8 +145,7 @@ impl Chunks<'_, '_> {
     /// Up to the members of the delta. The role comes with the first, beside an empty content that clients expect there.
     fn open(&mut self, says_content: bool) {
         let out = &mut *self.push.out;
-        self.frame.open(out);
-        out.extend_from_slice(b"{\"index\":0,\"delta\":{");
+        self.frame.open_delta(out);
         if !std::mem::replace(self.role_sent, true) {
             out.extend_from_slice(b"\"role\":\"assistant\",");
             if !says_content {
@@ -157,9 +155,7 @@ impl Chunks<'_, '_> {
     }
 
     fn close(&mut self, stop: Option<StopReason>) {
-        self.push.out.push(b'}');
-        closing(None, stop, self.push.out);
-        Frame::close(self.push.out);
+        Frame::close_delta(None, stop, self.push.out);
     }
 
     fn member(&mut self, key: &[u8], text: Text<'_>) {
@@ -197,8 +193,7 @@ impl Chunks<'_, '_> {
 
     fn end(&mut self, stop: Option<StopReason>) {
         self.role();
-        self.frame.open(self.push.out);
-        self.push.out.extend_from_slice(b"{\"index\":0,\"delta\":{");
+        self.frame.open_delta(self.push.out);
         self.close(stop);
     }
 }
