@@ -131,7 +131,8 @@ where
     let io = TokioIo::new(Guard::new(stream, conn.clone(), patience));
     let service = service_fn(|request: Request<Incoming>| {
         conn.busy();
-        answer(core.clone(), conn.clone(), request)
+        // The library keeps room for this future for as long as the connection lives: a pointer's worth, not all of it.
+        Box::pin(answer(core.clone(), conn.clone(), request))
     });
     let mut serving = std::pin::pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {

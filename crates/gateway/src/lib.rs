@@ -41,6 +41,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::audit::AuditLog;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::dial::{Dial, Tcp};
 use crate::limit::Limiter;
@@ -56,6 +57,7 @@ pub struct Core {
     metrics: Arc<Metrics>,
     stop: Announcer,
     dial: Arc<dyn Dial>,
+    budget: Budget,
 }
 
 impl Core {
@@ -67,8 +69,17 @@ impl Core {
 
     fn with_audit(config: Config, dial: Arc<dyn Dial>, audit: AuditLog) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new());
+        let budget = Budget::new(config.memory.buffer_bytes_max);
         let snapshot = ArcSwap::from_pointee(Snapshot::new(config, &dial, &metrics, None));
-        Arc::new(Self { snapshot, limiter: Limiter::new(), audit, metrics, stop: Announcer::new(), dial })
+        Arc::new(Self {
+            snapshot,
+            limiter: Limiter::new(),
+            audit,
+            metrics,
+            stop: Announcer::new(),
+            dial,
+            budget,
+        })
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -77,6 +88,7 @@ impl Core {
 
     /// Swaps the whole configuration; running requests keep the one they began with.
     pub fn reload(&self, config: Config) {
+        self.budget.set_max(config.memory.buffer_bytes_max);
         let previous = self.snapshot();
         let next = Snapshot::new(config, &self.dial, &self.metrics, Some(&previous));
         let stays = |name: &Arc<str>| next.fleet.upstreams().any(|upstream| upstream.name == *name);

@@ -5,36 +5,36 @@
 //!
 //! Never here: choosing upstreams, reading dialects (that is `wire`'s decoder, fed from here).
 
+mod inflow;
+
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
-use wire::{ChatStream, Format, Metered, Progress};
+use wire::{Format, Metered, Progress};
 
+pub use self::inflow::Inflow;
 use crate::admit::Permit;
+use crate::budget::{Budget, Held};
 use crate::error::{Clock, Error};
 use crate::exchange::{End, Exchange};
 use crate::progress::Stage;
 use crate::stop::Reached;
-use crate::upstream::{AnswerBody, Arrived, Upstream};
 
 /// Bytes gathered from frames that are already there before one write is made of them.
 const GATHER_BYTES: usize = 16 << 10;
-/// What our own frame of an event adds to the upstream's.
-const EVENT_BYTES: usize = 256;
-/// How long an upstream may take to close its answer after the last event, so that its connection can be used again.
-const CLOSING_TIME: Duration = Duration::from_secs(2);
+/// A write of at least this size counts as buffered until the client has taken it.
+const COUNTED_BYTES: usize = 4 << 10;
 
 /// A stream whose first event has arrived, and all that it holds.
 pub struct Flow {
-    pub upstream: Arc<Upstream>,
-    pub body: AnswerBody,
-    pub stream: ChatStream,
+    pub inflow: Inflow,
+    /// Memory of bytes that the client has not taken.
+    pub unsent: Budget,
     /// What the first events made.
     pub first: Vec<u8>,
     /// The stream ended within its first bytes.
@@ -71,6 +71,8 @@ pub enum Body {
 pub struct Relay {
     phase: Phase,
     out: Vec<u8>,
+    /// Known once the stream flows; what is said before is short.
+    memory: Option<Budget>,
     /// One timer for all clocks: it sleeps until the next of them could run out and is not touched by passing tokens.
     alarm: Pin<Box<Sleep>>,
 }
@@ -111,7 +113,7 @@ impl Body {
         exchange.first_byte();
         let now = Instant::now();
         let alarm = Box::pin(sleep_until(now));
-        let mut relay = Relay { phase: Phase::Done, out: Vec::new(), alarm };
+        let mut relay = Relay { phase: Phase::Done, out: Vec::new(), memory: None, alarm };
         relay.start(flow, exchange, now);
         Self::Relay(Box::new(relay))
     }
@@ -126,7 +128,8 @@ impl Body {
     ) -> Self {
         let now = Instant::now();
         let phase = Phase::Opening { opening, stage, client, bare, heartbeat, next_tick: now };
-        Self::Relay(Box::new(Relay { phase, out: Vec::new(), alarm: Box::pin(sleep_until(now)) }))
+        let alarm = Box::pin(sleep_until(now));
+        Self::Relay(Box::new(Relay { phase, out: Vec::new(), memory: None, alarm }))
     }
 }
 
@@ -171,6 +174,7 @@ pub enum Cut {}
 impl Relay {
     fn start(&mut self, mut flow: Flow, exchange: Exchange, now: Instant) {
         self.out.append(&mut flow.first);
+        self.memory = Some(flow.unsent.clone());
         if flow.complete {
             finish(flow, exchange);
         } else {
@@ -187,7 +191,7 @@ impl Relay {
                 Phase::Done => Poll::Ready(()),
             };
             if !self.out.is_empty() {
-                return Poll::Ready(Some(Bytes::from(std::mem::take(&mut self.out))));
+                return Poll::Ready(Some(unsent(std::mem::take(&mut self.out), self.memory.as_ref())));
             }
             if ready.is_pending() {
                 return Poll::Pending;
@@ -238,28 +242,8 @@ impl Relay {
             return Poll::Ready(());
         };
         while self.out.len() < GATHER_BYTES {
-            let (stream, out) = (&mut flow.stream, &mut self.out);
-            let mut progress = Progress::Waiting;
-            let arrived = flow.body.poll_read(cx, |bytes| {
-                out.reserve(bytes.len() + EVENT_BYTES);
-                progress = stream.push(bytes, out);
-            });
-            let Poll::Ready(arrived) = arrived else { break };
-            if arrived.is_ok() {
-                flow.upstream.heard();
-                *heard_at = Instant::now();
-            }
-            let ended = match arrived {
-                Ok(Arrived::Some) => false,
-                Ok(Arrived::End) => true,
-                Err(error) => {
-                    tracing::debug!(%error, "the upstream's stream broke");
-                    true
-                }
-            };
-            if ended && matches!(progress, Progress::Waiting | Progress::Flowing) {
-                progress = stream.end(out);
-            }
+            let Poll::Ready(progress) = flow.inflow.poll(cx, &mut self.out) else { break };
+            *heard_at = Instant::now();
             match progress {
                 Progress::Waiting | Progress::Flowing => {}
                 Progress::Complete => return self.complete(),
@@ -316,8 +300,8 @@ impl Relay {
         if let Phase::Flowing { mut flow, exchange, .. } = std::mem::replace(&mut self.phase, Phase::Done) {
             exchange.log(error);
             let bare = exchange.errors().bare;
-            error.with_body(bare, |body| flow.stream.fail(body, &mut self.out));
-            exchange.settle_failed(end, error, flow.stream.metered());
+            error.with_body(bare, |body| flow.inflow.fail(body, &mut self.out));
+            exchange.settle_failed(end, error, flow.inflow.metered());
         }
         Poll::Ready(())
     }
@@ -328,7 +312,7 @@ impl Drop for Relay {
         // The client left mid-stream: what has passed so far is what it is charged for. (An opening that is dropped drops
         // its exchange, which settles itself.)
         if let Phase::Flowing { flow, exchange, .. } = std::mem::replace(&mut self.phase, Phase::Done) {
-            exchange.settle(End::ClientGone, flow.stream.metered());
+            exchange.settle(End::ClientGone, flow.inflow.metered());
         }
     }
 }
@@ -337,14 +321,27 @@ const KEEPALIVE: &[u8] = b": keepalive\n\n";
 
 /// The answer is complete: settles, frees the slot, and lets the upstream close its message so that the connection is kept.
 fn finish(flow: Flow, exchange: Exchange) {
-    exchange.settle(End::Complete, flow.stream.metered());
+    exchange.settle(End::Complete, flow.inflow.metered());
     drop(flow.permit);
-    let mut body = flow.body;
-    if !body.is_end() {
-        tokio::spawn(async move {
-            let rest = async { while let Ok(Arrived::Some) = body.read(|_| {}).await {} };
-            // What does not close by itself is closed by the drop.
-            drop(tokio::time::timeout(CLOSING_TIME, rest).await);
-        });
+    flow.inflow.finish();
+}
+
+/// Bytes that wait for the client, and the memory they count as.
+struct Unsent {
+    bytes: Vec<u8>,
+    _memory: Held,
+}
+
+impl AsRef<[u8]> for Unsent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
+}
+
+/// Small pieces are every connection's own; large ones count until the client has taken them.
+fn unsent(bytes: Vec<u8>, budget: Option<&Budget>) -> Bytes {
+    let Some(budget) = budget.filter(|_| bytes.len() >= COUNTED_BYTES) else { return bytes.into() };
+    let mut memory = budget.hold();
+    memory.own_up_to(bytes.len());
+    Bytes::from_owner(Unsent { bytes, _memory: memory })
 }

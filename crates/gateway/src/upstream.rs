@@ -24,7 +24,7 @@ use wire::Format;
 pub use catalog::{Catalog, Known};
 pub use liveness::{Health, Watch};
 pub use load::{LoadView, Loading};
-pub use pool::{Answer, AnswerBody, Arrived, Pool, SendError, read_body};
+pub use pool::{Answer, AnswerBody, Arrived, Pool, SendError, read_body, read_body_within};
 
 use crate::admit::{Door, Runner};
 use crate::config::{self, Liveness};

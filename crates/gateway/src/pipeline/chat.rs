@@ -15,15 +15,16 @@ use wire::{ChatStream, Fault, Format, Lane, Metered, Operation, Outbound, Progre
 use super::{Admitted, head};
 use crate::Core;
 use crate::admit::{Entry, Permit};
+use crate::budget::Budget;
 use crate::config::Clocks;
 use crate::error::{Clock, Error};
 use crate::exchange::Exchange;
 use crate::progress::{self, Stage};
-use crate::relay::{Body, Flow, Opening, StreamClocks};
+use crate::relay::{Body, Flow, Inflow, Opening, StreamClocks};
 use crate::route::Target;
 use crate::snapshot::Snapshot;
 use crate::stop::{Listener, Phase};
-use crate::upstream::{self, AnswerBody, Arrived, SendError, Upstream};
+use crate::upstream::{self, AnswerBody, SendError, Upstream};
 
 /// A whole answer is this large at most.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -48,6 +49,7 @@ pub(super) struct Job {
     stage: Option<Stage>,
     clocks: Clocks,
     stop: Listener,
+    budget: Budget,
     /// Kept for the life of the request: what it runs on, and that it was counted.
     _admitted: Admitted,
 }
@@ -115,6 +117,7 @@ pub(super) async fn prepare(
         stage: asks_stage.then(Stage::new),
         clocks: config.clocks,
         stop: core.stop.listen(),
+        budget: core.budget.clone(),
         target,
         _admitted: admitted,
     })
@@ -144,8 +147,10 @@ async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>, Metered),
     let total_at = exchange.started() + job.clocks.total;
     let answered = async {
         let answer = dispatch(job, &permit).await?;
-        let body =
-            upstream::read_body(answer.body, ANSWER_BYTES_MAX).await.map_err(|error| broken(&error))?;
+        let mut memory = job.budget.hold();
+        let body = upstream::read_body_within(answer.body, ANSWER_BYTES_MAX, &mut memory)
+            .await
+            .map_err(|error| broken(&error))?;
         let mut out = Vec::with_capacity(body.len() + 256);
         let format = job.target.upstream.format;
         let metered = wire::read_answer(job.lane, job.client, format, &job.reply, None, &body, &mut out)?;
@@ -194,36 +199,29 @@ async fn first_event(job: Job, exchange: &mut Exchange) -> Result<Flow, Error> {
             never = look(&job) => match never {},
         }
     };
-    let (body, stream, first, complete) = unless_ended(&job, watched, first_at, Clock::FirstByte).await?;
+    let (inflow, first, complete) = unless_ended(&job, watched, first_at, Clock::FirstByte).await?;
     let clocks = StreamClocks {
         idle: job.clocks.idle,
         heartbeat: job.clocks.heartbeat,
         total_at: exchange.started() + job.clocks.total,
     };
     let cut = job.stop.reached(Phase::Cut);
-    Ok(Flow { upstream: job.target.upstream, body, stream, first, complete, permit, clocks, cut })
+    Ok(Flow { inflow, unsent: job.budget, first, complete, permit, clocks, cut })
 }
 
-type Begun = (AnswerBody, ChatStream, Vec<u8>, bool);
+type Begun = (Inflow, Vec<u8>, bool);
 
 /// Reads until the stream's first event has been written.
-async fn begin(job: &Job, mut body: AnswerBody) -> Result<Begun, Error> {
+async fn begin(job: &Job, body: AnswerBody) -> Result<Begun, Error> {
     let upstream = &job.target.upstream;
-    let mut stream = ChatStream::new(job.lane, job.client, upstream.format, job.reply.clone(), None);
+    let stream = ChatStream::new(job.lane, job.client, upstream.format, job.reply.clone(), None);
+    let mut inflow = Inflow::new(upstream.clone(), body, stream, job.budget.hold());
     let mut out = Vec::with_capacity(512);
-    let mut progress = Progress::Waiting;
     loop {
-        let arrived = body.read(|bytes| progress = stream.push(bytes, &mut out)).await;
-        if arrived.is_ok() {
-            upstream.heard();
-        }
-        if progress == Progress::Waiting && !matches!(arrived, Ok(Arrived::Some)) {
-            progress = stream.end(&mut out);
-        }
-        match progress {
+        match inflow.next(&mut out).await {
             Progress::Waiting => {}
-            Progress::Flowing => return Ok((body, stream, out, false)),
-            Progress::Complete => return Ok((body, stream, out, true)),
+            Progress::Flowing => return Ok((inflow, out, false)),
+            Progress::Complete => return Ok((inflow, out, true)),
             Progress::Failed(fault) => return Err(fault.into()),
         }
     }
@@ -292,11 +290,13 @@ async fn unanswered(upstream: &Upstream, error: SendError) -> Error {
 }
 
 fn broken(error: &SendError) -> Error {
-    Error::Upstream(wire::UpstreamFault {
-        kind: wire::UpstreamFaultKind::Broken,
-        message: "the model server closed the connection before it answered".into(),
-        detail: error.to_string(),
-    })
+    let (kind, message) = match error {
+        SendError::NoMemory(_) => {
+            (wire::UpstreamFaultKind::Overloaded, "the gateway has no memory left for an answer of this size")
+        }
+        _ => (wire::UpstreamFaultKind::Broken, "the model server closed the connection before it answered"),
+    };
+    Error::Upstream(wire::UpstreamFault { kind, message: message.into(), detail: error.to_string() })
 }
 
 /// For a caller that asked: is the model still being loaded?

@@ -20,9 +20,10 @@ use http::uri::Authority;
 use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
-pub use self::body::{AnswerBody, Arrived, read_body};
+pub use self::body::{AnswerBody, Arrived, read_body, read_body_within};
 use self::exchange::{Failure, Outgoing};
 use self::idle::Idle;
+use crate::budget::Full;
 use crate::config;
 use crate::dial::{Dial, Stream};
 
@@ -59,6 +60,9 @@ pub enum SendError {
     /// The connection broke before an answer came.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// The answer came, and there was no memory for it.
+    #[error("no memory for the answer: {0}")]
+    NoMemory(#[from] Full),
 }
 
 impl Pool {

@@ -25,6 +25,7 @@ mod keys;
 mod leaving;
 mod limits;
 mod loads;
+mod memory;
 mod models;
 mod operators;
 mod panics;

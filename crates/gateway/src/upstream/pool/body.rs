@@ -17,7 +17,11 @@ use super::SendError;
 use super::deframe::{Deframer, Framing};
 use super::exchange::READ_BYTES;
 use super::idle::Idle;
+use crate::budget::{Full, Held};
 use crate::dial::Stream;
+
+/// Memory for a whole answer is taken in steps of this.
+const STEP_BYTES: usize = 16 << 10;
 
 /// A body that has not been read to its end owns its connection.
 pub struct AnswerBody {
@@ -123,24 +127,41 @@ impl AnswerBody {
     }
 }
 
-/// Reads a whole body up to a bound.
-pub async fn read_body(mut body: AnswerBody, bytes_max: usize) -> Result<Bytes, SendError> {
+/// Reads a whole body up to a bound that is small enough not to be counted.
+pub async fn read_body(body: AnswerBody, bytes_max: usize) -> Result<Bytes, SendError> {
+    read(body, bytes_max, |_| Ok(())).await
+}
+
+/// Reads a whole body up to a bound, in memory that is taken from a budget as it grows.
+pub async fn read_body_within(
+    body: AnswerBody,
+    bytes_max: usize,
+    memory: &mut Held,
+) -> Result<Bytes, SendError> {
+    read(body, bytes_max, |bytes| memory.fit(bytes.next_multiple_of(STEP_BYTES))).await
+}
+
+async fn read(
+    mut body: AnswerBody,
+    bytes_max: usize,
+    mut room: impl FnMut(usize) -> Result<(), Full>,
+) -> Result<Bytes, SendError> {
     let announced = body.length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
-    let mut whole = Vec::with_capacity(announced.min(bytes_max).min(READ_BYTES));
-    let mut over = announced > bytes_max;
-    while !over {
-        let arrived = body
-            .read(|bytes| {
-                if whole.len() + bytes.len() > bytes_max {
-                    over = true;
-                } else {
-                    whole.extend_from_slice(bytes);
-                }
-            })
-            .await?;
-        if arrived == Arrived::End && !over {
+    let too_long = || SendError::Broken(format!("an answer of more than {bytes_max} bytes"));
+    if announced > bytes_max {
+        return Err(too_long());
+    }
+    room(announced)?;
+    let mut whole = Vec::with_capacity(announced);
+    loop {
+        // A read brings no more than this.
+        room(announced.max(whole.len() + READ_BYTES))?;
+        let arrived = body.read(|bytes| whole.extend_from_slice(bytes)).await?;
+        if whole.len() > bytes_max {
+            return Err(too_long());
+        }
+        if arrived == Arrived::End {
             return Ok(whole.into());
         }
     }
-    Err(SendError::Broken(format!("an answer of more than {bytes_max} bytes")))
 }
