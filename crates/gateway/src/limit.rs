@@ -37,6 +37,8 @@ pub use usage::RuleUsage;
 
 /// Users remembered at once over all rules, and as many names of models.
 const STRANGERS_MAX: usize = 100_000;
+/// Entries of all logs together, 16 bytes each, above which every log gets short.
+const ENTRIES_FINE: usize = 1 << 20;
 /// SDKs ignore or refuse to wait longer.
 const RETRY_AFTER_MAX_S: u64 = 60;
 
@@ -80,11 +82,12 @@ impl Default for Limiter {
 
 impl Limiter {
     pub fn new() -> Self {
-        Self::with_strangers_max(STRANGERS_MAX)
+        Self::with_bounds(STRANGERS_MAX, ENTRIES_FINE)
     }
 
-    fn with_strangers_max(strangers_max: usize) -> Self {
-        Self { table: Arc::new(Mutex::new(Table::new(strangers_max))), namer: Arc::default() }
+    fn with_bounds(strangers_max: usize, entries_fine: usize) -> Self {
+        let table = Table::new(strangers_max, entries_fine);
+        Self { table: Arc::new(Mutex::new(table)), namer: Arc::default() }
     }
 
     /// Charges a request to every rule it meets, or says why not.

@@ -34,8 +34,6 @@ const SWEEP_STEPS: usize = 4;
 const SWEEP_STEPS_FULL: usize = 64;
 /// A counter is looked at again after this at the latest: what a refund has emptied must not keep its place for a month.
 const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
-/// While all logs together are below this, each is fine.
-const ENTRIES_FINE: usize = 1 << 20;
 const FINE: Fineness = Fineness { exact: 1_024, grains: 512 };
 /// Beyond it, everybody's log is short: a hundred thousand of them still fit.
 const COARSE: Fineness = Fineness { exact: 16, grains: 32 };
@@ -56,6 +54,8 @@ pub(super) struct Table {
     strangers_max: usize,
     /// Entries of all logs together.
     entries: usize,
+    /// While there are fewer, each log is fine.
+    entries_fine: usize,
 }
 
 /// A place in the table.
@@ -118,7 +118,7 @@ impl Hold {
 }
 
 impl Table {
-    pub(super) fn new(strangers_max: usize) -> Self {
+    pub(super) fn new(strangers_max: usize, entries_fine: usize) -> Self {
         Self {
             origin: None,
             latest: 0,
@@ -129,6 +129,7 @@ impl Table {
             crowd: Crowd::default(),
             strangers_max,
             entries: 0,
+            entries_fine,
         }
     }
 
@@ -317,7 +318,7 @@ impl Table {
         generation: u32,
         change: impl FnOnce(&mut Counter, Fineness) -> T,
     ) -> Option<T> {
-        let fineness = if self.entries < ENTRIES_FINE { FINE } else { COARSE };
+        let fineness = if self.entries < self.entries_fine { FINE } else { COARSE };
         let slot = slot(&mut self.counters, place).filter(|slot| slot.generation == generation)?;
         let counter = slot.counter.as_mut()?;
         let before = counter.window.len();

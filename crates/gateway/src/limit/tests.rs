@@ -276,7 +276,7 @@ fn it_agrees_with_the_definition() {
 
 #[test]
 fn a_full_table_refuses_new_users_and_forgets_nobody() {
-    let (limiter, start) = (Limiter::with_strangers_max(3), Instant::now());
+    let (limiter, start) = (Limiter::with_bounds(3, ENTRIES_FINE), Instant::now());
     let general = rate(1, 10);
     let told = |user: &str, at_ms: u64| {
         let who = principal("chat", Some(user), RateRule::None);

@@ -501,7 +501,7 @@ fn fresh(random: &mut Random, name: &str) -> LimitRule {
         applies_to: selector(random),
         per: per.into_iter().filter(|_| random.percent(40)).collect(),
         counts,
-        max: max,
+        max,
         window: Duration::from_secs(*random.of(&WINDOWS_S)),
         retry_after: RetryAfter::Exact,
     }

@@ -449,7 +449,7 @@ fn strangers_crowd_out_neither_keys_nor_each_other_s_kind() {
         ..rule(Counts::Requests, 100)
     };
     let mut bench = Bench::with([per("users", &[User])]);
-    bench.limiter = Limiter::with_strangers_max(3);
+    bench.limiter = Limiter::with_bounds(3, ENTRIES_FINE);
     let ask = |bench: &Bench, key: &str, user: Option<&str>, model: &str| {
         let who = Principal { user: user.map(Into::into), ..Principal::plain(key) };
         let ask = Ask { principal: &who, model: Some(model), prompt_tokens: 0, output_cap: None };
@@ -465,6 +465,30 @@ fn strangers_crowd_out_neither_keys_nor_each_other_s_kind() {
     }
     let size = bench.limiter.size();
     assert_eq!((size.users, size.models, size.counters), (3, 3, 3 + 3 + 21));
+}
+
+/// Two hundred busy users: their logs together stay short, and each still counts every one of its requests.
+#[test]
+fn many_long_logs_get_coarse_together() {
+    let per_user = LimitRule { per: vec![Dimension::User], ..rule(Counts::Requests, 100) };
+    let mut bench = Bench::with([per_user]);
+    bench.limiter = Limiter::with_bounds(STRANGERS_MAX, 1_000);
+    let users: Vec<Principal> = (0..200)
+        .map(|number| Principal { user: Some(number.to_string().into()), ..Principal::plain("k") })
+        .collect();
+    for user in users.iter().cycle().take(100 * users.len()) {
+        bench.now += Duration::from_millis(2);
+        bench.ask(user, 0, None).unwrap().settle_at(0, 0, bench.now);
+    }
+    let size = bench.limiter.size();
+    assert!(size.entries <= 1_000 + users.len() * (16 + 33), "{size:?}");
+    for user in &users {
+        assert_eq!(bench.ask(user, 0, None).unwrap_err().remaining, 0);
+    }
+    // What was merged leaves late, by no more than a part of the window.
+    bench.sleep(60);
+    bench.now += MINUTE / 32;
+    assert!(users.iter().all(|user| bench.ask(user, 0, None).is_ok()));
 }
 
 #[test]
