@@ -2,7 +2,9 @@
 //!
 //! Never here: a rule that only holds for well-formed input.
 
-use wire::{ChatStream, ErrorBody, ErrorType, Format, Lane, Progress, Reply, Strip};
+use wire::{
+    Channel, ChatStream, ErrorBody, ErrorType, Format, Lane, Progress, Reply, Screen, Strip, Verdict,
+};
 
 /// The first byte says how the rest is cut.
 pub fn cut(input: &[u8]) -> (usize, &[u8]) {
@@ -12,11 +14,17 @@ pub fn cut(input: &[u8]) -> (usize, &[u8]) {
     }
 }
 
-/// Feeds a stream whole and in pieces: the client's bytes must be equal and clean.
+/// Feeds a stream whole and in pieces, free, capped and screened: the client's bytes must be equal and clean.
 pub fn stream(lane: Lane, upstream: Format, input: &[u8]) {
+    for (cap, screen) in [(None, false), (Some(1), false), (None, true)] {
+        one_way(lane, upstream, input, cap, screen);
+    }
+}
+
+fn one_way(lane: Lane, upstream: Format, input: &[u8], cap: Option<u64>, screen: bool) {
     let (size, bytes) = cut(input);
-    let (whole, progress) = feed(lane, upstream, bytes, bytes.len().max(1));
-    let (pieces, same) = feed(lane, upstream, bytes, size);
+    let (whole, progress) = feed(lane, upstream, bytes, bytes.len().max(1), cap, screen);
+    let (pieces, same) = feed(lane, upstream, bytes, size, cap, screen);
     assert_eq!(whole, pieces);
     assert_eq!(progress, same);
     let text = std::str::from_utf8(&whole).expect("UTF-8 goes to clients");
@@ -28,7 +36,35 @@ pub fn stream(lane: Lane, upstream: Format, input: &[u8]) {
     assert_eq!(text.ends_with("data: [DONE]\n\n"), progress == Progress::Complete);
 }
 
-fn feed(lane: Lane, upstream: Format, bytes: &[u8], size: usize) -> (Vec<u8>, Progress) {
+/// Holds back the last character of each text, and stops at `!`.
+#[derive(Debug, Default)]
+struct Reluctant(Option<char>);
+
+impl Screen for Reluctant {
+    fn push(&mut self, _: Channel, text: &str, out: &mut String) -> Verdict {
+        for character in text.chars() {
+            out.extend(self.0.replace(character));
+            if character == '!' {
+                return Verdict::Stop;
+            }
+        }
+        Verdict::Pass
+    }
+
+    fn finish(&mut self, _: Channel, out: &mut String) -> Verdict {
+        out.extend(self.0.take());
+        Verdict::Pass
+    }
+}
+
+fn feed(
+    lane: Lane,
+    upstream: Format,
+    bytes: &[u8],
+    size: usize,
+    cap: Option<u64>,
+    screen: bool,
+) -> (Vec<u8>, Progress) {
     let reply = Reply {
         id: "0123456789abcdef01234567".into(),
         model: "m".into(),
@@ -37,10 +73,11 @@ fn feed(lane: Lane, upstream: Format, bytes: &[u8], size: usize) -> (Vec<u8>, Pr
         created: 0,
         reasoning_alias: true,
         line_bytes_max: 512,
-        output_tokens_max: None,
+        output_tokens_max: cap,
         output_bytes_max: None,
     };
-    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply, None);
+    let screen = screen.then(|| Box::new(Reluctant::default()) as Box<dyn Screen>);
+    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply, screen);
     let mut out = Vec::new();
     for piece in bytes.chunks(size) {
         stream.push(piece, &mut out);

@@ -1,6 +1,6 @@
 //! OpenAI's chat completions and models, as its SDKs speak them and as vLLM, llama.cpp and SGLang serve them.
 //!
-//! Client side: `request` (with `message`, `content`, `tools`), `prompt`, `answer`, `encode`. Upstream side: `splice`, `relay` (with `choice`, `screening`). Both: `error`, `models`.
+//! Client side: `request` (with `message`, `content`, `tools`), `prompt`, `answer`, `encode`. Upstream side: `splice`, `relay` (with `choice`, `outlet`, `screening`). Both: `error`, `models`.
 //!
 //! Never here: another dialect.
 
@@ -13,6 +13,7 @@ pub(crate) mod error;
 mod logprobs;
 mod message;
 pub(crate) mod models;
+mod outlet;
 pub(crate) mod prompt;
 pub(crate) mod relay;
 pub(crate) mod request;

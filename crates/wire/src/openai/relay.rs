@@ -1,13 +1,14 @@
 //! The relay lane's way back: events of an OpenAI-compatible server, re-emitted field by field.
 //!
 //! Why not copied: the bytes hold the upstream's model name, its ids, its own extensions, and errors in its own shape.
-//! What it must remember: the frame of our chunks, which choices have their role, the last usage, whether an end came.
+//! What was sent so far is kept by the `outlet`.
 //!
 //! Never here: a field that is not on the allow-list (`choice` has it).
 
-use super::choice::{self, Choice, DEPTH_MAX};
-use super::chunk::{Counts, DONE, Frame, opening};
+use super::choice::{self, DEPTH_MAX};
+use super::chunk::{Counts, Frame, opening};
 use super::error;
+use super::outlet::{Outlet, Push};
 use super::screening::{self, Screening};
 use crate::ending::{Allowance, Reached};
 use crate::error::UpstreamFault;
@@ -19,39 +20,15 @@ use crate::screen::Screen;
 #[derive(Debug)]
 pub(crate) struct Relay {
     events: sse::Decoder,
-    state: State,
+    outlet: Outlet,
     screening: Option<Screening>,
-}
-
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) frame: Frame,
-    /// One bit a choice: its role was sent.
-    roles: u128,
-    /// One bit a choice: it had a delta and has no finish reason yet.
-    unfinished: u128,
-    usage: Option<Counts>,
-    pub(super) allowance: Allowance,
-}
-
-/// What a push brings along.
-pub(super) struct Push<'p> {
-    pub(super) reply: &'p Reply,
-    pub(super) metered: &'p mut Metered,
-    pub(super) out: &'p mut Vec<u8>,
 }
 
 impl Relay {
     pub(crate) fn new(reply: &Reply, screen: Option<Box<dyn Screen>>) -> Self {
         Self {
             events: sse::Decoder::new(reply.line_bytes_max),
-            state: State {
-                frame: Frame::default(),
-                roles: 0,
-                unfinished: 0,
-                usage: None,
-                allowance: Allowance::of(reply),
-            },
+            outlet: Outlet::new(reply),
             screening: screen.map(Screening::new),
         }
     }
@@ -64,17 +41,18 @@ impl Relay {
         metered: &mut Metered,
         out: &mut Vec<u8>,
     ) -> Result<Reached, UpstreamFault> {
-        let Self { events, state, screening } = self;
-        let mut push = Push { reply, metered, out };
+        let Self { events, outlet, screening } = self;
+        let push = Push { reply, metered, out };
+        let mut relaying = Relaying { outlet, screening, push };
         let Some(mut bytes) = bytes else {
             return match events.end() {
-                Some(sse::Item::Data { data, .. }) => state.data(data, screening, &mut push),
+                Some(sse::Item::Data { data, .. }) => relaying.data(data),
                 _ => Ok(Reached::More),
             };
         };
         while let Some(item) = events.next(&mut bytes) {
             if let sse::Item::Data { data, .. } = item? {
-                let reached = state.data(data, screening, &mut push)?;
+                let reached = relaying.data(data)?;
                 if reached != Reached::More {
                     return Ok(reached);
                 }
@@ -84,67 +62,37 @@ impl Relay {
     }
 }
 
-impl State {
-    fn data(
-        &mut self,
-        data: &[u8],
-        screening: &mut Option<Screening>,
-        push: &mut Push<'_>,
-    ) -> Result<Reached, UpstreamFault> {
+/// One push.
+struct Relaying<'p> {
+    outlet: &'p mut Outlet,
+    screening: &'p mut Option<Screening>,
+    push: Push<'p>,
+}
+
+impl Relaying<'_> {
+    fn data(&mut self, data: &[u8]) -> Result<Reached, UpstreamFault> {
         match data.trim_ascii() {
             b"" => Ok(Reached::More),
-            b"[DONE]" => self.done(push).map(|()| Reached::End),
+            b"[DONE]" => self.outlet.done(&mut self.push).map(|()| Reached::End),
             json => {
-                let mark = push.out.len();
-                let read = self.chunk(json, screening, push);
-                let cut = read.inspect_err(|_| push.out.truncate(mark))?;
+                let mark = self.push.out.len();
+                let read = self.chunk(json);
+                let cut = read.inspect_err(|_| self.push.out.truncate(mark))?;
                 let Some(reason) = cut else { return Ok(Reached::More) };
-                self.cut(reason, push);
+                self.outlet.cut(reason, &mut self.push);
                 Ok(Reached::Cut)
             }
         }
     }
 
-    fn done(&mut self, push: &mut Push<'_>) -> Result<(), UpstreamFault> {
-        if self.roles == 0 || self.unfinished != 0 {
-            return Err(UpstreamFault::broken("[DONE] came before a finish reason"));
-        }
-        if let Some(counts) = self.usage.filter(|_| push.reply.include_usage) {
-            counts.chunk(&self.frame, push.out);
-        }
-        push.out.extend_from_slice(DONE);
-        Ok(())
-    }
-
-    /// A proper end that is not the upstream's: for every choice that has none, with what is known of the usage.
-    fn cut(&mut self, reason: StopReason, push: &mut Push<'_>) {
-        for index in (0..u128::BITS).filter(|index| self.unfinished & (1 << index) != 0) {
-            self.frame.open(push.out);
-            let choice = Choice { index: index.into(), stop: Some(reason), ..Choice::default() };
-            choice::write_end(&choice, push.out);
-            Frame::close(push.out);
-        }
-        push.metered.stop = Some(reason);
-        if push.reply.include_usage {
-            let counted = Counts { output: push.metered.deltas, ..Counts::default() };
-            self.usage.unwrap_or(counted).chunk(&self.frame, push.out);
-        }
-        push.out.extend_from_slice(DONE);
-    }
-
     /// Why the answer ends here, if it does.
-    fn chunk(
-        &mut self,
-        json: &[u8],
-        screening: &mut Option<Screening>,
-        push: &mut Push<'_>,
-    ) -> Result<Option<StopReason>, UpstreamFault> {
+    fn chunk(&mut self, json: &[u8]) -> Result<Option<StopReason>, UpstreamFault> {
         let mut cut = None;
         // Once the frame stands, choices are written as they are read; before, it takes the whole object to know the time.
-        let begun = self.frame.is_set();
+        let begun = self.outlet.frame.is_set();
         let object = object(json, |reader| {
             match cut {
-                None if begun => cut = self.read_choices(reader, screening, push)?,
+                None if begun => cut = self.choices(reader)?,
                 // A second list after the end.
                 Some(_) => reader.skip()?,
                 None => {}
@@ -152,45 +100,32 @@ impl State {
             Ok(begun)
         })?;
         if let Some(counts) = object.usage {
-            self.usage = Some(counts);
-            push.metered.usage = Some(counts.metered());
+            self.outlet.usage = Some(counts);
+            self.push.metered.usage = Some(counts.metered());
         }
         if let Some(choices) = object.choices {
-            self.frame.set(push.reply, object.created);
-            let mut reader = Reader::over(choices.as_str(), DEPTH_MAX);
-            cut = self.read_choices(&mut reader, screening, push)?;
+            self.outlet.frame.set(self.push.reply, object.created);
+            cut = self.choices(&mut Reader::over(choices.as_str(), DEPTH_MAX))?;
         }
         Ok(cut)
     }
 
-    fn read_choices(
-        &mut self,
-        reader: &mut Reader<'_>,
-        screening: &mut Option<Screening>,
-        push: &mut Push<'_>,
-    ) -> Result<Option<StopReason>, UpstreamFault> {
-        match screening {
-            None => self.choices(reader, push),
-            Some(screening) => screening.choices(reader, self, push),
+    fn choices(&mut self, reader: &mut Reader<'_>) -> Result<Option<StopReason>, UpstreamFault> {
+        let Self { outlet, screening, push } = self;
+        if let Some(screening) = screening {
+            return screening.choices(reader, outlet, push);
         }
-    }
-
-    fn choices(
-        &mut self,
-        reader: &mut Reader<'_>,
-        push: &mut Push<'_>,
-    ) -> Result<Option<StopReason>, UpstreamFault> {
         let mut written = false;
         let mut cut = None;
         let mark = push.out.len();
-        self.frame.open(push.out);
+        outlet.frame.open(push.out);
         reader.array(|reader, _| -> Result<(), UpstreamFault> {
             let mut choice = choice::read(reader, "delta")?;
             if cut.is_some() {
                 return Ok(());
             }
-            let admitted = choice.admit(&mut self.allowance)?;
-            let opens = self.track(&choice)?;
+            let admitted = choice.admit(&mut outlet.allowance)?;
+            let opens = outlet.track(&choice)?;
             push.metered.deltas += admitted.deltas;
             cut = admitted.cut.then_some(StopReason::Length);
             if opens || choice.says_something() {
@@ -208,25 +143,6 @@ impl State {
             push.out.truncate(mark);
         }
         Ok(cut)
-    }
-
-    /// The choice's end was read and is not to be written.
-    pub(super) fn reopen(&mut self, choice: &Choice<'_>) {
-        self.unfinished |= u32::try_from(choice.index).ok().and_then(|i| 1u128.checked_shl(i)).unwrap_or(0);
-    }
-
-    /// Whether this is the choice's first delta, which carries the role.
-    pub(super) fn track(&mut self, choice: &Choice<'_>) -> Result<bool, UpstreamFault> {
-        let bit = u32::try_from(choice.index).ok().and_then(|index| 1u128.checked_shl(index));
-        let bit = bit.ok_or_else(|| UpstreamFault::protocol("a choice's index is out of bounds"))?;
-        let opens = self.roles & bit == 0;
-        self.roles |= bit;
-        if choice.stop.is_some() {
-            self.unfinished &= !bit;
-        } else if opens {
-            self.unfinished |= bit;
-        }
-        Ok(opens)
     }
 }
 

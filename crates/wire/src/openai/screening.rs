@@ -6,7 +6,7 @@
 
 use super::choice::{self, Call, Choice, each_call};
 use super::chunk::Frame;
-use super::relay::{Push, State};
+use super::outlet::{Outlet, Push};
 use crate::error::UpstreamFault;
 use crate::json::{Raw, Reader, Text, write};
 use crate::reply::{Reply, StopReason};
@@ -35,7 +35,7 @@ impl Screening {
     pub(super) fn choices(
         &mut self,
         reader: &mut Reader<'_>,
-        state: &mut State,
+        outlet: &mut Outlet,
         push: &mut Push<'_>,
     ) -> Result<Option<StopReason>, UpstreamFault> {
         let mut ended = None;
@@ -45,7 +45,7 @@ impl Screening {
                 return Err(UpstreamFault::protocol("more than one choice cannot be screened"));
             }
             if ended.is_none() {
-                ended = self.choice(choice, state, push)?;
+                ended = self.choice(choice, outlet, push)?;
             }
             Ok(())
         })?;
@@ -55,14 +55,14 @@ impl Screening {
     fn choice(
         &mut self,
         mut choice: Choice<'_>,
-        state: &mut State,
+        outlet: &mut Outlet,
         push: &mut Push<'_>,
     ) -> Result<Option<StopReason>, UpstreamFault> {
-        let admitted = choice.admit(&mut state.allowance)?;
-        let opens = state.track(&choice)?;
+        let admitted = choice.admit(&mut outlet.allowance)?;
+        let opens = outlet.track(&choice)?;
         push.metered.deltas += admitted.deltas;
         let Self { screened, role_sent } = self;
-        let mut chunks = Chunks { frame: &state.frame, role_sent, push };
+        let mut chunks = Chunks { frame: &outlet.frame, role_sent, push };
         if opens && admitted.deltas == 0 {
             chunks.role();
         }
@@ -75,7 +75,7 @@ impl Screening {
         }
         if verdict == Verdict::Stop {
             // Also when the choice had ended in this very chunk: its end has not been written.
-            state.reopen(&choice);
+            outlet.reopen(&choice);
             return Ok(Some(StopReason::ContentFilter));
         }
         if choice.stop.is_some() {
