@@ -5,6 +5,8 @@
 //!
 //! Never here: anything that changes the gateway.
 
+mod views;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -62,7 +65,9 @@ async fn answer(core: Arc<Core>, request: Request<Incoming>) -> Result<Response<
         "/healthz" => text(StatusCode::OK, "ok\n".into()),
         "/readyz" => ready(&core),
         "/metrics" => metrics(&core),
-        _ => text(StatusCode::NOT_FOUND, "see /healthz, /readyz, /metrics\n".into()),
+        "/queue" => json(&views::queues(&core)),
+        "/upstreams" => json(&views::upstreams(&core)),
+        _ => text(StatusCode::NOT_FOUND, "see /healthz, /readyz, /metrics, /queue, /upstreams\n".into()),
     })
 }
 
@@ -91,8 +96,11 @@ fn ready(core: &Core) -> Response<Full<Bytes>> {
 pub(crate) fn metrics_text(core: &Core) -> String {
     let snapshot = core.snapshot();
     for upstream in snapshot.fleet.upstreams() {
-        core.metrics.upstream_state(&upstream.name, upstream.health().code(), upstream.door.waiting());
+        core.metrics.upstream_state(&upstream.name, upstream.health().code());
     }
+    let queues = core.hall.view();
+    core.metrics.queues(queues.iter().map(|queue| (&queue.model, queue.waiting.len())));
+    core.metrics.buffered(core.budget.used());
     core.metrics.audit_state(&core.audit);
     let mut out = String::new();
     core.metrics.encode(&mut out);
@@ -102,6 +110,12 @@ pub(crate) fn metrics_text(core: &Core) -> String {
 fn metrics(core: &Core) -> Response<Full<Bytes>> {
     let mut response = text(StatusCode::OK, metrics_text(core));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(crate::metrics::CONTENT_TYPE));
+    response
+}
+
+fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, serde_json::to_string(value).unwrap_or_default());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

@@ -14,15 +14,13 @@
 
 pub mod ask;
 mod book;
-pub mod door;
 pub mod hall;
 mod pace;
 mod queue;
 mod runners;
 
 pub use ask::{Ask, Choice, Flow, Runner};
-pub use door::{Door, Entry, Permit, Place};
-pub use hall::{Hall, PlaceStanding, QueueView, RunnerLoad, WaiterView};
+pub use hall::{Entry, Hall, Permit, Place, PlaceStanding, QueueView, RunnerLoad, WaiterView};
 
 #[cfg(test)]
 mod fairness;

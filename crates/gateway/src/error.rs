@@ -10,7 +10,8 @@ use std::borrow::Cow;
 use http::StatusCode;
 use wire::{ErrorBody, ErrorType, Fault, Format, UpstreamFault, UpstreamFaultKind};
 
-use crate::standing::Refusal;
+use crate::config::Counts;
+use crate::standing::{Refusal, Remedy};
 
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +43,12 @@ pub enum Error {
     WrongMethod { allow: &'static str },
     #[error("the model '{model}' does not exist or this key may not use it")]
     ModelNotFound { model: String },
-    #[error("rate limit reached, max {} requests per window", .0.limit)]
+    #[error("{}", rate_text(.0))]
     RateLimited(Refusal),
+    #[error("the prompt has at least {prompt_tokens} tokens; the model's context holds {context_tokens}")]
+    ContextExceeded { prompt_tokens: u64, context_tokens: u64 },
+    #[error("the prompt holds text that this service does not accept")]
+    Filtered,
 
     // The operator can act.
     #[error("the audit log cannot be written")]
@@ -60,6 +65,8 @@ pub enum Error {
     // Nobody: it passes.
     #[error("too many requests are waiting")]
     Busy,
+    #[error("the buffers are full")]
+    Crowded,
     #[error("the gateway is stopping")]
     Draining,
     #[error("internal error")]
@@ -70,6 +77,7 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     Queue,
+    Load,
     FirstByte,
     Idle,
     Total,
@@ -79,6 +87,7 @@ impl std::fmt::Display for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Queue => "the time to wait for a free slot",
+            Self::Load => "the time to load the model",
             Self::FirstByte => "the time to wait for the first token",
             Self::Idle => "the time between two tokens",
             Self::Total => "the time for the whole answer",
@@ -119,7 +128,7 @@ impl Error {
     /// The table.
     pub fn verdict(&self) -> Verdict {
         use Blame::{Caller, Nobody, Operator, Upstream};
-        use ErrorType::{InvalidRequest, Permission, RateLimit, Server};
+        use ErrorType::{InvalidRequest, Permission, Server};
         let row = |status, kind, code, blame| Verdict {
             status,
             kind,
@@ -154,10 +163,11 @@ impl Error {
             Self::NoRoute => row(S::NOT_FOUND, InvalidRequest, None, Caller),
             Self::WrongMethod { .. } => row(S::METHOD_NOT_ALLOWED, InvalidRequest, None, Caller),
             Self::ModelNotFound { .. } => row(S::NOT_FOUND, InvalidRequest, Some("model_not_found"), Caller),
-            Self::RateLimited(refusal) => wait(
-                refusal.retry_after_s,
-                row(S::TOO_MANY_REQUESTS, RateLimit, Some("rate_limit_exceeded"), Caller),
-            ),
+            Self::RateLimited(refusal) => rate_verdict(refusal),
+            Self::ContextExceeded { .. } => {
+                row(S::BAD_REQUEST, InvalidRequest, Some("context_length_exceeded"), Caller)
+            }
+            Self::Filtered => row(S::BAD_REQUEST, InvalidRequest, Some("content_filter"), Caller),
             Self::AuditUnavailable => {
                 wait(10, row(S::SERVICE_UNAVAILABLE, Server, Some("audit_unavailable"), Operator))
             }
@@ -169,6 +179,7 @@ impl Error {
                 wait(10, row(S::SERVICE_UNAVAILABLE, Server, Some("queue_timeout"), Nobody))
             }
             Self::Deadline(_) => row(S::GATEWAY_TIMEOUT, Server, Some("upstream_timeout"), Upstream),
+            Self::Crowded => wait(5, row(S::SERVICE_UNAVAILABLE, Server, Some("overloaded"), Nobody)),
             Self::Busy => wait(5, row(S::SERVICE_UNAVAILABLE, Server, Some("queue_full"), Nobody)),
             Self::Draining => wait(5, row(S::SERVICE_UNAVAILABLE, Server, Some("shutting_down"), Nobody)),
             Self::Internal => row(S::INTERNAL_SERVER_ERROR, Server, Some("internal_error"), Operator),
@@ -179,12 +190,14 @@ impl Error {
     pub fn message(&self) -> Cow<'static, str> {
         match self {
             Self::Upstream(fault) => fault.message.clone(),
+            Self::RateLimited(refusal) => rate_text(refusal).into(),
             Self::UpstreamDown => "the model server is not answering, please try again in a moment".into(),
             Self::Deadline(Clock::Queue) => {
                 "no model slot became free in time, please try again in a moment".into()
             }
             Self::Deadline(clock) => format!("the model server took too long: {clock} ran out").into(),
             Self::Busy => "the model server is busy, please try again in a moment".into(),
+            Self::Crowded => "the service holds as much data as it may, please try again in a moment".into(),
             Self::Draining => "the service is restarting, please try again in a moment".into(),
             Self::AuditUnavailable => {
                 "the service cannot record requests at the moment; the operator has to free the audit log"
@@ -198,7 +211,9 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::BadKey => Some("send your key as 'Authorization: Bearer KEY', or ask the operator for one"),
-            Self::PromptTooLong { .. } => Some("shorten the messages or start a new conversation"),
+            Self::PromptTooLong { .. } | Self::ContextExceeded { .. } => {
+                Some("shorten the messages or start a new conversation")
+            }
             Self::TwoCredentials => Some("send one key, in one header"),
             Self::ModelNotFound { .. } => Some("GET /v1/models lists the models you may use"),
             Self::NoRoute => Some("see /v1/chat/completions and /v1/models"),
@@ -210,7 +225,7 @@ impl Error {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Request(fault) => fault.param.as_deref(),
-            Self::PromptTooLong { .. } => Some("messages"),
+            Self::PromptTooLong { .. } | Self::ContextExceeded { .. } | Self::Filtered => Some("messages"),
             Self::Upstream(UpstreamFault {
                 kind: UpstreamFaultKind::InvalidRequest { param, .. }, ..
             }) => *param,
@@ -243,6 +258,46 @@ impl Error {
             None => self.message(),
         };
         write(&ErrorBody { kind: verdict.kind, message: &text, param: self.param(), code: verdict.code })
+    }
+}
+
+/// Which limit, what it counts, and what would have been needed.
+fn rate_text(refusal: &Refusal) -> String {
+    let Refusal { rule, counts, limit, remaining, requested, remedy, .. } = refusal;
+    let Some(rule) = rule else {
+        return format!("rate limit reached, max {limit} requests per window");
+    };
+    let what = match counts {
+        Counts::Requests => "requests",
+        Counts::PromptTokens => "prompt tokens",
+        Counts::OutputTokens => "output tokens",
+        Counts::Tokens => "tokens",
+        Counts::Concurrency => "requests at the same time",
+    };
+    match remedy {
+        Remedy::AskForLess => {
+            format!("this request needs {requested} {what}; the limit '{rule}' allows {limit} altogether")
+        }
+        Remedy::Wait | Remedy::Budget => {
+            format!("the limit '{rule}' is reached: max {limit} {what}, {remaining} left, {requested} needed")
+        }
+    }
+}
+
+fn rate_verdict(refusal: &Refusal) -> Verdict {
+    let (code, should_retry) = match refusal.remedy {
+        Remedy::Wait => ("rate_limit_exceeded", None),
+        // Neither comes right by repeating: SDKs would wait a minute, three times, for a day or for ever.
+        Remedy::Budget => ("insufficient_quota", Some(false)),
+        Remedy::AskForLess => ("rate_limit_exceeded", Some(false)),
+    };
+    Verdict {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        kind: ErrorType::RateLimit,
+        code: Some(code),
+        retry_after_s: Some(refusal.retry_after_s),
+        should_retry,
+        blame: Blame::Caller,
     }
 }
 

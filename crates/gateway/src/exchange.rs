@@ -10,16 +10,18 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
-use wire::{Format, Metered};
+use wire::{Estimate, Format, Metered};
 
 use crate::audit;
 use crate::auth::Principal;
+use crate::config::{Counts, FilterAction};
 use crate::error::{Blame, Error, ErrorRender};
+use crate::filter::{Filter, Findings};
 use crate::limit::Charge;
 use crate::metrics::Metrics;
 use crate::route::Target;
 use crate::routes::{NO_ROUTE, Route};
-use crate::standing::Standing;
+use crate::standing::{Standing, Standings};
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum End {
     ClientGone,
     /// The upstream's answer broke off after its first byte.
     UpstreamCut,
+    /// A rule of the content filter ended it.
+    Filtered,
     /// A clock ran out after the first byte.
     Deadline,
     /// The process stopped.
@@ -47,6 +51,7 @@ impl End {
             Self::Complete => "complete",
             Self::ClientGone => "client_gone",
             Self::UpstreamCut => "upstream_cut",
+            Self::Filtered => "filtered",
             Self::Deadline => "deadline",
             Self::Drained => "drained",
             Self::Refused(_) => "refused",
@@ -66,7 +71,11 @@ pub struct Exchange {
     errors: ErrorRender,
     error_label: Option<&'static str>,
     dispatched: bool,
+    /// What was taken from the caller's limits; given back or settled at the end.
     charge: Option<Charge>,
+    /// What the prompt is taken for until the upstream has counted it.
+    prompt: Estimate,
+    findings: Option<Arc<Findings>>,
     settled: bool,
 }
 
@@ -85,6 +94,8 @@ impl Exchange {
             error_label: None,
             dispatched: false,
             charge: None,
+            prompt: Estimate::default(),
+            findings: None,
             settled: false,
         }
     }
@@ -126,21 +137,35 @@ impl Exchange {
         self.record.stream = stream;
     }
 
+    /// What the prompt will cost, as far as that can be known before a model has read it.
+    pub fn estimated(&mut self, prompt: Estimate) {
+        self.prompt = prompt;
+    }
+
     pub fn charged(&mut self, charge: Charge) {
         self.charge = Some(charge);
     }
 
-    pub fn targeted(&mut self, target: &Target, dropped: Vec<&'static str>) {
-        self.record.upstream = Some(target.upstream.name.clone());
-        self.record.dropped = dropped;
+    /// Where rules that look at this request's texts note what they find; recorded at the end.
+    pub fn findings(&mut self, filter: &Filter) -> Arc<Findings> {
+        self.findings.get_or_insert_with(|| filter.findings()).clone()
     }
 
-    /// The wait for a slot is over.
-    pub fn dispatched(&mut self) {
-        self.dispatched = true;
-        let queued = self.started.elapsed();
-        self.record.ms_queued = Some(millis(queued));
-        self.metrics.queued_for(queued);
+    /// The wait for a slot is over. Called again for each further attempt.
+    pub fn dispatched(&mut self, target: &Target, dropped: &[&'static str]) {
+        if !std::mem::replace(&mut self.dispatched, true) {
+            let queued = self.started.elapsed();
+            self.record.ms_queued = Some(millis(queued));
+            self.metrics.queued_for(queued);
+        }
+        self.record.upstream = Some(target.runner.name.clone());
+        self.record.dropped = dropped.to_vec();
+    }
+
+    /// The upstream failed without a byte, and another one is asked.
+    pub fn retried(&mut self) {
+        self.record.retries += 1;
+        self.metrics.retried();
     }
 
     pub fn first_byte(&mut self) {
@@ -156,8 +181,14 @@ impl Exchange {
             headers.insert(X_REQUEST_ID, id.clone());
             headers.insert(REQUEST_ID, id);
         }
-        if let Some(standing) = self.charge.as_ref().and_then(|charge| charge.standings().requests) {
-            rate_headers(&standing, headers);
+        if let Some(charge) = &self.charge {
+            let Standings { requests, tokens } = charge.standings();
+            if let Some(standing) = requests {
+                rate_headers(&standing, REQUESTS, headers);
+            }
+            if let Some(standing) = tokens {
+                rate_headers(&standing, TOKENS, headers);
+            }
         }
     }
 
@@ -208,6 +239,12 @@ impl Exchange {
             return;
         }
         let elapsed = self.started.elapsed();
+        let stopped =
+            |findings: &Arc<Findings>| findings.iter().any(|(label, _)| label.action == FilterAction::Stop);
+        let end = match end {
+            End::Complete if self.findings.as_ref().is_some_and(stopped) => End::Filtered,
+            end => end,
+        };
         let record = &mut self.record;
         record.ms_total = millis(elapsed);
         record.end = end.as_str();
@@ -215,14 +252,28 @@ impl Exchange {
             End::Refused(label) | End::Failed(label) => Some(label),
             _ => self.error_label,
         };
-        match metered.usage {
-            Some(usage) => {
-                record.prompt_tokens = Some(usage.prompt_tokens);
-                record.output_tokens = Some(usage.output_tokens);
+        let spent = Spent::of(&metered, self.prompt);
+        if metered.usage.is_some() || metered.deltas > 0 {
+            record.prompt_tokens = spent.prompt_read;
+            record.output_tokens = Some(spent.output);
+        }
+        if spent.truncated {
+            record.truncated = true;
+            tracing::warn!(request_id = &*self.id, "the runtime read less than the prompt holds: it was cut");
+        }
+        if let Some(findings) = self.findings.take() {
+            for (label, times) in findings.iter() {
+                self.metrics.filtered(&label.name, label.action, times);
+                record.filtered.push(label.name.to_string());
             }
-            // The upstream's counts come last; without them the pieces that passed are what is known.
-            None if metered.deltas > 0 => record.output_tokens = Some(metered.deltas),
-            None => {}
+        }
+        if let Some(charge) = self.charge.take() {
+            // Whoever got nothing pays nothing; who left after the model had begun pays for its work.
+            match end {
+                End::Refused(_) | End::Failed(_) => charge.refund(),
+                End::ClientGone if !self.dispatched => charge.refund(),
+                _ => charge.settle(spent.prompt, spent.output),
+            }
         }
         self.metrics.request_ended(self.route, &self.record, elapsed);
         if let Some(slot) = self.slot.take() {
@@ -237,12 +288,60 @@ impl Drop for Exchange {
     }
 }
 
-/// `x-ratelimit-*` in OpenAI's names.
-pub fn rate_headers(standing: &Standing, headers: &mut HeaderMap) {
-    headers.insert(LIMIT, HeaderValue::from(standing.limit));
-    headers.insert(REMAINING, HeaderValue::from(standing.remaining));
-    if let Ok(reset) = HeaderValue::try_from(reset_text(standing.reset)) {
-        headers.insert(RESET, reset);
+/// What a request has cost.
+struct Spent {
+    prompt: u64,
+    /// As the upstream counted it.
+    prompt_read: Option<u64>,
+    output: u64,
+    /// The upstream read less than the prompt holds.
+    truncated: bool,
+}
+
+/// Tokens that a runtime may count beside those that are seen: ends of turns, an empty thought.
+const UNSEEN_TOKENS: u64 = 64;
+/// A model's own system prompt is read, too, and nobody here has seen it.
+const HIDDEN_PROMPT_TOKENS: u64 = 65_536;
+
+impl Spent {
+    /// The upstream's counts where they can be true, our own where they cannot: a token has a byte at least, and a prompt
+    /// does not shrink.
+    fn of(metered: &Metered, estimate: Estimate) -> Self {
+        let usage = metered.usage;
+        let believable = |prompt: u64| {
+            prompt > 0 && prompt <= estimate.high.saturating_mul(4).saturating_add(HIDDEN_PROMPT_TOKENS)
+        };
+        let prompt_read = usage.map(|usage| usage.prompt_tokens);
+        let output_seen = |output: u64| {
+            (metered.deltas == 0 || output > 0)
+                && output <= metered.upstream_bytes.saturating_add(UNSEEN_TOKENS)
+        };
+        let output = usage.map(|usage| usage.output_tokens).filter(|output| output_seen(*output));
+        Self {
+            prompt: prompt_read.filter(|prompt| believable(*prompt)).unwrap_or(estimate.high),
+            prompt_read,
+            output: output.unwrap_or(metered.deltas),
+            truncated: prompt_read.is_some_and(|prompt| prompt > 0 && prompt < estimate.low),
+        }
+    }
+}
+
+/// `x-ratelimit-*` in OpenAI's names: one set for requests, one for tokens.
+pub fn rate_headers(standing: &Standing, names: [HeaderName; 3], headers: &mut HeaderMap) {
+    let [limit, remaining, reset] = names;
+    headers.insert(limit, HeaderValue::from(standing.limit));
+    headers.insert(remaining, HeaderValue::from(standing.remaining));
+    if let Ok(text) = HeaderValue::try_from(reset_text(standing.reset)) {
+        headers.insert(reset, text);
+    }
+}
+
+/// The names for what a refusal counted; concurrency has none.
+pub fn names_for(counts: Counts) -> Option<[HeaderName; 3]> {
+    match counts {
+        Counts::Requests => Some(REQUESTS),
+        Counts::PromptTokens | Counts::OutputTokens | Counts::Tokens => Some(TOKENS),
+        Counts::Concurrency => None,
     }
 }
 
@@ -262,9 +361,16 @@ fn millis(duration: Duration) -> u64 {
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
+const REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
 
 #[cfg(test)]
 mod tests {

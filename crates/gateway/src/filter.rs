@@ -28,12 +28,11 @@ mod window;
 
 use std::sync::Arc;
 
-use wire::{Screen, Verdict};
+use wire::Screen;
 
 pub use self::findings::{Findings, Label};
 use self::rules::Rules;
-use self::screen::{AnswerScreen, Stream};
-use self::window::Work;
+use self::screen::{LooksAt, RuleScreen};
 use crate::config;
 
 const TOO_LARGE: &str = "the rules are too large: use smaller bounds, fewer or shorter alternatives";
@@ -53,15 +52,6 @@ pub struct Filter {
 pub struct FilterError {
     pub rule: String,
     pub why: String,
-}
-
-/// What becomes of a text of a prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Prompt {
-    Pass,
-    /// To be sent instead.
-    Masked(String),
-    Refused,
 }
 
 impl Filter {
@@ -87,22 +77,12 @@ impl Filter {
 
     /// A screen for one answer. Channels that the configuration leaves out pass as they are.
     pub fn answer(self: &Arc<Self>, findings: &Arc<Findings>) -> Box<dyn Screen> {
-        Box::new(AnswerScreen::new(self, findings))
+        let looks_at = LooksAt { texts: self.answers, arguments: self.tool_arguments };
+        Box::new(RuleScreen::new(self, findings, looks_at))
     }
 
-    /// Looks at one whole text of a prompt; `json` for the arguments of an earlier tool call.
-    pub fn prompt(&self, text: &str, json: bool, findings: &Findings) -> Prompt {
-        if !self.looks_at_prompts() {
-            return Prompt::Pass;
-        }
-        let (mut work, mut stream) = (Work::new(&self.rules), Stream::new(&self.rules, json));
-        let mut out = String::with_capacity(text.len());
-        let pushed = stream.push(text, &self.rules, &mut work, findings, &mut out);
-        if pushed == Verdict::Stop
-            || stream.finish(&self.rules, &mut work, findings, &mut out) == Verdict::Stop
-        {
-            return Prompt::Refused;
-        }
-        if out == text { Prompt::Pass } else { Prompt::Masked(out) }
+    /// A screen for the texts of one prompt, arguments of earlier tool calls among them.
+    pub fn prompt(self: &Arc<Self>, findings: &Arc<Findings>) -> Box<dyn Screen> {
+        Box::new(RuleScreen::new(self, findings, LooksAt { texts: self.prompts, arguments: self.prompts }))
     }
 }

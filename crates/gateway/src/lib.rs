@@ -40,63 +40,73 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::admit::Hall;
 use crate::audit::AuditLog;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::dial::{Dial, Tcp};
+use crate::filter::FilterError;
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::stop::{Announcer, Phase};
+use crate::upstream::Upstream;
 
 /// What lives as long as the process.
 pub struct Core {
     snapshot: ArcSwap<Snapshot>,
     limiter: Limiter,
+    hall: Hall<Upstream>,
+    retries: retry::Budget,
+    budget: Budget,
     audit: AuditLog,
     metrics: Arc<Metrics>,
     stop: Announcer,
     dial: Arc<dyn Dial>,
-    budget: Budget,
 }
 
 impl Core {
     /// A core without listeners: `http::serve` feeds it connections. `Gateway` is this with sockets.
-    pub fn new(config: Config, dial: Arc<dyn Dial>) -> io::Result<Arc<Self>> {
-        let audit = AuditLog::start(&config.audit)?;
-        Ok(Self::with_audit(config, dial, audit))
+    pub fn new(config: Config, dial: Arc<dyn Dial>) -> Result<Arc<Self>, StartError> {
+        let audit = AuditLog::start(&config.audit).map_err(StartError::Audit)?;
+        Self::with_audit(config, dial, audit)
     }
 
-    fn with_audit(config: Config, dial: Arc<dyn Dial>, audit: AuditLog) -> Arc<Self> {
+    fn with_audit(config: Config, dial: Arc<dyn Dial>, audit: AuditLog) -> Result<Arc<Self>, StartError> {
         let metrics = Arc::new(Metrics::new());
+        let hall = Hall::new();
         let budget = Budget::new(config.memory.buffer_bytes_max);
-        let snapshot = ArcSwap::from_pointee(Snapshot::new(config, &dial, &metrics, None));
-        Arc::new(Self {
-            snapshot,
+        let snapshot = Snapshot::new(config, &dial, &metrics, &hall, None)?;
+        Ok(Arc::new(Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
             limiter: Limiter::new(),
+            hall,
+            retries: retry::Budget::new(),
+            budget,
             audit,
             metrics,
             stop: Announcer::new(),
             dial,
-            budget,
-        })
+        }))
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// Swaps the whole configuration; running requests keep the one they began with.
-    pub fn reload(&self, config: Config) {
-        self.budget.set_max(config.memory.buffer_bytes_max);
+    /// Swaps the whole configuration, or keeps the one in force; running requests keep the one they began with.
+    pub fn reload(&self, config: Config) -> Result<(), FilterError> {
         let previous = self.snapshot();
-        let next = Snapshot::new(config, &self.dial, &self.metrics, Some(&previous));
+        let next = Snapshot::new(config, &self.dial, &self.metrics, &self.hall, Some(&previous))?;
         let stays = |name: &Arc<str>| next.fleet.upstreams().any(|upstream| upstream.name == *name);
         for gone in previous.fleet.upstreams().filter(|upstream| !stays(&upstream.name)) {
             self.metrics.upstream_gone(&gone.name);
         }
+        self.budget.set_max(next.config.memory.buffer_bytes_max);
         self.snapshot.store(Arc::new(next));
+        self.hall.renew(self.snapshot().fleet.upstreams());
         self.metrics.reloaded(true);
+        Ok(())
     }
 
     /// Everything that is measured, as the admin listener shows it.
@@ -130,6 +140,8 @@ pub enum StartError {
     Adopt(#[source] io::Error),
     #[error("cannot open the audit log")]
     Audit(#[source] io::Error),
+    #[error("cannot compile the filter")]
+    Filter(#[from] FilterError),
 }
 
 /// Why a new configuration was not taken; the old one stays in force.
@@ -137,6 +149,8 @@ pub enum StartError {
 pub enum ReloadError {
     #[error("'{0}' cannot change while running: restart to apply it")]
     Fixed(&'static str),
+    #[error("cannot compile the filter")]
+    Filter(#[from] FilterError),
 }
 
 /// Sockets that are open already.
@@ -170,7 +184,7 @@ impl Gateway {
         let audit = if listeners.succeeds { AuditLog::take_over } else { AuditLog::start };
         let audit = audit(&config.audit).map_err(StartError::Audit)?;
         let dial = Arc::new(Tcp { connect: config.clocks.connect });
-        let core = Core::with_audit(config, dial, audit);
+        let core = Core::with_audit(config, dial, audit)?;
         let api = api
             .into_iter()
             .map(|(address, listener)| (address, tokio::spawn(http::accept(core.clone(), listener))))
@@ -201,7 +215,7 @@ impl Gateway {
             self.core.metrics.reloaded(false);
             return Err(ReloadError::Fixed(name));
         }
-        self.core.reload(config);
+        self.core.reload(config).inspect_err(|_| self.core.metrics.reloaded(false))?;
         Ok(())
     }
 

@@ -21,12 +21,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::audit::Record;
+use crate::config::FilterAction;
 use crate::error::{Clock, Error};
 use crate::routes::{NO_ROUTE, ROUTES};
 use crate::standing::Reason;
 use labels::{
-    Build, ByPhase, ByReason, ByRoute, ByUpstream, DirectionModel, Phase, PhaseKind, RouteCode,
-    UpstreamErrorKind,
+    Build, ByModel, ByPhase, ByReason, ByRoute, ByUpstream, DirectionModel, Phase, PhaseKind, RouteCode,
+    RuleAction, UpstreamErrorKind,
 };
 
 /// What [`Metrics::encode`] writes.
@@ -43,7 +44,7 @@ const REQUEST_SECONDS: [f64; 16] =
     [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 900.0, 3_600.0];
 
 const AUTH_REASONS: [&str; 3] = ["bad_key", "two_credentials", "address"];
-const SHED_REASONS: [&str; 2] = ["queue_full", "queue_timeout"];
+const SHED_REASONS: [&str; 3] = ["queue_full", "queue_timeout", "overloaded"];
 
 /// Token counters of one model, found without building labels.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ pub struct Metrics {
     requests: Family<RouteCode, Counter>,
     in_flight: Gauge,
     connections: Gauge,
-    queue_depth: Family<ByUpstream, Gauge>,
+    queue_depth: Family<ByModel, Gauge>,
     queue_wait: Histogram,
     first_token: Histogram,
     duration: RouteHistograms,
@@ -82,6 +83,10 @@ pub struct Metrics {
     auth_failures: Family<ByReason, Counter>,
     upstream_errors: Family<PhaseKind, Counter>,
     breaker_state: Family<ByUpstream, Gauge>,
+    retries: Counter,
+    filter_actions: Family<RuleAction, Counter>,
+    buffered: Gauge,
+    truncated: Counter,
     cancelled: Family<ByPhase, Counter>,
     panics: Counter,
     audit_records: Counter,
@@ -117,6 +122,10 @@ impl Metrics {
             auth_failures: Family::default(),
             upstream_errors: Family::default(),
             breaker_state: Family::default(),
+            retries: Counter::default(),
+            filter_actions: Family::default(),
+            buffered: Gauge::default(),
+            truncated: Counter::default(),
             cancelled: Family::default(),
             panics: Counter::default(),
             audit_records: Counter::default(),
@@ -154,7 +163,7 @@ impl Metrics {
         r.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         r.register("requests_in_flight", "Requests that are being served", self.in_flight.clone());
         r.register("connections_open", "Client connections", self.connections.clone());
-        r.register("queue_depth", "Requests waiting for a slot of an upstream", self.queue_depth.clone());
+        r.register("queue_depth", "Requests waiting for a slot", self.queue_depth.clone());
         r.register("queue_wait_seconds", "From arrival to the upstream", self.queue_wait.clone());
         r.register(
             "time_to_first_token_seconds",
@@ -167,6 +176,10 @@ impl Metrics {
         r.register("auth_failures", "Requests without a right to be here", self.auth_failures.clone());
         r.register("upstream_errors", "Requests that an upstream failed", self.upstream_errors.clone());
         r.register("breaker_state", "0 closed, 1 half-open, 2 open", self.breaker_state.clone());
+        r.register("retries", "Requests sent to another upstream after one failed", self.retries.clone());
+        r.register("filter_actions", "Texts that a rule of the filter found", self.filter_actions.clone());
+        r.register("buffered_bytes", "Bodies, lines and unsent answers in memory", self.buffered.clone());
+        r.register("truncated", "Prompts that a runtime has cut", self.truncated.clone());
         r.register("cancelled", "Requests whose client left first", self.cancelled.clone());
         r.register("panics", "Requests ended by a defect of the gateway", self.panics.clone());
         r.register("audit_records", "Audit records written", self.audit_records.clone());
@@ -212,6 +225,7 @@ impl Metrics {
         match error {
             Error::RateLimited(refusal) => self.limited(refusal.reason.as_str()),
             Error::Busy => self.limited("queue_full"),
+            Error::Crowded => self.limited("overloaded"),
             Error::Deadline(Clock::Queue) => self.limited("queue_timeout"),
             Error::BadKey => self.auth_failed("bad_key"),
             Error::TwoCredentials => self.auth_failed("two_credentials"),
@@ -237,6 +251,9 @@ impl Metrics {
             "upstream_cut" => self.upstream_failed(Phase::Stream, UpstreamErrorKind::Cut),
             "deadline" => self.upstream_failed(Phase::Stream, UpstreamErrorKind::Timeout),
             _ => {}
+        }
+        if record.truncated {
+            self.truncated.inc();
         }
         if record.prompt_tokens.is_some() || record.output_tokens.is_some() {
             self.spent(record);
@@ -274,23 +291,60 @@ impl Metrics {
         self.upstream_errors.get_or_create(&PhaseKind { phase, kind }).inc();
     }
 
+    /// A request that another upstream is asked for.
+    pub fn retried(&self) {
+        self.retries.inc();
+    }
+
+    /// What a rule of the content filter has found in one request.
+    pub fn filtered(&self, rule: &Arc<str>, action: FilterAction, times: u32) {
+        let action = match action {
+            FilterAction::Log => "log",
+            FilterAction::Mask => "mask",
+            FilterAction::Stop => "stop",
+        };
+        self.filter_actions
+            .get_or_create(&RuleAction { rule: Arc::clone(rule), action })
+            .inc_by(u64::from(times));
+    }
+
     /// A request that a defect of ours ended.
     pub fn panicked(&self) {
         self.panics.inc();
     }
 
     /// How an upstream stands at the time of a scrape.
-    pub fn upstream_state(&self, upstream: &Arc<str>, breaker: i64, waiting: usize) {
+    pub fn upstream_state(&self, upstream: &Arc<str>, breaker: i64) {
         let label = ByUpstream { upstream: Arc::clone(upstream) };
         self.breaker_state.get_or_create(&label).set(breaker);
-        self.queue_depth.get_or_create(&label).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// Who waits for which model at the time of a scrape. A model without series of its own counts with the others.
+    pub fn queues<'a>(&self, waiting: impl Iterator<Item = (&'a Arc<str>, usize)>) {
+        let mut depths: HashMap<Arc<str>, i64> = HashMap::new();
+        {
+            let known = self.tokens_of.read().unwrap_or_else(PoisonError::into_inner);
+            depths.extend(known.keys().map(|model| (Arc::clone(model), 0)));
+            depths.insert(Arc::from(OTHER_MODEL), 0);
+        }
+        for (model, count) in waiting {
+            let model = if depths.contains_key(model) { Arc::clone(model) } else { Arc::from(OTHER_MODEL) };
+            *depths.entry(model).or_default() += i64::try_from(count).unwrap_or(i64::MAX);
+        }
+        for (model, depth) in depths {
+            self.queue_depth.get_or_create(&ByModel { model }).set(depth);
+        }
+    }
+
+    /// What buffers hold at the time of a scrape.
+    pub fn buffered(&self, bytes: u64) {
+        self.buffered.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// An upstream that a reload has removed.
     pub fn upstream_gone(&self, upstream: &Arc<str>) {
         let label = ByUpstream { upstream: Arc::clone(upstream) };
         self.breaker_state.remove(&label);
-        self.queue_depth.remove(&label);
     }
 
     /// What the audit log has counted by itself, taken over at a scrape.

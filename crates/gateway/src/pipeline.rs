@@ -6,9 +6,12 @@
 //!
 //! Never here: how a stage decides.
 
+mod attempt;
 mod chat;
 mod head;
 mod models;
+mod usage;
+mod wait;
 
 use std::sync::Arc;
 
@@ -20,22 +23,49 @@ use wire::Operation;
 use crate::Core;
 use crate::allow::Client;
 use crate::auth::Principal;
+use crate::budget::Held;
 use crate::error::{Error, ErrorRender};
 use crate::exchange::Exchange;
 use crate::guard::Conn;
-use crate::limit::Ask;
+use crate::limit;
 use crate::relay::Body;
 use crate::routes::{self, Match};
 use crate::snapshot::Snapshot;
 
 pub use head::internal_error;
 
-/// A request that may run: who asks, what for, and that it was counted.
-struct Admitted {
+/// Who asks, from where, under which configuration.
+struct Known {
     snapshot: Arc<Snapshot>,
     principal: Principal,
     headers: HeaderMap,
     _client: Client,
+    /// What its body takes of the memory for buffers, for as long as it lives: it is held to be sent.
+    _held: Held,
+}
+
+impl Known {
+    /// Counts the request against its limits; what it may write, where a limit says so. The exchange gives the charge
+    /// back or settles it.
+    fn charge(
+        &self,
+        core: &Core,
+        ask: &limit::Ask<'_>,
+        exchange: &mut Exchange,
+    ) -> Result<Option<u64>, Error> {
+        let now = tokio::time::Instant::now();
+        let charge = core.limiter.charge(&self.snapshot.limits, ask, now).map_err(Error::RateLimited)?;
+        // A caller's own cap is the runtime's business; where tokens are counted, it is ours.
+        let output_max = charge.standings().tokens.and(charge.output_max());
+        exchange.charged(charge);
+        Ok(output_max)
+    }
+
+    /// The same for a request that no model works on.
+    fn charge_listing(&self, core: &Core, exchange: &mut Exchange) -> Result<(), Error> {
+        let ask = limit::Ask { principal: &self.principal, model: None, prompt_tokens: 0, output_cap: None };
+        self.charge(core, &ask, exchange).map(drop)
+    }
 }
 
 /// From a parsed head to a response whose body settles the rest.
@@ -96,41 +126,29 @@ async fn walk(
     exchange.identified(&principal);
     // Only callers with a key are told which paths exist.
     let Match { route, model } = found?;
-    let body = head::read_body(&head, body, &snapshot.config.input).await?;
+    let body = head::read_body(&head, body, &snapshot.config.input, &core.budget).await?;
+    let head::Whole { bytes: body, held } = body;
+    let headers = head.headers;
+    let known = Known { snapshot: snapshot.clone(), principal, headers, _client: client, _held: held };
     match route.operation {
         Operation::Chat => {
             let request = chat::read(snapshot, route.format, &body, exchange)?;
-            let admitted = admit(core, snapshot, head.headers, client, principal, exchange)?;
-            let job = chat::prepare(core, admitted, route.format, request, exchange).await?;
+            let job = chat::prepare(core, known, route.format, request, exchange).await?;
             Ok(Step::Chat(Box::new(job)))
         }
         Operation::ListModels => {
-            let admitted = admit(core, snapshot, head.headers, client, principal, exchange)?;
-            models::list(&admitted, route.format).await.map(Step::Whole)
+            known.charge_listing(core, exchange)?;
+            models::list(&known, route.format).await.map(Step::Whole)
         }
         Operation::RetrieveModel => {
-            let admitted = admit(core, snapshot, head.headers, client, principal, exchange)?;
+            known.charge_listing(core, exchange)?;
             let model = model.unwrap_or_default();
             exchange.asked(&model, 0, false);
-            models::retrieve(&admitted, route.format, &model).await.map(Step::Whole)
+            models::retrieve(&known, route.format, &model).await.map(Step::Whole)
         }
+        // Whoever has used up his limits may still ask what they are.
+        Operation::Usage => Ok(Step::Whole(usage::show(core, &known))),
     }
-}
-
-/// Counts the request against its limits.
-fn admit(
-    core: &Core,
-    snapshot: &Arc<Snapshot>,
-    headers: HeaderMap,
-    client: Client,
-    principal: Principal,
-    exchange: &mut Exchange,
-) -> Result<Admitted, Error> {
-    let now = tokio::time::Instant::now();
-    let ask = Ask { principal: &principal, model: None, prompt_tokens: 0, output_cap: None };
-    let charge = core.limiter.charge(&snapshot.limits, &ask, now).map_err(Error::RateLimited)?;
-    exchange.charged(charge);
-    Ok(Admitted { snapshot: snapshot.clone(), principal, headers, _client: client })
 }
 
 /// What the stages need of a head once it is sound.

@@ -5,68 +5,91 @@
 //!
 //! Never here: deciding anything.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
+use wire::Format;
 
 /// Header by which a caller asks for progress comments.
 pub const HEADER: &str = "x-gatehouse-progress";
 
 /// Shared between the request that waits and the body that tells.
+// A mutex will do: it is touched twice a second, and never by a passing token.
 #[derive(Clone, Debug)]
-pub struct Stage(Arc<Inner>);
+pub struct Stage(Arc<Mutex<State>>);
 
-#[derive(Debug)]
-struct Inner {
-    // Kind in the upper half, place in the queue or milliseconds since `born` in the lower: one word, no lock.
-    state: AtomicU64,
-    born: Instant,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Queued { position: usize, estimate: Option<Duration> },
+    Loading { since: Instant, estimate: Option<Duration> },
+    Reading,
 }
-
-const QUEUED: u64 = 0;
-const LOADING: u64 = 1;
-const READING: u64 = 2;
 
 impl Stage {
     pub fn new() -> Self {
-        Self(Arc::new(Inner { state: AtomicU64::new(READING << 32), born: Instant::now() }))
+        Self(Arc::new(Mutex::new(State::Reading)))
     }
 
-    pub fn queued(&self, position: usize) {
-        self.set(QUEUED, position as u64);
+    /// 1 is the next in line; the estimate is of the wait that is left.
+    pub fn queued(&self, position: usize, estimate: Option<Duration>) {
+        *self.lock() = State::Queued { position, estimate };
     }
 
-    /// The model is being brought into memory; repeated calls keep the first time.
-    pub fn loading(&self) {
-        if self.0.state.load(Ordering::Relaxed) >> 32 != LOADING {
-            self.set(LOADING, u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX));
-        }
+    /// The model is being brought into memory; the estimate is of the whole load.
+    pub fn loading(&self, since: Instant, estimate: Option<Duration>) {
+        *self.lock() = State::Loading { since, estimate };
     }
 
     pub fn reading(&self) {
-        self.set(READING, 0);
+        *self.lock() = State::Reading;
     }
 
-    fn set(&self, kind: u64, value: u64) {
-        self.0.state.store(kind << 32 | value.min(u64::from(u32::MAX)), Ordering::Relaxed);
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends the SSE comment.
-    pub fn write_comment(&self, out: &mut Vec<u8>) {
-        let state = self.0.state.load(Ordering::Relaxed);
-        let value = state & u64::from(u32::MAX);
-        let text = match state >> 32 {
-            QUEUED => format!(r#"{{"state":"queued","position":{value}}}"#),
-            LOADING => {
-                let now = u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-                format!(r#"{{"state":"loading","elapsed_s":{}}}"#, now.saturating_sub(value) / 1_000)
-            }
-            _ => r#"{"state":"reading"}"#.to_owned(),
+    /// Appends the comment, as far as the dialect has comments.
+    pub fn write_comment(&self, client: Format, out: &mut Vec<u8>) {
+        let state = *self.lock();
+        let told = serde_json::to_string(&Told::of(state)).unwrap_or_default();
+        wire::write_comment(client, &format!("progress {told}"), out);
+    }
+}
+
+/// What a caller reads.
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum Told {
+    Queued {
+        position: usize,
+        /// Seconds until it runs, where earlier requests tell.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        estimate_s: Option<u64>,
+    },
+    Loading {
+        elapsed_s: u64,
+        /// Seconds that the whole load will take, where earlier loads tell.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        estimate_s: Option<u64>,
+    },
+    Reading,
+}
+
+impl Told {
+    fn of(state: State) -> Self {
+        // Rounded up: whoever is told 0 thinks he is next.
+        let seconds = |estimate: Option<Duration>| {
+            estimate.map(|estimate| estimate.as_secs() + u64::from(estimate.subsec_nanos() > 0))
         };
-        out.extend_from_slice(b": progress ");
-        out.extend_from_slice(text.as_bytes());
-        out.extend_from_slice(b"\n\n");
+        match state {
+            State::Queued { position, estimate } => Self::Queued { position, estimate_s: seconds(estimate) },
+            State::Loading { since, estimate } => {
+                Self::Loading { elapsed_s: since.elapsed().as_secs(), estimate_s: seconds(estimate) }
+            }
+            State::Reading => Self::Reading,
+        }
     }
 }
 
@@ -85,16 +108,25 @@ mod tests {
         let stage = Stage::new();
         let told = |stage: &Stage| {
             let mut out = Vec::new();
-            stage.write_comment(&mut out);
+            stage.write_comment(Format::OpenAi, &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(told(&stage), ": progress {\"state\":\"reading\"}\n\n");
-        stage.queued(3);
+        stage.queued(3, None);
         assert_eq!(told(&stage), ": progress {\"state\":\"queued\",\"position\":3}\n\n");
-        tokio::time::advance(std::time::Duration::from_secs(1)).await;
-        stage.loading();
-        tokio::time::advance(std::time::Duration::from_secs(4)).await;
-        stage.loading();
-        assert_eq!(told(&stage), ": progress {\"state\":\"loading\",\"elapsed_s\":4}\n\n");
+        stage.queued(2, Some(Duration::from_millis(11_200)));
+        assert_eq!(told(&stage), ": progress {\"state\":\"queued\",\"position\":2,\"estimate_s\":12}\n\n");
+        let began = Instant::now();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        stage.loading(began, Some(Duration::from_secs(30)));
+        let expected = ": progress {\"state\":\"loading\",\"elapsed_s\":4,\"estimate_s\":30}\n\n";
+        assert_eq!(told(&stage), expected);
+    }
+
+    #[test]
+    fn a_dialect_without_comments_is_not_told() {
+        let mut out = Vec::new();
+        Stage::new().write_comment(Format::Ollama, &mut out);
+        assert!(out.is_empty());
     }
 }

@@ -24,6 +24,7 @@ use crate::error::{Clock, Error};
 use crate::exchange::{End, Exchange};
 use crate::progress::Stage;
 use crate::stop::Reached;
+use crate::upstream::Upstream;
 
 /// Bytes gathered from frames that are already there before one write is made of them.
 const GATHER_BYTES: usize = 16 << 10;
@@ -39,7 +40,7 @@ pub struct Flow {
     pub first: Vec<u8>,
     /// The stream ended within its first bytes.
     pub complete: bool,
-    pub permit: Permit,
+    pub permit: Permit<Upstream>,
     pub clocks: StreamClocks,
     /// Resolves when the drain deadline of a stopping process has passed.
     pub cut: Reached,
@@ -223,11 +224,11 @@ impl Relay {
         if now >= *next_tick {
             let every = match stage {
                 Some(stage) => {
-                    stage.write_comment(&mut self.out);
+                    stage.write_comment(*client, &mut self.out);
                     STAGE_EVERY
                 }
                 None => {
-                    self.out.extend_from_slice(KEEPALIVE);
+                    wire::write_heartbeat(*client, &mut self.out);
                     *heartbeat
                 }
             };

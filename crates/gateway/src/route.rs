@@ -1,7 +1,8 @@
-//! Choosing where a request runs: the fleet of upstreams, and the target for a model name.
+//! Where a request may run: the fleet of upstreams, and the pool of targets behind a model name.
 //!
-//! Why here: which upstream serves a name, which of several is alive and least busy, and which names never pass (cloud
-//! models, path tricks) is one decision, whose result, a [`Target`], every later stage builds on.
+//! Why here: which upstreams serve a name, which of them are alive, and which names never pass (cloud models, path tricks)
+//! is one decision, whose result, a [`Pool`], every later stage builds on. Which one of a pool it will be is known when a
+//! slot is free, and decided there (`admit`).
 //!
 //! Never here: sending anything for a caller; waiting.
 
@@ -9,15 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use wire::ModelEntry;
 
+use crate::admit::{Choice, Hall, Runner as _};
 use crate::auth::Principal;
 use crate::config::{self, Models};
 use crate::dial::Dial;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::routes::is_model_name;
-use crate::upstream::{Health, Known, Upstream};
+use crate::upstream::{Health, Known, Upstream, outlier};
 
 /// How often the lists of models are fetched on the side.
 const LIST_EVERY: Duration = Duration::from_secs(5);
@@ -26,15 +29,22 @@ const FIRST_LIST_EVERY: Duration = Duration::from_millis(500);
 /// An unknown name is looked for in lists no older than this.
 const LIST_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// A model on one upstream: where a request will run.
+/// A model on one upstream, under that upstream's own name for it.
+pub type Target = Choice<Upstream>;
+
+/// A model's targets: where a request may run.
 #[derive(Clone)]
-pub struct Target {
-    pub upstream: Arc<Upstream>,
-    /// The upstream's own name for it.
-    pub internal: String,
+pub struct Pool {
     /// The name the caller used; the only one it ever sees.
-    pub public: String,
-    /// A list says that the upstream has it.
+    pub public: Arc<str>,
+    /// At least one of them was alive when they were looked up.
+    pub targets: Vec<Target>,
+    /// Requests that may wait for one of them.
+    pub queue_max: usize,
+    /// What the operator wants of the runtime.
+    pub context_tokens: Option<u64>,
+    pub keep_alive: Option<String>,
+    /// A list says that the upstreams have it.
     listed: bool,
 }
 
@@ -65,6 +75,7 @@ impl Fleet {
         config: &config::Config,
         dial: &Arc<dyn Dial>,
         metrics: &Arc<Metrics>,
+        hall: &Hall<Upstream>,
         previous: Option<&Self>,
     ) -> Self {
         if let Models::Listed(list) = &config.models {
@@ -76,11 +87,13 @@ impl Fleet {
             .map(|wanted| {
                 let kept = previous.and_then(|fleet| {
                     let same = |member: &&Member| {
-                        member.upstream.config() == wanted && member.liveness == config.liveness
+                        member.liveness == config.liveness && member.upstream.adopt(wanted)
                     };
                     fleet.members.iter().find(same).cloned()
                 });
-                kept.unwrap_or_else(|| Member::start(wanted, config.liveness, dial.clone(), metrics.clone()))
+                kept.unwrap_or_else(|| {
+                    Member::start(wanted, config.liveness, dial.clone(), metrics.clone(), hall.clone())
+                })
             })
             .collect();
         Self { members }
@@ -90,67 +103,77 @@ impl Fleet {
         self.members.iter().map(|member| &member.upstream)
     }
 
-    /// The target for a name. One that no list holds may have been installed since: then, and only then, the lists are
+    /// The pool of a name. One that no list holds may have been installed since: then, and only then, the lists are
     /// asked for on the request's way.
-    pub async fn find(&self, models: &Models, principal: &Principal, name: &str) -> Result<Target, Error> {
-        let target = self.pick(models, principal, name)?;
-        if target.listed {
-            return Ok(target);
+    pub async fn find(&self, models: &Models, principal: &Principal, name: &str) -> Result<Pool, Error> {
+        let pool = self.pick(models, principal, name)?;
+        if pool.listed {
+            return Ok(pool);
         }
         // Whether this works or not, the upstream itself has the last word on the name.
         drop(self.refresh(LIST_AGE_MAX).await);
         self.pick(models, principal, name)
     }
 
-    /// The target for a name, on the living upstream with the least work.
-    fn pick(&self, models: &Models, principal: &Principal, name: &str) -> Result<Target, Error> {
+    /// The living targets of a name.
+    fn pick(&self, models: &Models, principal: &Principal, name: &str) -> Result<Pool, Error> {
         let unknown = || Error::ModelNotFound { model: name.chars().take(256).collect() };
         if !is_model_name(name) || !principal.may_use(name) {
             return Err(unknown());
         }
-        let mut any = false;
-        let mut best: Option<Target> = None;
-        for (upstream, internal, listed) in self.candidates(models, name) {
-            any = true;
-            let load = |upstream: &Upstream| upstream.door.running() + upstream.door.waiting();
-            let better = best.as_ref().is_none_or(|so_far| load(&upstream) < load(&so_far.upstream));
-            if upstream.health() == Health::Closed && better {
-                best = Some(Target { upstream, internal, public: name.to_owned(), listed });
-            }
+        let (found, listed) = self.candidates(models, name);
+        if found.is_empty() {
+            return Err(unknown());
         }
-        match best {
-            Some(target) => Ok(target),
-            None if any => Err(Error::UpstreamDown),
-            None => Err(unknown()),
+        // Waiting is for slots; where nobody lives there is nothing to wait for.
+        let targets = usable(found);
+        if !targets.iter().any(|target| target.runner.takes()) {
+            return Err(Error::UpstreamDown);
         }
+        let rooms = targets.iter().map(|target| target.runner.settings().queue_max);
+        let settings = match models {
+            Models::Listed(list) => list.iter().find(|model| model.public == name),
+            Models::Discovered => None,
+        };
+        Ok(Pool {
+            public: name.into(),
+            queue_max: rooms.fold(0, usize::saturating_add),
+            context_tokens: settings.and_then(|model| model.context_tokens),
+            keep_alive: settings.and_then(|model| model.keep_alive.clone()),
+            targets,
+            listed,
+        })
     }
 
-    /// Upstreams that serve a name, with their own name for it. Those that list it win over those that may know it.
-    fn candidates(&self, models: &Models, name: &str) -> Vec<(Arc<Upstream>, String, bool)> {
+    /// Everything that serves a name, dead or alive, and whether a list says so. Upstreams that list it win over those
+    /// that may know it.
+    fn candidates(&self, models: &Models, name: &str) -> (Vec<Target>, bool) {
+        let target = |upstream: &Arc<Upstream>, internal: &str| Target {
+            runner: Arc::clone(upstream),
+            internal: internal.into(),
+        };
         match models {
-            Models::Listed(list) => list
-                .iter()
-                .filter(|model| model.public == name)
-                .flat_map(|model| &model.served_by)
-                .filter_map(|by| {
+            Models::Listed(list) => {
+                let served =
+                    list.iter().filter(|model| model.public == name).flat_map(|model| &model.served_by);
+                let targets = served.filter_map(|by| {
                     let upstream = self.upstreams().find(|upstream| *upstream.name == *by.upstream)?;
-                    Some((upstream.clone(), by.internal.clone(), true))
-                })
-                .collect(),
+                    Some(target(upstream, &by.internal))
+                });
+                (targets.collect(), true)
+            }
             Models::Discovered => {
                 let mut listed = Vec::new();
                 let mut perhaps = Vec::new();
                 for upstream in self.upstreams() {
                     match upstream.catalog.resolve(name) {
-                        Known::Here(internal) => listed.push((upstream.clone(), internal, true)),
+                        Known::Here(internal) => listed.push(target(upstream, &internal)),
                         // Prompts must not leave the machine because of a name.
-                        Known::Unknown if !is_cloud(name) => {
-                            perhaps.push((upstream.clone(), name.to_owned(), false));
-                        }
+                        Known::Unknown if !is_cloud(name) => perhaps.push(target(upstream, name)),
                         Known::Unknown | Known::Remote => {}
                     }
                 }
-                if listed.is_empty() { perhaps } else { listed }
+                if listed.is_empty() { (perhaps, false) } else { (listed, true) }
             }
         }
     }
@@ -200,12 +223,37 @@ impl Member {
         liveness: config::Liveness,
         dial: Arc<dyn Dial>,
         metrics: Arc<Metrics>,
+        hall: Hall<Upstream>,
     ) -> Self {
         let upstream = Upstream::new(wanted.clone(), dial);
-        let probe = tokio::spawn(crate::upstream::run(upstream.clone(), liveness));
-        let listing = tokio::spawn(keep_listed(upstream.clone(), metrics));
-        Self { upstream, liveness, _tasks: Arc::new([Task(probe), Task(listing)]) }
+        let tasks = [
+            Task(tokio::spawn(crate::upstream::run(upstream.clone(), liveness))),
+            Task(tokio::spawn(keep_listed(upstream.clone(), metrics))),
+            Task(tokio::spawn(keep_offered(upstream.clone(), hall))),
+        ];
+        Self { upstream, liveness, _tasks: Arc::new(tasks) }
     }
+}
+
+/// An upstream that is back has free slots for those who wait.
+async fn keep_offered(upstream: Arc<Upstream>, hall: Hall<Upstream>) {
+    let mut alive = upstream.watch();
+    loop {
+        alive.dead().await;
+        alive.alive().await;
+        hall.offer();
+    }
+}
+
+/// Everything that may be asked: not drained, and not ejected for failing others, as far as that leaves enough. The dead
+/// ones stay in: who waits takes whichever comes back.
+fn usable(found: Vec<Target>) -> Vec<Target> {
+    let staying = found.into_iter().filter(|target| !target.runner.settings().drain);
+    let (mut alive, dead): (Vec<_>, Vec<_>) = staying.partition(|target| target.runner.takes());
+    let now = Instant::now();
+    outlier::usable(&mut alive, |target| target.runner.ejected_until(now));
+    alive.extend(dead);
+    alive
 }
 
 /// Keeps the list fresh off every request's path, and gives listed models series of their own.

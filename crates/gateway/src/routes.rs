@@ -53,6 +53,7 @@ pub const ROUTES: &[Route] = &[
         format: Format::OpenAi,
         operation: Operation::RetrieveModel,
     },
+    Route { path: "/v1/usage", method: Verb::Get, format: Format::OpenAi, operation: Operation::Usage },
 ];
 
 /// Label of requests that match no route.

@@ -8,21 +8,26 @@ use std::sync::Arc;
 
 use wire::ReadLimits;
 
+use crate::admit::Hall;
 use crate::allow::AddressRules;
 use crate::auth::KeyRing;
 use crate::config::Config;
 use crate::dial::Dial;
-use crate::limit::Rules;
+use crate::filter::{Filter, FilterError};
+use crate::limit;
 use crate::metrics::Metrics;
 use crate::route::Fleet;
+use crate::upstream::Upstream;
 
 pub struct Snapshot {
     pub config: Config,
     pub keys: KeyRing,
     pub addresses: AddressRules,
-    pub limits: Rules,
     pub fleet: Fleet,
     pub read_limits: ReadLimits,
+    pub limits: limit::Rules,
+    /// `None`: nothing is looked at.
+    pub filter: Option<Arc<Filter>>,
 }
 
 impl Snapshot {
@@ -30,8 +35,10 @@ impl Snapshot {
         config: Config,
         dial: &Arc<dyn Dial>,
         metrics: &Arc<Metrics>,
+        hall: &Hall<Upstream>,
         previous: Option<&Self>,
-    ) -> Self {
+    ) -> Result<Self, FilterError> {
+        let filter = config.filter.as_ref().map(Filter::new).transpose()?.map(Arc::new);
         let input = &config.input;
         let read_limits = ReadLimits {
             depth: input.json_depth_max,
@@ -40,13 +47,14 @@ impl Snapshot {
             images: input.images_max,
             image_bytes: input.image_bytes_max,
         };
-        Self {
+        Ok(Self {
+            filter,
+            limits: limit::Rules::new(&config),
             keys: KeyRing::new(&config.auth),
             addresses: AddressRules::new(&config.addresses),
-            limits: Rules::new(&config),
-            fleet: Fleet::start(&config, dial, metrics, previous.map(|snapshot| &snapshot.fleet)),
+            fleet: Fleet::start(&config, dial, metrics, hall, previous.map(|snapshot| &snapshot.fleet)),
             read_limits,
             config,
-        }
+        })
     }
 }

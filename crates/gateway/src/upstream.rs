@@ -1,4 +1,3 @@
-//! One upstream: its connections, its door, whether it lives and behaves, which models it has, and which are in memory.
 //!
 //! Why here: these change together when a server comes, goes or restarts, and they outlive a reload of the configuration as
 //! long as the upstream stays the same. All of it is kept by tasks on the side and read on a request's way without waiting.
@@ -26,7 +25,7 @@ pub use liveness::{Health, Watch};
 pub use load::{LoadView, Loading};
 pub use pool::{Answer, AnswerBody, Arrived, Pool, SendError, read_body, read_body_within};
 
-use crate::admit::{Door, Runner};
+use crate::admit::Runner;
 use crate::config::{self, Liveness};
 use crate::dial::Dial;
 use load::Loads;
@@ -43,7 +42,6 @@ pub struct Upstream {
     id: u64,
     pub name: Arc<str>,
     pub format: Format,
-    pub door: Door,
     pub pool: Pool,
     pub catalog: Catalog,
     residency: Residency,
@@ -79,7 +77,6 @@ impl Upstream {
             id: id_of(&config),
             name: config.name.as_str().into(),
             format: config.format,
-            door: Door::new(config.slots, config.queue_max),
             pool: Pool::new(&config, dial),
             catalog: Catalog::default(),
             residency: Residency::default(),

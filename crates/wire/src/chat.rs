@@ -216,6 +216,20 @@ impl ChatRequest<'_> {
         self.prompt_chars
     }
 
+    /// Lends the texts up to the first user message: what stays the same while a conversation grows.
+    pub fn opening(&self, each: &mut dyn FnMut(&str)) {
+        for message in &self.messages {
+            for part in &message.parts {
+                if let Part::Text(text) = part {
+                    each(text.raw());
+                }
+            }
+            if message.role == Role::User {
+                return;
+            }
+        }
+    }
+
     /// Images in the request.
     pub fn images(&self) -> usize {
         self.images

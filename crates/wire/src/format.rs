@@ -19,4 +19,6 @@ pub enum Operation {
     Chat,
     ListModels,
     RetrieveModel,
+    /// What a caller has used of its limits: answered by the gateway itself.
+    Usage,
 }

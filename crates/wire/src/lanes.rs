@@ -17,7 +17,7 @@ pub enum Lane {
 
 /// The lane table. `None`: this pair cannot be served (the gateway answers a clear 4xx).
 pub fn lane(client: Format, upstream: Format, operation: Operation) -> Option<Lane> {
-    use Operation::{Chat, ListModels, RetrieveModel};
+    use Operation::{Chat, ListModels, RetrieveModel, Usage};
     match (client, upstream, operation) {
         (Format::OpenAi, Format::OpenAi, Chat) => Some(Lane::Relay),
         (Format::OpenAi, Format::Ollama, Chat) => Some(Lane::Translate),
@@ -25,7 +25,7 @@ pub fn lane(client: Format, upstream: Format, operation: Operation) -> Option<La
         (Format::OpenAi, Format::OpenAi | Format::Ollama, ListModels | RetrieveModel) => {
             Some(Lane::Translate)
         }
-        (Format::Ollama, _, _) => None,
+        (Format::Ollama, _, _) | (_, _, Usage) => None,
     }
 }
 
@@ -38,6 +38,8 @@ pub fn upstream_path(upstream: Format, operation: Operation) -> &'static str {
         (Format::Ollama, Operation::Chat) => "/api/chat",
         (Format::Ollama, Operation::ListModels) => "/api/tags",
         (Format::Ollama, Operation::RetrieveModel) => "/api/show",
+        // No upstream knows it.
+        (_, Operation::Usage) => "",
     }
 }
 

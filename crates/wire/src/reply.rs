@@ -53,6 +53,8 @@ pub struct Metered {
     pub usage: Option<Usage>,
     /// Text, thinking and tool deltas passed on: about one token each on a live stream.
     pub deltas: u64,
+    /// All that the upstream has sent: a bound on how many tokens it can have sent.
+    pub upstream_bytes: u64,
     pub stop: Option<StopReason>,
 }
 

@@ -63,8 +63,27 @@ pub struct Record {
     pub dropped: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if_some")]
     pub upstream: Option<Arc<str>>,
+    /// Upstreams that failed it before.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retries: u32,
+    /// The runtime read less than the prompt holds.
+    #[serde(skip_serializing_if = "is_false")]
+    pub truncated: bool,
+    /// Rules of the content filter that found something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filtered: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user_agent: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Record {

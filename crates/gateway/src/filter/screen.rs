@@ -72,27 +72,35 @@ impl Stream {
     }
 }
 
-/// The screen of an answer.
+/// Which channels a screen looks at; others pass as they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LooksAt {
+    pub texts: bool,
+    pub arguments: bool,
+}
+
+/// The rules over one answer or one prompt.
 #[derive(Debug)]
-pub(super) struct AnswerScreen {
+pub(super) struct RuleScreen {
     filter: Arc<Filter>,
+    looks_at: LooksAt,
     findings: Arc<Findings>,
     open: Vec<(Channel, Stream)>,
     work: Work,
     stopped: bool,
 }
 
-impl AnswerScreen {
-    pub fn new(filter: &Arc<Filter>, findings: &Arc<Findings>) -> Self {
+impl RuleScreen {
+    pub fn new(filter: &Arc<Filter>, findings: &Arc<Findings>, looks_at: LooksAt) -> Self {
         let work = Work::new(&filter.rules);
         let (filter, findings) = (Arc::clone(filter), Arc::clone(findings));
-        Self { filter, findings, open: Vec::new(), work, stopped: false }
+        Self { filter, looks_at, findings, open: Vec::new(), work, stopped: false }
     }
 
     fn looks_at(&self, channel: Channel) -> bool {
         match channel {
-            Channel::Text | Channel::Thinking => self.filter.answers,
-            Channel::Arguments(_) => self.filter.tool_arguments,
+            Channel::Text | Channel::Thinking => self.looks_at.texts,
+            Channel::Arguments(_) => self.looks_at.arguments,
         }
     }
 
@@ -102,7 +110,7 @@ impl AnswerScreen {
     }
 }
 
-impl Screen for AnswerScreen {
+impl Screen for RuleScreen {
     fn push(&mut self, channel: Channel, text: &str, out: &mut String) -> Verdict {
         if self.stopped {
             return Verdict::Stop;

@@ -64,7 +64,9 @@ impl UpstreamErrorKind {
     pub(super) fn of(error: &Error) -> Option<Self> {
         match error {
             Error::UpstreamDown => Some(Self::Down),
-            Error::Deadline(Clock::FirstByte | Clock::Idle | Clock::Total) => Some(Self::Timeout),
+            Error::Deadline(Clock::Load | Clock::FirstByte | Clock::Idle | Clock::Total) => {
+                Some(Self::Timeout)
+            }
             Error::Upstream(fault) => match fault.kind {
                 UpstreamFaultKind::RateLimited | UpstreamFaultKind::Overloaded => Some(Self::Busy),
                 UpstreamFaultKind::Broken | UpstreamFaultKind::Protocol => Some(Self::Broken),
@@ -127,6 +129,18 @@ pub(super) struct PhaseKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByUpstream {
     pub(super) upstream: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByModel {
+    pub(super) model: Arc<str>,
+}
+
+/// Names of rules come from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RuleAction {
+    pub(super) rule: Arc<str>,
+    pub(super) action: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

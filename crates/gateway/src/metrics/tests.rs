@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use wire::{Fault, UpstreamFault, UpstreamFaultKind};
 
 use super::*;
-use crate::config::Counts;
+use crate::config::{Counts, FilterAction};
 use crate::standing::{Refusal, Remedy};
 
 fn scrape(metrics: &Metrics) -> String {
@@ -69,7 +69,9 @@ fn known_series_begin_at_zero() {
 #[test]
 fn every_family_has_one_name_a_help_and_the_prefix() {
     let metrics = Metrics::new();
-    metrics.upstream_state(&"gpu1".into(), 0, 0);
+    metrics.upstream_state(&"gpu1".into(), 0);
+    metrics.queues(std::iter::empty());
+    metrics.filtered(&"secrets".into(), FilterAction::Mask, 1);
     let text = scrape(&metrics);
     let mut names = HashSet::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
@@ -77,7 +79,7 @@ fn every_family_has_one_name_a_help_and_the_prefix() {
         assert!(name.starts_with("gatehouse_") && names.insert(name), "{name}");
         assert!(text.contains(&format!("# HELP {name} ")), "{name}");
     }
-    assert_eq!(names.len(), 20);
+    assert_eq!(names.len(), 24);
     let mut series = HashSet::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         assert!(series.insert(line.rsplit_once(' ').unwrap().0), "{line}");
@@ -220,11 +222,25 @@ fn the_number_of_models_is_bounded() {
 fn upstreams_come_and_go() {
     let metrics = Metrics::new();
     let name: Arc<str> = "gpu1".into();
-    metrics.upstream_state(&name, 2, 17);
+    metrics.upstream_state(&name, 2);
     assert_eq!(value(&metrics, r#"breaker_state{upstream="gpu1"}"#), 2.0);
-    assert_eq!(value(&metrics, r#"queue_depth{upstream="gpu1"}"#), 17.0);
     metrics.upstream_gone(&name);
     assert!(!scrape(&metrics).contains("gpu1"));
+}
+
+/// A caller's own words for a model are no label.
+#[test]
+fn queues_of_models_without_series_count_together() {
+    let metrics = Metrics::new();
+    metrics.serve_models(["qwen3:32b"]);
+    let names: [Arc<str>; 3] = ["qwen3:32b".into(), "made-up".into(), "another".into()];
+    metrics.queues(names.iter().zip([17, 2, 3]));
+    assert_eq!(value(&metrics, r#"queue_depth{model="qwen3:32b"}"#), 17.0);
+    assert_eq!(value(&metrics, r#"queue_depth{model="other"}"#), 5.0);
+    metrics.queues(std::iter::empty());
+    assert_eq!(value(&metrics, r#"queue_depth{model="qwen3:32b"}"#), 0.0);
+    assert_eq!(value(&metrics, r#"queue_depth{model="other"}"#), 0.0);
+    assert!(!scrape(&metrics).contains("made-up"));
 }
 
 #[test]

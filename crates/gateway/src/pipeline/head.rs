@@ -14,15 +14,16 @@ use http::header::{
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use wire::{Fault, Metered};
 
 use super::Head;
 use crate::allow::AddressRules;
+use crate::budget::{Budget, Held};
 use crate::config::InputLimits;
 use crate::error::{Error, ErrorRender};
-use crate::exchange::{End, Exchange, rate_headers};
+use crate::exchange::{End, Exchange, names_for, rate_headers};
 use crate::guard::Conn;
 use crate::relay::Body;
 
@@ -104,13 +105,21 @@ fn fault(code: &'static str, message: &str) -> Error {
     Error::Request(Fault { code, param: None, message: message.to_owned() })
 }
 
-/// The whole body, bounded in size and time. Taken only when it has been read to its end.
+/// A request's body and its share of the memory for buffers.
+pub(super) struct Whole {
+    pub bytes: Bytes,
+    pub held: Held,
+}
+
+/// The whole body, bounded in size, time and what all bodies may hold together. Taken only when it has been read to its end.
 pub(super) async fn read_body(
     head: &Head,
     body: &mut Option<Incoming>,
     limits: &InputLimits,
-) -> Result<Bytes, Error> {
-    let Some(incoming) = body else { return Ok(Bytes::new()) };
+    budget: &Budget,
+) -> Result<Whole, Error> {
+    let mut held = budget.hold();
+    let Some(incoming) = body else { return Ok(Whole { bytes: Bytes::new(), held }) };
     let max = limits.body_bytes_max;
     let encoding = head.headers.get(CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -120,15 +129,38 @@ pub(super) async fn read_body(
     if announced.is_some_and(|length: u64| length > max as u64) {
         return Err(Error::BodyTooLarge { max });
     }
-    let collected = tokio::time::timeout(limits.body_time, Limited::new(incoming, max).collect()).await;
-    match collected.map_err(|_| Error::BodyTooSlow)? {
-        Ok(collected) => {
-            *body = None;
-            Ok(collected.to_bytes())
+    let collected = tokio::time::timeout(limits.body_time, collect(incoming, max, &mut held)).await;
+    let bytes = collected.map_err(|_| Error::BodyTooSlow)??;
+    *body = None;
+    Ok(Whole { bytes, held })
+}
+
+/// Only what has come is counted: announcing a large body must not keep others out.
+async fn collect(incoming: &mut Incoming, max: usize, held: &mut Held) -> Result<Bytes, Error> {
+    let mut first: Option<Bytes> = None;
+    let mut all = Vec::new();
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|_| fault("invalid_request", "the request body broke off"))?;
+        // Trailers are not ours to interpret.
+        let Ok(bytes) = frame.into_data() else { continue };
+        let so_far = first.as_ref().map_or(all.len(), Bytes::len);
+        if so_far + bytes.len() > max {
+            return Err(Error::BodyTooLarge { max });
         }
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::BodyTooLarge { max }),
-        Err(_) => Err(fault("invalid_request", "the request body broke off")),
+        held.grow(bytes.len()).map_err(|_| Error::Crowded)?;
+        // Most bodies come in one piece and need no copy.
+        match (&mut first, all.is_empty()) {
+            (None, true) => first = Some(bytes),
+            (Some(piece), _) => {
+                all.reserve(piece.len() + bytes.len());
+                all.extend_from_slice(piece);
+                all.extend_from_slice(&bytes);
+                first = None;
+            }
+            (None, false) => all.extend_from_slice(&bytes),
+        }
     }
+    Ok(first.unwrap_or_else(|| all.into()))
 }
 
 /// A whole JSON answer.
@@ -192,7 +224,11 @@ fn refused(error: &Error, errors: ErrorRender) -> Response<Body> {
         Error::WrongMethod { allow } => {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        Error::RateLimited(refusal) => rate_headers(&refusal.standing(), headers),
+        Error::RateLimited(refusal) => {
+            if let Some(names) = names_for(refusal.counts) {
+                rate_headers(&refusal.standing(), names, headers);
+            }
+        }
         _ => {}
     }
     if verdict.status == StatusCode::UNAUTHORIZED {

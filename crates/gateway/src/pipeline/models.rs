@@ -9,24 +9,27 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::{Format, ListedModel};
 
-use super::Admitted;
+use super::Known;
+use crate::admit::Runner as _;
 use crate::config::Models;
 use crate::error::Error;
 
-pub(super) async fn list(admitted: &Admitted, format: Format) -> Result<Bytes, Error> {
-    let snapshot = &admitted.snapshot;
+pub(super) async fn list(known: &Known, format: Format) -> Result<Bytes, Error> {
+    let snapshot = &known.snapshot;
     snapshot.fleet.refresh(Duration::ZERO).await?;
-    let found = snapshot.fleet.list(&snapshot.config.models, &admitted.principal);
+    let found = snapshot.fleet.list(&snapshot.config.models, &known.principal);
     let views = found.iter().map(|(name, entry)| ListedModel { name, ..entry.listed() });
     let mut out = Vec::with_capacity(128 * (found.len() + 1));
     wire::write_models(format, views, &mut out);
     Ok(out.into())
 }
 
-pub(super) async fn retrieve(admitted: &Admitted, format: Format, name: &str) -> Result<Bytes, Error> {
-    let snapshot = &admitted.snapshot;
-    let target = snapshot.fleet.find(&snapshot.config.models, &admitted.principal, name).await?;
-    let upstream = &target.upstream;
+pub(super) async fn retrieve(known: &Known, format: Format, name: &str) -> Result<Bytes, Error> {
+    let snapshot = &known.snapshot;
+    let pool = snapshot.fleet.find(&snapshot.config.models, &known.principal, name).await?;
+    let alive = pool.targets.iter().find(|target| target.runner.takes());
+    let target = alive.ok_or(Error::UpstreamDown)?;
+    let upstream = &target.runner;
     let entry = match upstream.format {
         Format::Ollama => {
             let body = upstream.show(&target.internal).await?;
@@ -36,7 +39,7 @@ pub(super) async fn retrieve(admitted: &Admitted, format: Format, name: &str) ->
         Format::OpenAi => {
             upstream.refresh_models(Duration::ZERO).await?;
             let models = upstream.catalog.models();
-            let found = models.iter().find(|entry| entry.name == target.internal).cloned();
+            let found = models.iter().find(|entry| entry.name == *target.internal).cloned();
             found.ok_or_else(|| Error::ModelNotFound { model: name.to_owned() })?
         }
     };
@@ -44,6 +47,6 @@ pub(super) async fn retrieve(admitted: &Admitted, format: Format, name: &str) ->
         return Err(Error::ModelNotFound { model: name.to_owned() });
     }
     let mut out = Vec::with_capacity(128);
-    wire::write_model(format, &ListedModel { name: &target.public, ..entry.listed() }, &mut out);
+    wire::write_model(format, &ListedModel { name: &pool.public, ..entry.listed() }, &mut out);
     Ok(out.into())
 }

@@ -27,6 +27,14 @@ pub enum Health {
 }
 
 impl Health {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+
     /// Gauge value: 0 closed, 1 half-open, 2 open.
     pub fn code(self) -> i64 {
         match self {

@@ -35,6 +35,8 @@ struct Model {
     /// Moving average over earlier loads.
     takes: Option<Duration>,
     loaded: Option<Instant>,
+    /// Right after it was loaded, the list of models in memory did not hold it.
+    unlisted: bool,
 }
 
 struct Running {
@@ -91,7 +93,7 @@ impl Outcome {
             Self::Loaded => Ok(()),
             Self::Refused(fault) => Err(fault.into()),
             Self::Down => Err(Error::UpstreamDown),
-            Self::Late => Err(Error::Deadline(Clock::FirstByte)),
+            Self::Late => Err(Error::Deadline(Clock::Load)),
             Self::Busy => Err(Error::Busy),
         }
     }
@@ -123,6 +125,16 @@ impl Upstream {
         let request = request(self.clone(), path, body.into());
         tokio::spawn(run(self.clone(), internal.into(), request, patience, told));
         Loading { since, estimate, outcome }
+    }
+
+    /// Every load that is under way, with its model's name.
+    pub fn all_loading(&self) -> Vec<(String, LoadView)> {
+        let models = self.loads.lock();
+        let view = |(name, model): (&Box<str>, &Model)| {
+            let view = LoadView { since: model.running()?.since, estimate: model.takes };
+            Some((name.to_string(), view))
+        };
+        models.iter().filter_map(view).collect()
     }
 
     /// The load of a model, if one is under way.
@@ -188,7 +200,26 @@ fn refused(status: u16, fault: UpstreamFault) -> Outcome {
     if decides && status != 501 { Outcome::Refused(fault) } else { Outcome::Loaded }
 }
 
+/// Asked for so soon after a load, a list that is true holds the model.
+const LISTED_WITHIN: Duration = Duration::from_secs(2);
+
 impl Loads {
+    /// Compares what was loaded just before with what a list of that moment holds.
+    pub(super) fn compare(&self, asked: Instant, is_listed: impl Fn(&str) -> bool) {
+        for (name, model) in self.lock().iter_mut() {
+            let fresh = |loaded: Instant| loaded < asked && asked < loaded + LISTED_WITHIN;
+            if is_listed(name) {
+                model.unlisted = false;
+            } else if model.loaded.is_some_and(fresh) {
+                model.unlisted = true;
+            }
+        }
+    }
+
+    pub(super) fn is_unlisted(&self, internal: &str) -> bool {
+        self.lock().get(bare(internal)).is_some_and(|model| model.unlisted)
+    }
+
     /// Whether a load has ended well since then.
     pub(super) fn has_loaded_since(&self, internal: &str, since: Instant) -> bool {
         let models = self.lock();

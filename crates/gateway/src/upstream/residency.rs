@@ -129,7 +129,11 @@ impl Upstream {
     pub fn resident(&self, internal: &str) -> Option<bool> {
         let view = self.residency.view();
         let view = view.as_ref()?;
-        Some(view.find(internal).is_some() || self.loads.has_loaded_since(internal, view.asked))
+        if view.find(internal).is_some() || self.loads.has_loaded_since(internal, view.asked) {
+            return Some(true);
+        }
+        // Its list does not tell of this model, or it would be loaded again for every request.
+        (!self.loads.is_unlisted(internal)).then_some(false)
     }
 
     /// The context that a model in memory really runs with.
@@ -142,7 +146,9 @@ impl Upstream {
         let asked = Instant::now();
         match self.resident_models().await {
             Ok(models) => {
-                self.residency.view.store(Some(View { asked, models }.into()));
+                let view = View { asked, models };
+                self.loads.compare(asked, |name| view.find(name).is_some());
+                self.residency.view.store(Some(view.into()));
                 true
             }
             // Silence is for the breaker to judge. Until then the last answer is better than none.

@@ -19,6 +19,7 @@ const NOTHING: &str = r#"{"models":[]}"#;
 /// An upstream as the gateway holds it, watched, with nothing in memory, and the one behind it that does as the test says.
 async fn cold() -> (Arc<upstream::Upstream>, Upstream) {
     let scripted = Upstream::new();
+    scripted.script_loads();
     scripted.set_resident(NOTHING);
     let ours = watched(&scripted, Format::Ollama).await;
     (ours, scripted)
@@ -197,7 +198,7 @@ async fn patience_with_a_load_ends() {
     let mut loading = ours.load(INTERNAL, None, None, Duration::from_secs(60));
     let mut call = load_call(&mut scripted).await;
     let began = Instant::now();
-    assert!(matches!(loading.done().await, Err(Error::Deadline(Clock::FirstByte))));
+    assert!(matches!(loading.done().await, Err(Error::Deadline(Clock::Load))));
     assert_eq!(began.elapsed().as_secs(), 60);
     call.gone().await;
     assert_eq!(ours.loading(INTERNAL), None);
@@ -206,6 +207,7 @@ async fn patience_with_a_load_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_loads_by_itself_is_not_asked() {
     let mut scripted = Upstream::new();
+    scripted.script_loads();
     let ours = watched(&scripted, Format::OpenAi).await;
     sleep(Duration::from_secs(60)).await;
     assert_eq!((ours.resident(INTERNAL), ours.context_tokens(INTERNAL)), (None, None));

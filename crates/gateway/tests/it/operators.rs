@@ -86,6 +86,7 @@ async fn what_cannot_change_while_running_is_refused_whole() {
         change(&mut next);
         match gateway.reload(next) {
             Err(ReloadError::Fixed(name)) => name,
+            Err(ReloadError::Filter(_)) => "filter",
             Ok(()) => "taken",
         }
     };

@@ -74,7 +74,7 @@ async fn a_complete_answer() {
             "ms_first_byte": 5_000,
             "ms_total": 9_000,
             "end": "complete",
-            "dropped": ["(unknown)", "metadata", "user"],
+            "dropped": ["metadata", "user", "(unknown)"],
             "upstream": "gpu",
             "user_agent": "curl/8 <U+202E>x",
         })

@@ -25,13 +25,15 @@ async fn what_runs_keeps_the_generation_it_began_with() {
     let (reply, answer) = rig.streaming().await;
     let waiting = rig.ask(chat(&hello(false)));
     let call = rig.upstream.call().await;
-    rig.core.reload(changed(&rig, |config| {
-        keys(config).clear();
-        config.models = Models::Listed(vec![]);
-        config.clocks.idle = Duration::from_secs(1);
-        config.answer.strip.model = true;
-        config.error_format = Some(wire::Format::Ollama);
-    }));
+    rig.core
+        .reload(changed(&rig, |config| {
+            keys(config).clear();
+            config.models = Models::Listed(vec![]);
+            config.clocks.idle = Duration::from_secs(1);
+            config.answer.strip.model = true;
+            config.error_format = Some(wire::Format::Ollama);
+        }))
+        .unwrap();
     sleep(Duration::from_secs(60)).await;
     answer.done().await;
     let text = reply.text().await;
@@ -51,7 +53,7 @@ async fn a_key_is_valid_or_not_from_the_next_request_on() {
     let rig = Rig::new().await;
     let mut client = rig.client().await;
     assert_eq!(client.send(with_key("new-key")).await.status, 401);
-    rig.core.reload(changed(&rig, |config| *keys(config) = vec![key("bob", "new-key")]));
+    rig.core.reload(changed(&rig, |config| *keys(config) = vec![key("bob", "new-key")])).unwrap();
     // On a connection that was open before, too.
     assert_eq!(client.send(with_key("new-key")).await.status, 200);
     assert_eq!(client.send(get("/v1/models")).await.status, 401);
@@ -66,12 +68,12 @@ async fn limits_are_not_forgotten() {
     for _ in 0..3 {
         assert_eq!(rig.send(get("/v1/models")).await.status, 200);
     }
-    rig.core.reload(rig.config.clone());
+    rig.core.reload(rig.config.clone()).unwrap();
     assert_eq!(rig.send(get("/v1/models")).await.status, 429);
-    rig.core.reload(changed(&rig, |config| config.rate = rate(4)));
+    rig.core.reload(changed(&rig, |config| config.rate = rate(4))).unwrap();
     assert_eq!(rig.send(get("/v1/models")).await.status, 200);
     assert_eq!(rig.send(get("/v1/models")).await.status, 429);
-    rig.core.reload(changed(&rig, |config| config.rate = rate(1)));
+    rig.core.reload(changed(&rig, |config| config.rate = rate(1))).unwrap();
     assert_eq!(rig.send(get("/v1/models")).await.status, 429);
 }
 
@@ -81,7 +83,7 @@ async fn an_upstream_that_stays_the_same_keeps_its_slots_and_connections() {
     let (reply, answer) = rig.streaming().await;
     sleep(Duration::from_secs(1)).await;
     let dialled = rig.upstream.dialled();
-    rig.core.reload(changed(&rig, |config| config.clocks.heartbeat = Duration::from_secs(7)));
+    rig.core.reload(changed(&rig, |config| config.clocks.heartbeat = Duration::from_secs(7))).unwrap();
     // The slot is still taken: a new generation is not a second GPU.
     let queued = rig.ask(chat(&hello(true)));
     sleep(Duration::from_secs(1)).await;
@@ -97,10 +99,12 @@ async fn an_upstream_that_stays_the_same_keeps_its_slots_and_connections() {
 async fn an_upstream_that_changes_is_a_new_one_and_the_old_one_ends_with_its_requests() {
     let mut rig = Rig::new().await;
     let (reply, answer) = rig.streaming().await;
-    rig.core.reload(changed(&rig, |config| {
-        config.upstreams[0].name = "other".into();
-        config.upstreams[0].authority = Authority::from_static("other.test:11434");
-    }));
+    rig.core
+        .reload(changed(&rig, |config| {
+            config.upstreams[0].name = "other".into();
+            config.upstreams[0].authority = Authority::from_static("other.test:11434");
+        }))
+        .unwrap();
     sleep(SOON).await;
     let asking = rig.ask(chat(&hello(false)));
     let call = rig.upstream.call().await;

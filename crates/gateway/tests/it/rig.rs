@@ -63,10 +63,14 @@ impl Rig {
 
     /// A second upstream of the same models beside the first, called and dialled by the name `second`.
     pub async fn with_second() -> (Self, Upstream) {
+        Self::with_second_of(wire::Format::Ollama).await
+    }
+
+    pub async fn with_second_of(format: wire::Format) -> (Self, Upstream) {
         let (first, second) = (Upstream::new(), Upstream::new());
         let dial = upstream::fork(&first, ("second", &second));
         let rig = Self::on(first, dial, |config| {
-            let mut other = upstream_config(wire::Format::Ollama);
+            let mut other = upstream_config(format);
             other.name = "second".into();
             other.authority = Authority::from_static("second.test:11434");
             config.upstreams.push(other);

@@ -23,6 +23,7 @@ pub fn read_answer(
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Metered, UpstreamFault> {
+    let upstream_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     match (lane, client, upstream) {
         (Lane::Translate, Format::OpenAi, Format::Ollama) => {
             let answer = ollama::answer::read(body)?;
@@ -34,9 +35,12 @@ pub fn read_answer(
                 None => written(&answer, reply, out),
                 Some(screen) => screened(&answer, screen, reply, out),
             };
-            Ok(Metered { usage, deltas, stop: Some(stop) })
+            Ok(Metered { usage, deltas, upstream_bytes, stop: Some(stop) })
         }
-        (Lane::Relay, Format::OpenAi, Format::OpenAi) => openai::relay::whole(reply, screen, body, out),
+        (Lane::Relay, Format::OpenAi, Format::OpenAi) => {
+            let metered = openai::relay::whole(reply, screen, body, out)?;
+            Ok(Metered { upstream_bytes, ..metered })
+        }
         _ => Err(UpstreamFault::protocol("no translation between these formats")),
     }
 }

@@ -60,6 +60,7 @@ impl ChatStream {
 
     /// Feeds bytes as they came, however they were cut; appends what the client gets.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Progress {
+        self.metered.upstream_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.feed(Some(bytes), out)
     }
 

@@ -1,6 +1,5 @@
 //! Rules that cannot be used are refused with the reason and the way out.
 
-use super::super::Prompt;
 use super::*;
 use crate::config::FilterAction::Mask;
 
@@ -54,7 +53,16 @@ fn the_switches_say_which_texts_are_looked_at() {
     assert_eq!(run(&arguments, Channel::Text, ["b", "ad"]).text, "bad");
     assert_eq!(run(&arguments, Channel::Arguments(0), ["\"b", "ad\""]).text, "\"***\"");
     assert!(arguments.looks_at_answers() && !arguments.looks_at_prompts());
-    assert_eq!(arguments.prompt("bad", false, &arguments.findings()), Prompt::Pass);
+    assert_eq!(prompted(&arguments, "bad", &arguments.findings()), Some("bad".to_owned()));
+}
+
+/// What is sent of a prompt's text; `None`: it is refused.
+fn prompted(filter: &Arc<Filter>, text: &str, findings: &Arc<Findings>) -> Option<String> {
+    let mut screen = filter.prompt(findings);
+    let mut out = String::new();
+    let pushed = screen.push(Channel::Text, text, &mut out);
+    let finished = screen.finish(Channel::Text, &mut out);
+    (pushed == Verdict::Pass && finished == Verdict::Pass).then_some(out)
 }
 
 #[test]
@@ -65,14 +73,11 @@ fn prompts_pass_are_masked_or_refused() {
         rule("l", literals(&["odd"]), config::FilterAction::Log),
     ]);
     let findings = filter.findings();
-    assert_eq!(filter.prompt("all is good", false, &findings), Prompt::Pass);
+    assert_eq!(prompted(&filter, "all is good", &findings), Some("all is good".to_owned()));
     assert!(findings.is_empty());
-    assert_eq!(
-        filter.prompt("a bad, odd day", false, &findings),
-        Prompt::Masked("a ***, odd day".to_owned())
-    );
-    assert_eq!(filter.prompt("odd", false, &findings), Prompt::Pass);
-    assert_eq!(filter.prompt("bad and worse", false, &findings), Prompt::Refused);
+    assert_eq!(prompted(&filter, "a bad, odd day", &findings), Some("a ***, odd day".to_owned()));
+    assert_eq!(prompted(&filter, "odd", &findings), Some("odd".to_owned()));
+    assert_eq!(prompted(&filter, "bad and worse", &findings), None);
     assert_eq!(found(&findings), [("m".to_owned(), 2), ("s".to_owned(), 1), ("l".to_owned(), 2)]);
     assert_eq!(findings.names().len(), 3);
 }

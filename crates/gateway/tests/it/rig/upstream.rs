@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -53,6 +53,8 @@ pub struct Upstream {
 }
 
 struct Shared {
+    /// Loads are calls that the test answers.
+    scripted_loads: AtomicBool,
     life: watch::Sender<Life>,
     calls: mpsc::Sender<Call>,
     dialled: AtomicUsize,
@@ -72,6 +74,7 @@ impl Upstream {
             r#"{{"models":[{{"name":"{INTERNAL}","model":"{INTERNAL}","modified_at":"2026-01-02T03:04:05Z"}}]}}"#
         );
         let shared = Arc::new(Shared {
+            scripted_loads: AtomicBool::new(false),
             life: watch::Sender::new(Life::Alive),
             calls: sender,
             dialled: AtomicUsize::new(0),
@@ -104,6 +107,11 @@ impl Upstream {
     /// Whether every request that reached it was taken by [`Self::call`]. Takes one that was not.
     pub fn untouched(&mut self) -> bool {
         self.calls.try_recv().is_err()
+    }
+
+    /// From now on loads are calls like any other; until then they succeed at once.
+    pub fn script_loads(&self) {
+        self.shared.scripted_loads.store(true, Ordering::SeqCst);
     }
 
     pub fn set(&self, life: Life) {
@@ -384,6 +392,9 @@ async fn fixed(shared: &Shared, path: &str, body: &serde_json::Value) -> Option<
         "/api/ps" => {
             shared.resident_asked.fetch_add(1, Ordering::SeqCst);
             Some(shared.resident.lock().unwrap().clone())
+        }
+        "/api/generate" if !shared.scripted_loads.load(Ordering::SeqCst) => {
+            Some((200, r#"{"done":true,"done_reason":"load"}"#.to_owned()))
         }
         "/api/show" => {
             shared.shown.lock().unwrap().push(body.clone());

@@ -1,0 +1,256 @@
+//! Sending: a permit, a warm model, a request, its first bytes; and another upstream where that failed.
+//!
+//! Why here: a request may be sent again only while nobody has seen a byte of an answer, only for a client that is still
+//! there (a dropped future sends nothing), and only within the retry budget. That is decided in [`Tries`] and nowhere else.
+//!
+//! Never here: what happens after the first event (`relay`).
+
+use tokio::time::Instant;
+use wire::{ChatStream, Metered, Operation, Progress, Screen, UpstreamFaultKind};
+
+use super::chat::{Job, Way};
+use super::wait::{self, Permit};
+use crate::admit::Runner as _;
+use crate::error::{Clock, Error};
+use crate::exchange::Exchange;
+use crate::relay::{Flow, Inflow, StreamClocks};
+use crate::stop::Phase;
+use crate::upstream::{self, Answer, SendError, Upstream, outlier};
+
+/// A whole answer is this large at most.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// A refusal of the upstream is read this far.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
+
+/// A whole answer and its counts.
+pub(super) async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>, Metered), Error> {
+    let total_at = exchange.started() + job.clocks.total;
+    let mut tries = Tries::default();
+    loop {
+        let (way, permit) = tries.begin(job, exchange).await?;
+        let mut screen = job.screen(exchange);
+        let answered = async {
+            let answer = dispatch(way, &permit).await?;
+            let mut memory = job.core.budget.hold();
+            let body = upstream::read_body_within(answer.body, ANSWER_BYTES_MAX, &mut memory).await;
+            body.map_err(|error| broken(&error))
+        };
+        let answered = wait::unless_ended(job, answered, total_at, Clock::Total, wait::dead(way)).await;
+        let answered = answered.and_then(|body| {
+            let mut out = Vec::with_capacity(body.len() + 256);
+            let screen: Option<&mut dyn Screen> = match &mut screen {
+                Some(screen) => Some(&mut **screen),
+                None => None,
+            };
+            let format = way.target.runner.format;
+            let metered =
+                wire::read_answer(way.lane, job.client, format, &job.reply, screen, &body, &mut out)?;
+            Ok((out, metered))
+        });
+        match tries.judge(job, way, answered, exchange) {
+            Judged::Final(outcome) => return outcome,
+            Judged::Again => drop(permit),
+        }
+    }
+}
+
+/// A stream whose first event has arrived.
+pub(super) async fn stream(job: &Job, exchange: &mut Exchange) -> Result<Flow, Error> {
+    let mut tries = Tries::default();
+    loop {
+        let (way, permit) = tries.begin(job, exchange).await?;
+        let first_at = Instant::now() + job.clocks.first_byte;
+        let screen = job.screen(exchange);
+        let begun = async {
+            let answer = dispatch(way, &permit).await?;
+            begin(job, way, answer, screen).await
+        };
+        let begun = wait::unless_ended(job, begun, first_at, Clock::FirstByte, wait::dead(way)).await;
+        match tries.judge(job, way, begun, exchange) {
+            Judged::Final(outcome) => return Ok(flow(job, outcome?, permit, exchange)),
+            Judged::Again => drop(permit),
+        }
+    }
+}
+
+/// The attempts of one request so far.
+#[derive(Default)]
+struct Tries {
+    /// Upstreams that failed it.
+    failed: Vec<u64>,
+    asked: bool,
+}
+
+/// What follows from an attempt.
+enum Judged<T> {
+    Final(Result<T, Error>),
+    /// Another target is to be asked.
+    Again,
+}
+
+impl Tries {
+    /// Waits for a slot and for the model there.
+    async fn begin<'j>(&mut self, job: &'j Job, exchange: &mut Exchange) -> Result<(&'j Way, Permit), Error> {
+        loop {
+            let permit = wait::permit(job, &self.failed, exchange).await?;
+            let id = permit.choice().runner.id();
+            let Some(way) = job.ways.iter().find(|way| way.target.runner.id() == id) else {
+                return Err(Error::Internal);
+            };
+            if !std::mem::replace(&mut self.asked, true) {
+                job.core.retries.first_attempt();
+            }
+            if self.is_better_left(job, way) {
+                continue;
+            }
+            exchange.dispatched(&way.target, &way.dropped);
+            // One failed load is told to everybody who waits for it: it says nothing about how often a server fails.
+            match wait::loaded(job, way).await {
+                Ok(()) => return Ok((way, permit)),
+                Err(error) => match self.next(job, way, error, exchange) {
+                    Judged::Final(failed) => return failed,
+                    Judged::Again => {}
+                },
+            }
+        }
+    }
+
+    /// Ejected while this request waited, and not needed: a server that fails fast must not drain the queue.
+    fn is_better_left(&mut self, job: &Job, way: &Way) -> bool {
+        let now = Instant::now();
+        let upstream = &way.target.runner;
+        if !upstream.is_ejected(now) {
+            return false;
+        }
+        let alive = |way: &&Way| !self.failed.contains(&way.target.runner.id()) && way.target.runner.takes();
+        let mut living: Vec<&Way> = job.ways.iter().filter(alive).collect();
+        outlier::usable(&mut living, |way| way.target.runner.ejected_until(now));
+        let left = !living.is_empty() && living.iter().all(|way| way.target.runner.id() != upstream.id());
+        if left {
+            self.failed.push(upstream.id());
+        }
+        left
+    }
+
+    /// Tells the upstream's record how it did, and decides whether another is asked.
+    fn judge<T>(
+        &mut self,
+        job: &Job,
+        way: &Way,
+        outcome: Result<T, Error>,
+        exchange: &mut Exchange,
+    ) -> Judged<T> {
+        let upstream = &way.target.runner;
+        let error = match outcome {
+            Ok(value) => {
+                upstream.succeeded();
+                return Judged::Final(Ok(value));
+            }
+            Err(error) => error,
+        };
+        if outlier::is_failure(&error) {
+            upstream.failed();
+        }
+        self.next(job, way, error, exchange)
+    }
+
+    /// Whether another target is asked after this failure.
+    fn next<T>(&mut self, job: &Job, way: &Way, error: Error, exchange: &mut Exchange) -> Judged<T> {
+        self.failed.push(way.target.runner.id());
+        let another = |way: &Way| !self.failed.contains(&way.target.runner.id()) && way.target.runner.takes();
+        if !may_fare_better(&error) || !job.ways.iter().any(another) || !job.core.retries.take_retry() {
+            return Judged::Final(Err(error));
+        }
+        exchange.log(&error);
+        exchange.retried();
+        Judged::Again
+    }
+}
+
+/// Whether another server may answer what this one did not.
+fn may_fare_better(error: &Error) -> bool {
+    match error {
+        Error::UpstreamDown => true,
+        Error::Upstream(fault) => !matches!(fault.kind, UpstreamFaultKind::InvalidRequest { .. }),
+        // A clock that ran out has run out for the caller, too.
+        _ => false,
+    }
+}
+
+/// Sends the request; only who holds a permit may. A refusal is read and understood here.
+async fn dispatch(way: &Way, _permit: &Permit) -> Result<Answer, Error> {
+    let upstream = &way.target.runner;
+    let path = wire::upstream_path(upstream.format, Operation::Chat);
+    let answer = match upstream.pool.post(path, way.body.clone()).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(unanswered(upstream, error).await),
+    };
+    upstream.heard();
+    let status = answer.status.as_u16();
+    if status == 200 {
+        return Ok(answer);
+    }
+    let body = upstream::read_body(answer.body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    Err(wire::read_refusal(upstream.format, status, answer.content_type.as_deref(), &body).into())
+}
+
+/// No connection means that the server is away. One that broke means that it failed at this request, or that it has just
+/// gone: then who waited hears what everybody hears who comes now.
+async fn unanswered(upstream: &Upstream, error: SendError) -> Error {
+    match error {
+        SendError::Broken(_) if upstream.has_pulse().await => broken(&error),
+        gone => {
+            tracing::warn!(upstream = %upstream.name, error = %gone, "the upstream is not there");
+            Error::UpstreamDown
+        }
+    }
+}
+
+fn broken(error: &SendError) -> Error {
+    let (kind, message) = match error {
+        SendError::NoMemory(_) => {
+            (UpstreamFaultKind::Overloaded, "the gateway has no memory left for an answer of this size")
+        }
+        _ => (UpstreamFaultKind::Broken, "the model server closed the connection before it answered"),
+    };
+    Error::Upstream(wire::UpstreamFault { kind, message: message.into(), detail: error.to_string() })
+}
+
+/// A stream that has written its first event.
+struct Begun {
+    inflow: Inflow,
+    first: Vec<u8>,
+    complete: bool,
+}
+
+/// Reads until the stream's first event has been written.
+async fn begin(
+    job: &Job,
+    way: &Way,
+    answer: Answer,
+    screen: Option<Box<dyn Screen>>,
+) -> Result<Begun, Error> {
+    let upstream = &way.target.runner;
+    let stream = ChatStream::new(way.lane, job.client, upstream.format, job.reply.clone(), screen);
+    let mut inflow = Inflow::new(upstream.clone(), answer.body, stream, job.core.budget.hold());
+    let mut first = Vec::with_capacity(512);
+    loop {
+        match inflow.next(&mut first).await {
+            Progress::Waiting => {}
+            Progress::Flowing => return Ok(Begun { inflow, first, complete: false }),
+            Progress::Complete => return Ok(Begun { inflow, first, complete: true }),
+            Progress::Failed(fault) => return Err(fault.into()),
+        }
+    }
+}
+
+fn flow(job: &Job, begun: Begun, permit: Permit, exchange: &Exchange) -> Flow {
+    let clocks = StreamClocks {
+        idle: job.clocks.idle,
+        heartbeat: job.clocks.heartbeat,
+        total_at: exchange.started() + job.clocks.total,
+    };
+    let Begun { inflow, first, complete } = begun;
+    let (unsent, cut) = (job.core.budget.clone(), job.stop.reached(Phase::Cut));
+    Flow { inflow, unsent, first, complete, permit, clocks, cut }
+}
