@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use gateway::config::{Rate, RateRule, RetryAfter};
+use gateway::config::{Counts, Dimension, LimitRule, Rate, RateRule, RetryAfter, Selector};
 use http::header::HeaderMap;
 use tokio::time::sleep;
 
-use crate::rig::{KEY, Reply, Rig, bare_request, chat, get, hello, key, keys, request};
+use crate::rig::{
+    KEY, Reply, Rig, SOON, answer_text, bare_request, chat, done_line, get, hello, key, keys, request,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -166,7 +168,7 @@ async fn of_five_hundred_at_once_exactly_thirty_pass() {
     let mut rig = Rig::with(|config| config.rate = rate(30)).await;
     let asking: Vec<_> = (0..500).map(|_| rig.ask(chat(&hello(false)))).collect();
     for _ in 0..30 {
-        rig.upstream.call().await.answer(200, &crate::rig::done_line("hi")).await;
+        rig.upstream.call().await.answer(200, &done_line("hi")).await;
     }
     let mut statuses = std::collections::BTreeMap::new();
     for one in asking {
@@ -174,4 +176,162 @@ async fn of_five_hundred_at_once_exactly_thirty_pass() {
     }
     assert_eq!(Vec::from_iter(statuses), [(200, 30), (429, 470)]);
     assert!(rig.upstream.untouched());
+}
+
+/// One rule for each key, with a window of a minute.
+fn rule(counts: Counts, max: u64) -> LimitRule {
+    LimitRule {
+        name: "the rule".to_owned(),
+        applies_to: Selector::default(),
+        per: vec![Dimension::Key],
+        counts,
+        max,
+        window: MINUTE,
+        retry_after: RetryAfter::Exact,
+    }
+}
+
+fn hello_with_cap(max_tokens: u64, stream: bool) -> serde_json::Value {
+    let mut body = hello(stream);
+    body["max_tokens"] = max_tokens.into();
+    body
+}
+
+/// What the key is told of its first rule: used, reserved, remaining.
+async fn usage(rig: &Rig) -> (u64, u64, u64) {
+    let told = rig.send(get("/v1/usage")).await.json().await;
+    let number =
+        |field: &str| told["limits"][0][field].as_u64().unwrap_or_else(|| panic!("no {field} in {told}"));
+    (number("used"), number("reserved"), number("remaining"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_reserved_before_and_settled_by_the_upstream_s_counts() {
+    let mut rig = Rig::with(|config| config.limits = vec![rule(Counts::Tokens, 1_000)]).await;
+    let asking = rig.ask(chat(&hello_with_cap(100, false)));
+    let call = rig.upstream.call().await;
+    let (used, reserved, remaining) = usage(&rig).await;
+    assert!(used == 0 && reserved > 100 && remaining == 1_000 - reserved, "{used} {reserved} {remaining}");
+    call.answer(200, &done_line("hi")).await;
+    let reply = asking.await.unwrap();
+    assert_eq!(number(&reply.headers, "x-ratelimit-limit-tokens"), 1_000);
+    assert_eq!(number(&reply.headers, "x-ratelimit-remaining-tokens"), remaining);
+    drop(reply.json().await);
+    assert_eq!(usage(&rig).await, (18, 0, 982));
+    sleep(MINUTE).await;
+    assert_eq!(usage(&rig).await, (0, 0, 1_000));
+}
+
+/// Each may use a hundred of a thousand: ten run, however many ask, and what they leave over is free again.
+#[tokio::test(start_paused = true)]
+async fn five_hundred_at_once_cannot_walk_past_a_limit_of_tokens_together() {
+    let mut rig = Rig::with(|config| config.limits = vec![rule(Counts::OutputTokens, 1_000)]).await;
+    let asking: Vec<_> = (0..500).map(|_| rig.ask(chat(&hello_with_cap(100, false)))).collect();
+    for _ in 0..10 {
+        rig.upstream.call().await.answer(200, &done_line("hi")).await;
+    }
+    let mut statuses = std::collections::BTreeMap::new();
+    for one in asking {
+        let reply = one.await.unwrap();
+        if reply.status == 429 {
+            assert!((1..=60).contains(&number(&reply.headers, "retry-after")));
+        }
+        *statuses.entry(reply.status.as_u16()).or_insert(0) += 1;
+    }
+    assert_eq!(Vec::from_iter(statuses), [(200, 10), (429, 490)]);
+    assert!(rig.upstream.untouched());
+    assert_eq!(usage(&rig).await, (70, 0, 930));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_got_nothing_pays_nothing() {
+    let rules = [Counts::Tokens, Counts::Requests];
+    for counts in rules {
+        let mut rig = Rig::with(|config| config.limits = vec![rule(counts, 1_000)]).await;
+        let asking = rig.ask(chat(&hello_with_cap(100, false)));
+        rig.upstream.call().await.answer(500, r#"{"error":"boom"}"#).await;
+        assert!(asking.await.unwrap().status.is_server_error());
+        assert_eq!(usage(&rig).await, (0, 0, 1_000), "{counts:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_held_until_the_answer_has_ended_however_it_does() {
+    let mut rig = Rig::with(|config| config.limits = vec![rule(Counts::Concurrency, 1)]).await;
+    for ends_well in [true, false, true] {
+        let (reply, mut answer) = rig.streaming().await;
+        let refused = rig.send(chat(&hello(false))).await;
+        assert!(refused.header("x-ratelimit-limit-requests").is_none());
+        assert_eq!(refused.error().await.0, 429);
+        // A list of models takes no place.
+        assert_eq!(rig.send(get("/v1/models")).await.status, 200);
+        if ends_well {
+            answer.done().await;
+            drop(reply.text().await);
+        } else {
+            reply.leave();
+            answer.gone().await;
+        }
+        sleep(SOON).await;
+        assert_eq!(usage(&rig).await, (0, 0, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_is_told_as_one_and_not_repeated() {
+    let day = LimitRule { window: 1_440 * MINUTE, ..rule(Counts::OutputTokens, 7) };
+    let mut rig = Rig::with(|config| config.limits = vec![day]).await;
+    let asking = rig.ask(chat(&hello_with_cap(7, false)));
+    rig.upstream.call().await.answer(200, &done_line("hi")).await;
+    assert_eq!(asking.await.unwrap().status, 200);
+    let refused = rig.send(chat(&hello_with_cap(7, false))).await;
+    assert_eq!(refused.header("x-should-retry"), Some("false"));
+    let (status, code, message) = refused.error().await;
+    assert_eq!((status, code.as_str()), (429, "insufficient_quota"));
+    assert!(message.contains("the rule"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cap_larger_than_the_limit_is_refused_with_the_numbers() {
+    let mut rig = Rig::with(|config| config.limits = vec![rule(Counts::OutputTokens, 1_000)]).await;
+    let refused = rig.send(chat(&hello_with_cap(1_001, true))).await;
+    assert_eq!(refused.header("x-should-retry"), Some("false"));
+    let (status, _, message) = refused.error().await;
+    assert_eq!(status, 429);
+    for part in ["the rule", "1000", "1001"] {
+        assert!(message.contains(part), "no {part} in {message}");
+    }
+    assert!(rig.upstream.untouched());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_reaches_what_was_reserved_ends_properly_with_length() {
+    let mut rig = Rig::with(|config| config.limits = vec![rule(Counts::OutputTokens, 4)]).await;
+    let asking = rig.ask(chat(&hello(true)));
+    let mut call = rig.upstream.call().await;
+    let mut answer = call.stream();
+    for word in ["one ", "two ", "three ", "four ", "five ", "six "] {
+        answer.text(word).await;
+    }
+    let text = asking.await.unwrap().text().await;
+    assert_eq!(answer_text(&text), "one two three four ");
+    assert!(text.contains(r#""finish_reason":"length""#) && text.ends_with("data: [DONE]\n\n"), "{text}");
+    answer.gone().await;
+    assert_eq!(usage(&rig).await, (4, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_keeps_what_was_spent() {
+    let mut rig = Rig::with(|config| config.limits = vec![rule(Counts::OutputTokens, 1_000)]).await;
+    let asking = rig.ask(chat(&hello_with_cap(100, false)));
+    rig.upstream.call().await.answer(200, &done_line("hi")).await;
+    drop(asking.await.unwrap().json().await);
+    let config = gateway::config::Config {
+        limits: vec![LimitRule { window: 10 * MINUTE, ..rule(Counts::OutputTokens, 8) }],
+        ..rig.config.clone()
+    };
+    rig.core.reload(config).unwrap();
+    sleep(2 * MINUTE).await;
+    assert_eq!(usage(&rig).await, (7, 0, 1));
+    assert_eq!(rig.send(chat(&hello_with_cap(2, false))).await.status, 429);
 }
