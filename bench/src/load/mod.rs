@@ -6,6 +6,7 @@
 //! Never here: which target is asked, and in which order; see the `bench` binary.
 
 pub mod connection;
+pub mod crowd;
 pub mod figures;
 pub mod leave;
 pub mod run;
