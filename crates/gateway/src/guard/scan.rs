@@ -6,10 +6,10 @@
 //!
 //! Never here: parsing for use. A head that passes is parsed by the library; one that does not is answered 400.
 
+use memchr::memmem;
+
 /// Heads that are longer are refused by the library anyway.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// What a kept connection may hold on to between requests.
-const KEPT_BYTES: usize = 1 << 10;
 
 /// Gathers the head of the request that is arriving.
 #[derive(Debug, Default)]
@@ -21,8 +21,7 @@ pub(super) struct Scan {
 impl Scan {
     /// A new request begins.
     pub(super) fn restart(&mut self) {
-        self.head.clear();
-        self.head.shrink_to(KEPT_BYTES);
+        self.head = Vec::new();
         self.verdict = None;
     }
 
@@ -31,13 +30,20 @@ impl Scan {
         if self.verdict.is_some() || self.head.len() > HEAD_BYTES_MAX {
             return;
         }
+        // Usually a head comes in one piece and is judged where it lies.
+        if self.head.is_empty()
+            && let Some(at) = memmem::find(bytes, b"\r\n\r\n")
+        {
+            self.verdict = Some(bytes.get(..at + 2).is_some_and(is_sound));
+            return;
+        }
         // The end may lie across the seam of two reads.
         let from = self.head.len().saturating_sub(3);
         self.head.extend_from_slice(bytes);
         let fresh = self.head.get(from..).unwrap_or_default();
-        if let Some(at) = find(fresh, b"\r\n\r\n") {
+        if let Some(at) = memmem::find(fresh, b"\r\n\r\n") {
             self.verdict = Some(self.head.get(..from + at + 2).is_some_and(is_sound));
-            self.head.clear();
+            self.head = Vec::new();
         }
     }
 
@@ -45,10 +51,6 @@ impl Scan {
     pub(super) fn passed(&self) -> bool {
         self.verdict == Some(true)
     }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 /// `head` ends with the CRLF of its last line.
