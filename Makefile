@@ -5,7 +5,7 @@
 #   PORT=8081 make run            with the page on another port
 
 .DEFAULT_GOAL := help
-.PHONY: help run test sim bench lint fuzz web dist clean
+.PHONY: help run test sim bench soak lint fuzz web dist clean
 
 PORT ?= 8080
 MODEL ?=
@@ -34,6 +34,11 @@ bench: ## measure against nginx as a plain proxy and no proxy at all
 	@scripts/setup.sh test
 	@scripts/web.sh
 	@bench/run.sh
+
+soak: ## everything that fills memory at once, under a ceiling of 256 MiB
+	@scripts/setup.sh test
+	@scripts/web.sh
+	@bench/soak.sh
 
 lint: web ## formatting, clippy, the rules of the house, the page's own checks
 	@cargo fmt --all --check
