@@ -24,7 +24,7 @@ need cargo "(see https://rustup.rs)"
 target=${CARGO_TARGET_DIR:-$root/target}
 # What is not named is built, which costs nothing when it is fresh: a stale binary proves nothing.
 [ -n "${GATEHOUSE_BIN:-}" ] || cargo build --release --quiet --package gatehouse --features engine
-[ -n "${PLAY_OLLAMA_BIN:-}" ] || cargo build --release --quiet --package bench --bin play-ollama
+[ -n "${PLAY_OLLAMA_BIN:-}" ] || cargo build --release --quiet --package bench --bin play-ollama --bin soak
 export GATEHOUSE_BIN="${GATEHOUSE_BIN:-$target/release/gatehouse}"
 export PLAY_OLLAMA_BIN="${PLAY_OLLAMA_BIN:-$target/release/play-ollama}"
 
