@@ -26,7 +26,12 @@ pub(crate) fn start(settings: LogSettings, file: Option<&Path>) -> anyhow::Resul
         }
         None => Out::Stderr,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(out);
+    // A line that cannot be written must not be told on stderr: where that is what failed, telling it would panic.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .with_writer(out);
     let begun = if settings.json { builder.json().try_init() } else { builder.try_init() };
     // A second start in one process keeps the first log, which is what tests in one process need.
     if let Err(error) = begun {

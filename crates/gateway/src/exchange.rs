@@ -284,7 +284,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.close(End::ClientGone, Metered::default());
+        // A panic drops it, too.
+        let end = if std::thread::panicking() { End::Failed(Error::Internal.label()) } else { End::ClientGone };
+        self.close(end, Metered::default());
     }
 }
 

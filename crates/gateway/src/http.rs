@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::Core;
 use crate::guard::{Conn, Guard, Patience};
+use crate::metrics::Metrics;
 use crate::pipeline;
 use crate::relay::{Body, Cut};
 use crate::stop::Phase;
@@ -175,13 +176,15 @@ async fn answer(
         core.metrics.panicked();
         pipeline::internal_error()
     });
-    Ok(response.map(|body| Tracked { body, conn }))
+    let metrics = core.metrics.clone();
+    Ok(response.map(|body| Tracked { body, conn, metrics }))
 }
 
-/// A body that tells its connection when the answer is over.
+/// A body that tells its connection when the answer is over, and keeps a defect in it to itself.
 pub struct Tracked {
     body: Body,
     conn: Arc<Conn>,
+    metrics: Arc<Metrics>,
 }
 
 impl HttpBody for Tracked {
@@ -189,7 +192,13 @@ impl HttpBody for Tracked {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let body = &mut self.body;
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(cx)));
+        polled.unwrap_or_else(|_| {
+            self.metrics.panicked();
+            self.body.break_off();
+            Poll::Ready(Some(Err(Cut::Defect)))
+        })
     }
 
     fn is_end_stream(&self) -> bool {

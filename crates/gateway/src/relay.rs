@@ -134,6 +134,18 @@ impl Body {
     }
 }
 
+impl Body {
+    /// After a panic in it nothing of it is trusted: it ends without a word, and nobody pays for it.
+    pub fn break_off(&mut self) {
+        let broken = std::mem::replace(self, Self::whole(Bytes::new()));
+        if let Self::Relay(mut relay) = broken
+            && let Phase::Flowing { flow, exchange, .. } = std::mem::replace(&mut relay.phase, Phase::Done)
+        {
+            exchange.settle(End::Failed(Error::Internal.label()), flow.inflow.metered());
+        }
+    }
+}
+
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = Cut;
@@ -168,9 +180,12 @@ impl HttpBody for Body {
     }
 }
 
-/// A body never fails towards hyper: what goes wrong is told in the stream.
+/// What goes wrong is told in the stream; only a defect of ours breaks the connection.
 #[derive(Debug, thiserror::Error)]
-pub enum Cut {}
+pub enum Cut {
+    #[error("a defect of the gateway ended the answer")]
+    Defect,
+}
 
 impl Relay {
     fn start(&mut self, mut flow: Flow, exchange: Exchange, now: Instant) {

@@ -187,15 +187,13 @@ impl<R: Runner> Drop for Place<R> {
         // A permit sent but not yet taken is dropped here, and one that is just being sent comes back to its sender:
         // either way the slot goes to the next in line.
         way.close();
-        if let Ok(mut permit) = way.try_recv() {
-            permit.untimed();
-        }
+        drop(way.try_recv());
     }
 }
 
 impl<R: Runner> Permit<R> {
     fn new(hall: &Hall<R>, grant: Grant<R>) -> Self {
-        Self { hall: hall.clone(), grant, is_held: true, is_timed: true }
+        Self { hall: hall.clone(), grant, is_held: true, is_timed: false }
     }
 
     /// Where to run.
@@ -203,9 +201,9 @@ impl<R: Runner> Permit<R> {
         &self.grant.choice
     }
 
-    /// Its time teaches nothing about the model: the runner failed, or the client left.
-    pub fn untimed(&mut self) {
-        self.is_timed = false;
+    /// The answer was whole, so how long it took says something of the model. Whoever fails or leaves teaches nothing.
+    pub fn served(mut self) {
+        self.is_timed = true;
     }
 }
 

@@ -71,6 +71,10 @@ fn is_sound(head: &[u8]) -> bool {
             if line.is_empty() {
                 return false;
             }
+            // The library takes a fragment off in silence; no client may send one.
+            if line.contains(&b'#') {
+                return false;
+            }
             http_10 = line.ends_with(b"HTTP/1.0");
             continue;
         }

@@ -112,10 +112,11 @@ fn poll(
 /// Usually the head lies whole in the first read, and nothing of it is copied.
 fn take(incoming: &mut Vec<u8>, read: &[u8]) -> Result<Option<(Head, Vec<u8>)>, head::Fault> {
     if incoming.is_empty()
-        && let Found::Head(head, len) = head::find(read)?
+        && let Ok(Found::Head(head, len)) = head::find(read)
     {
         return Ok(Some((head, read.get(len..).unwrap_or_default().to_vec())));
     }
+    // Kept also where it is nonsense: a peer that has said anything may have run the request, and is not asked again.
     incoming.extend_from_slice(read);
     Ok(match head::find(incoming)? {
         Found::Head(head, len) => Some((head, incoming.split_off(len))),
