@@ -285,7 +285,8 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         // A panic drops it, too.
-        let end = if std::thread::panicking() { End::Failed(Error::Internal.label()) } else { End::ClientGone };
+        let end =
+            if std::thread::panicking() { End::Failed(Error::Internal.label()) } else { End::ClientGone };
         self.close(end, Metered::default());
     }
 }

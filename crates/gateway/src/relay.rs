@@ -338,7 +338,7 @@ const KEEPALIVE: &[u8] = b": keepalive\n\n";
 /// The answer is complete: settles, frees the slot, and lets the upstream close its message so that the connection is kept.
 fn finish(flow: Flow, exchange: Exchange) {
     exchange.settle(End::Complete, flow.inflow.metered());
-    drop(flow.permit);
+    flow.permit.served();
     flow.inflow.finish();
 }
 

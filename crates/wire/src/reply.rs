@@ -39,6 +39,14 @@ pub struct Usage {
     pub output_tokens: u64,
 }
 
+/// No context is as large: a count beyond it is a lie or a defect, and as good as none.
+const COUNT_MAX: u64 = 1 << 32;
+
+/// A count of tokens as an upstream wrote it, where it can be true.
+pub(crate) fn count(number: &str) -> Option<u64> {
+    number.parse().ok().filter(|count| *count <= COUNT_MAX)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
     Stop,

@@ -48,7 +48,11 @@ pub(super) async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>
             Ok((out, metered))
         });
         match tries.judge(job, way, answered, exchange) {
-            Judged::Final(outcome) => return outcome,
+            Judged::Final(Ok(answered)) => {
+                permit.served();
+                return Ok(answered);
+            }
+            Judged::Final(failed) => return failed,
             Judged::Again => drop(permit),
         }
     }

@@ -81,6 +81,10 @@ pub(super) fn read<'a>(
     if chars > max {
         return Err(Error::PromptTooLong { max });
     }
+    if request.stream() && request.choices() > 1 && snapshot.filter.is_some() {
+        // Rules are held against one text at a time; several in turns would let a match pass between them.
+        return Err(unsupported("n").into());
+    }
     if let Some(filter) = snapshot.filter.as_ref().filter(|filter| filter.looks_at_prompts()) {
         let findings = exchange.findings(filter);
         if request.screen(&mut *filter.prompt(&findings)) == Verdict::Stop {
@@ -106,16 +110,19 @@ pub(super) async fn prepare(
 
     let principal = &known.principal;
     let rule_cap = principal.output_tokens_max.or(config.answer.output_tokens_max);
-    let own_cap = request.max_output_tokens().into_iter().chain(rule_cap).min();
+    let choices = request.choices().max(1);
+    let asked = request.max_output_tokens().map(|cap| cap.saturating_mul(choices));
+    // The limiter lowers it to what the key and the configuration allow.
     let ask =
-        limit::Ask { principal, model: Some(&pool.public), prompt_tokens: prompt.high, output_cap: own_cap };
+        limit::Ask { principal, model: Some(&pool.public), prompt_tokens: prompt.high, output_cap: asked };
     let reserved = known.charge(core, &ask, exchange)?;
     // A stream is counted and cut here; a whole answer can only be kept short by whoever writes it.
-    let sent_cap = if request.stream() { rule_cap } else { reserved.into_iter().chain(rule_cap).min() };
+    let each = reserved.map(|all| (all / choices).max(1));
+    let sent_cap = if request.stream() { rule_cap } else { each.into_iter().chain(rule_cap).min() };
     let ways = write(&known, &pool, client, &request, sent_cap).await?;
 
     let seat = Seat {
-        work: prompt.high.saturating_add(own_cap.or(reserved).unwrap_or(ANSWER_TOKENS_GUESS)),
+        work: prompt.high.saturating_add(asked.or(reserved).unwrap_or(ANSWER_TOKENS_GUESS)),
         affinity: (ways.len() > 1).then(|| prefix(&known, &request)),
         queue_max: pool.queue_max,
         keep_alive: pool.keep_alive.as_deref().map(Arc::from),
@@ -130,7 +137,7 @@ pub(super) async fn prepare(
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()),
         reasoning_alias: config.answer.reasoning_alias,
         line_bytes_max: LINE_BYTES_MAX,
-        output_tokens_max: reserved.into_iter().chain(rule_cap).min(),
+        output_tokens_max: reserved.or_else(|| rule_cap.map(|cap| cap.saturating_mul(choices))),
         output_bytes_max: None,
     };
     let asks_stage = request.stream() && known.headers.contains_key(progress::HEADER);

@@ -48,6 +48,12 @@ pub(super) fn request_id(addresses: &AddressRules, peer: IpAddr, headers: &Heade
     }
 }
 
+/// 0 to `max`; without randomness 0.
+fn random_upto(max: u64) -> u64 {
+    let mut bytes = [0u8; 8];
+    getrandom::fill(&mut bytes).map_or(0, |()| u64::from_ne_bytes(bytes) % (max + 1))
+}
+
 /// 128 random bits as text.
 pub(super) fn random_hex() -> String {
     let mut bytes = [0u8; 16];
@@ -215,7 +221,9 @@ fn refused(error: &Error, errors: ErrorRender) -> Response<Body> {
     let headers = response.headers_mut();
     common(headers, JSON);
     if let Some(seconds) = verdict.retry_after_s {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        // Who was turned away together must not come back together; a limit's time is exact.
+        let spread = if verdict.status == StatusCode::SERVICE_UNAVAILABLE { random_upto(seconds) } else { 0 };
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds + spread));
     }
     if let Some(retry) = verdict.should_retry {
         headers.insert(X_SHOULD_RETRY, HeaderValue::from_static(if retry { "true" } else { "false" }));

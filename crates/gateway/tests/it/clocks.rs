@@ -105,7 +105,8 @@ async fn the_queue_has_a_clock_of_its_own() {
         let began = Instant::now();
         let reply = rig.send(chat(&hello(stream))).await;
         assert_eq!(began.elapsed().as_secs(), 20);
-        assert_eq!(reply.header("retry-after"), Some("10"));
+        let retry_after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+        assert!((10..=20).contains(&retry_after), "{retry_after}");
         let (status, code, message) = reply.error().await;
         assert_eq!((status, code.as_str()), (503, "queue_timeout"), "{message}");
     }

@@ -45,7 +45,8 @@ async fn what_does_not_end_in_time_is_told() {
     assert_eq!(message, "the service is restarting, please try again in a moment");
     for asking in [waiting, whole, queued] {
         let reply = asking.await.unwrap();
-        assert_eq!(reply.header("retry-after"), Some("5"));
+        let retry_after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+        assert!((5..=10).contains(&retry_after), "{retry_after}");
         let (status, code, _) = reply.error().await;
         assert_eq!((status, code.as_str()), (503, "shutting_down"));
     }
@@ -95,7 +96,7 @@ async fn a_request_that_was_on_its_way_is_answered() {
     let head = format!("GET /v1/models HTTP/1.1\r\nhost: g\r\nx-api-key: {KEY}\r\n\r\n");
     late.write_all(head.as_bytes()).await.unwrap();
     let heard = listen(&mut late, Duration::from_secs(1)).await;
-    assert!(heard.closed && heard.text.contains("connection: close"), "{heard:?}");
+    assert!(heard.closed, "{heard:?}");
     assert_eq!(heard.statuses(), [200]);
     let heard = listen(&mut silent, Duration::from_secs(1)).await;
     assert!(heard.closed && heard.text.is_empty(), "{heard:?}");

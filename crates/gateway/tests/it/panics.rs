@@ -200,6 +200,7 @@ async fn in_a_stream_it_ends_that_stream_without_a_proper_end() {
     assert!(beside.text().await.ends_with("data: [DONE]\n\n"));
     drop(answer);
     house.has_both_slots().await;
+    assert_eq!(house.panics(), 1);
     let ends = house.ends().await;
     assert_eq!(ends.len(), 4, "{ends:?}");
     assert_eq!(ends.iter().filter(|(_, end)| end == "complete").count(), 3, "{ends:?}");

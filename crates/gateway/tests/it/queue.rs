@@ -63,7 +63,8 @@ async fn a_full_queue_refuses_at_once() {
     let began = Instant::now();
     let reply = rig.send(chat(&hello(true))).await;
     assert!(began.elapsed() < SOON);
-    assert_eq!(reply.header("retry-after"), Some("5"));
+    let retry_after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+    assert!((5..=10).contains(&retry_after), "{retry_after}");
     let (status, code, _) = reply.error().await;
     assert_eq!((status, code.as_str()), (503, "queue_full"));
     // A place that somebody leaves is free again.

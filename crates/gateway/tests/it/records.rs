@@ -185,7 +185,8 @@ async fn without_a_place_for_its_record_nothing_is_served() {
     let (second, second_answer) = rig.streaming().await;
     for asked in [get("/v1/models"), chat(&hello(true))] {
         let reply = rig.send(asked).await;
-        assert_eq!(reply.header("retry-after"), Some("10"));
+        let retry_after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+        assert!((10..=20).contains(&retry_after), "{retry_after}");
         assert!(reply.header("x-request-id").is_some());
         let (status, code, _) = reply.error().await;
         assert_eq!((status, code.as_str()), (503, "audit_unavailable"));

@@ -5,7 +5,7 @@
 use crate::error::UpstreamFault;
 use crate::event::{Call, Logprobs};
 use crate::json::{Broken, Kind, Raw, Reader, Text};
-use crate::reply::Usage;
+use crate::reply::{self, Usage};
 
 /// Deepest nesting accepted from an upstream: calls hold arguments of the model's making.
 const DEPTH_MAX: usize = 100;
@@ -119,7 +119,7 @@ fn list<'a>(reader: &mut Reader<'a>) -> Result<Option<Raw<'a>>, Broken> {
 
 fn count(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
     if reader.kind()? == Kind::Number {
-        Ok(reader.number()?.parse().ok())
+        Ok(reply::count(reader.number()?))
     } else {
         reader.skip().map(|()| None)
     }

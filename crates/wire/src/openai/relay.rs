@@ -14,7 +14,7 @@ use crate::ending::{Allowance, Reached};
 use crate::error::UpstreamFault;
 use crate::frame::sse;
 use crate::json::{Broken, Kind, Raw, Reader};
-use crate::reply::{Metered, Reply, StopReason, Usage};
+use crate::reply::{self, Metered, Reply, StopReason, Usage};
 use crate::screen::Screen;
 
 #[derive(Debug)]
@@ -197,8 +197,10 @@ fn counts(reader: &mut Reader<'_>) -> Result<Counts, Broken> {
     let mut counts = Counts::default();
     reader.object(|reader, key| -> Result<(), Broken> {
         match (key.raw(), reader.kind()?) {
-            ("prompt_tokens", Kind::Number) => counts.prompt = reader.number()?.parse().unwrap_or(0),
-            ("completion_tokens", Kind::Number) => counts.output = reader.number()?.parse().unwrap_or(0),
+            ("prompt_tokens", Kind::Number) => counts.prompt = reply::count(reader.number()?).unwrap_or(0),
+            ("completion_tokens", Kind::Number) => {
+                counts.output = reply::count(reader.number()?).unwrap_or(0)
+            }
             ("prompt_tokens_details", Kind::Object) => counts.cached = detail(reader, "cached_tokens")?,
             ("completion_tokens_details", Kind::Object) => {
                 counts.reasoning = detail(reader, "reasoning_tokens")?;
