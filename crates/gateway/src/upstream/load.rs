@@ -130,11 +130,9 @@ impl Upstream {
     /// Every load that is under way, with its model's name.
     pub fn all_loading(&self) -> Vec<(String, LoadView)> {
         let models = self.loads.lock();
-        let view = |(name, model): (&Box<str>, &Model)| {
-            let view = LoadView { since: model.running()?.since, estimate: model.takes };
-            Some((name.to_string(), view))
-        };
-        models.iter().filter_map(view).collect()
+        let running =
+            models.iter().filter_map(|(name, model)| Some((name, model.running()?.since, model.takes)));
+        running.map(|(name, since, estimate)| (name.to_string(), LoadView { since, estimate })).collect()
     }
 
     /// The load of a model, if one is under way.

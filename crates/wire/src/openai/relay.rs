@@ -199,7 +199,7 @@ fn counts(reader: &mut Reader<'_>) -> Result<Counts, Broken> {
         match (key.raw(), reader.kind()?) {
             ("prompt_tokens", Kind::Number) => counts.prompt = reply::count(reader.number()?).unwrap_or(0),
             ("completion_tokens", Kind::Number) => {
-                counts.output = reply::count(reader.number()?).unwrap_or(0)
+                counts.output = reply::count(reader.number()?).unwrap_or(0);
             }
             ("prompt_tokens_details", Kind::Object) => counts.cached = detail(reader, "cached_tokens")?,
             ("completion_tokens_details", Kind::Object) => {
