@@ -9,6 +9,7 @@
 mod scan;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -25,6 +26,11 @@ use self::scan::Scan;
 /// (nginx 60 s), so that it is never us who closes while a request is on its way.
 const KEPT_IDLE: Duration = Duration::from_secs(90);
 
+/// After so long without a request a kept connection is quiet: what serves it may give its buffers back.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+/// A first read takes no more than this; most heads are shorter.
+const FIRST_BYTES: usize = 4 << 10;
+
 /// Where a connection stands. Shared with the service, which knows when a head is complete and an answer is over.
 #[derive(Debug)]
 pub struct Conn {
@@ -32,6 +38,8 @@ pub struct Conn {
     phase: AtomicU8,
     /// The raw bytes of the head that was just parsed have one meaning.
     sound: AtomicBool,
+    /// Kept, and nothing has happened for a while.
+    quiet: AtomicBool,
     /// Whoever waits for the client while a request is served; woken when the clock of a kept connection begins.
     reader: AtomicWaker,
 }
@@ -49,7 +57,13 @@ const UNARMED: u8 = 4;
 
 impl Conn {
     pub fn new(peer: SocketAddr) -> Self {
-        Self { peer, phase: AtomicU8::new(FRESH), sound: AtomicBool::new(false), reader: AtomicWaker::new() }
+        Self {
+            peer,
+            phase: AtomicU8::new(FRESH),
+            sound: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        }
     }
 
     /// Whether nothing of a first request has come yet.
@@ -59,6 +73,11 @@ impl Conn {
 
     pub fn busy(&self) {
         self.phase.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// Whether a kept connection has just become quiet: told once.
+    pub fn took_quiet(&self) -> bool {
+        self.quiet.swap(false, Ordering::Relaxed) && self.phase.load(Ordering::Relaxed) == KEPT
     }
 
     /// Whether the raw bytes of the head that was just parsed have one meaning.
@@ -88,14 +107,29 @@ pub struct Guard<S> {
     patience: Patience,
     read_alarm: Pin<Box<Sleep>>,
     armed_for: u8,
+    /// When the clock that is armed runs out.
+    closes_at: Instant,
+    /// Bytes that were read before anybody asked for them.
+    early: Vec<u8>,
     write_alarm: Option<Pin<Box<Sleep>>>,
     scan: Scan,
 }
 
 impl<S> Guard<S> {
     pub fn new(io: S, conn: std::sync::Arc<Conn>, patience: Patience) -> Self {
-        let read_alarm = Box::pin(sleep_until(Instant::now()));
-        Self { io, conn, patience, read_alarm, armed_for: UNARMED, write_alarm: None, scan: Scan::default() }
+        let now = Instant::now();
+        let read_alarm = Box::pin(sleep_until(now));
+        Self {
+            io,
+            conn,
+            patience,
+            read_alarm,
+            armed_for: UNARMED,
+            closes_at: now,
+            early: Vec::new(),
+            write_alarm: None,
+            scan: Scan::default(),
+        }
     }
 
     fn read(&mut self, bytes: &[u8]) {
@@ -123,10 +157,23 @@ impl<S> Guard<S> {
         }
         if self.armed_for != phase {
             let limit = if phase == KEPT { KEPT_IDLE } else { self.patience.header };
-            self.read_alarm.as_mut().reset(Instant::now() + limit);
+            let first = if phase == KEPT { QUIET_AFTER } else { limit };
+            let now = Instant::now();
+            self.closes_at = now + limit;
+            self.read_alarm.as_mut().reset(now + first);
             self.armed_for = phase;
         }
-        self.read_alarm.as_mut().poll(cx)
+        loop {
+            std::task::ready!(self.read_alarm.as_mut().poll(cx));
+            if Instant::now() >= self.closes_at {
+                return Poll::Ready(());
+            }
+            // An answer that the client has not taken whole still lies in the library's buffers.
+            if self.write_alarm.is_none() {
+                self.conn.quiet.store(true, Ordering::Relaxed);
+            }
+            self.read_alarm.as_mut().reset(self.closes_at);
+        }
     }
 
     /// Called with the outcome of a write: waits only so long for a client that takes nothing.
@@ -144,9 +191,39 @@ impl<S> Guard<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Guard<S> {
+    /// Waits for a byte of the next request, with no buffer but the stack's. False: the client has closed.
+    pub async fn heard(&mut self) -> io::Result<bool> {
+        std::future::poll_fn(|cx| {
+            let mut space = [MaybeUninit::uninit(); FIRST_BYTES];
+            let mut read = ReadBuf::uninit(&mut space);
+            std::task::ready!(Pin::new(&mut *self).poll_read(cx, &mut read))?;
+            self.early = read.filled().to_vec();
+            Poll::Ready(Ok(!self.early.is_empty()))
+        })
+        .await
+    }
+}
+
+impl<S> Guard<S> {
+    /// Bytes that were read and not used: the next read begins with them.
+    pub fn give_back(&mut self, bytes: &[u8]) {
+        self.early.extend_from_slice(bytes);
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.early.is_empty() {
+            let len = this.early.len().min(buf.remaining());
+            buf.put_slice(this.early.get(..len).unwrap_or_default());
+            this.early.drain(..len);
+            if this.early.is_empty() {
+                this.early = Vec::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         match Pin::new(&mut this.io).poll_read(cx, buf) {
             Poll::Pending => match this.poll_read_alarm(cx) {

@@ -129,22 +129,47 @@ where
         (builder, Patience { header: input.header_time, write: snapshot.config.clocks.client_write })
     };
     let conn = Arc::new(Conn::new(peer));
-    let io = TokioIo::new(Guard::new(stream, conn.clone(), patience));
-    let service = service_fn(|request: Request<Incoming>| {
-        conn.busy();
-        // The library keeps room for this future for as long as the connection lives: a pointer's worth, not all of it.
-        Box::pin(answer(core.clone(), conn.clone(), request))
-    });
-    let mut serving = std::pin::pin!(builder.serve_connection(io, service));
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = first_words(&core, &conn) => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let mut guard = Guard::new(stream, conn.clone(), patience);
+    let mut draining = std::pin::pin!(first_words(&core, &conn));
+    loop {
+        // The library holds two buffers from the start to the end of its service: a quiet connection does without both.
+        tokio::select! {
+            biased;
+            heard = guard.heard() => if !matches!(heard, Ok(true)) { return },
+            () = &mut draining => return,
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, peer = %peer.ip(), "connection ended");
+        let service = service_fn(|request: Request<Incoming>| {
+            conn.busy();
+            // The library keeps room for this future for as long as it serves: a pointer's worth, not all of it.
+            Box::pin(answer(core.clone(), conn.clone(), request))
+        });
+        let mut serving = builder.serve_connection(TokioIo::new(guard), service);
+        let until_quiet = std::future::poll_fn(|cx| match serving.poll_without_shutdown(cx) {
+            Poll::Pending if conn.took_quiet() => Poll::Ready(None),
+            ended => ended.map(Some),
+        });
+        let ended = tokio::select! {
+            // What was heard is begun before a stop is: the library ends at once what it has not begun.
+            biased;
+            ended = until_quiet => ended,
+            () = &mut draining => {
+                Pin::new(&mut serving).graceful_shutdown();
+                Some(std::future::poll_fn(|cx| serving.poll_without_shutdown(cx)).await)
+            }
+        };
+        match ended {
+            None => {
+                let parts = serving.into_parts();
+                guard = parts.io.into_inner();
+                guard.give_back(&parts.read_buf);
+            }
+            Some(ended) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, peer = %peer.ip(), "connection ended");
+                }
+                return;
+            }
+        }
     }
 }
 

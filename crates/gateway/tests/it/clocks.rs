@@ -259,3 +259,36 @@ async fn a_refused_upload_does_not_hold_its_connection() {
     let heard = raw(rig.pipe(), head.as_bytes()).await;
     assert_eq!((heard.statuses(), heard.closed), (vec![413], true), "{heard:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_connection_is_heard_again_whatever_it_brings() {
+    let mut rig = Rig::new().await;
+    let mut client = rig.client().await;
+    for quiet_ms in [0, 900, 1_000, 1_100, 5_000] {
+        sleep(Duration::from_millis(quiet_ms)).await;
+        assert_eq!(client.send(get("/v1/models")).await.status, 200, "after {quiet_ms} ms");
+    }
+    sleep(Duration::from_secs(5)).await;
+    let answering = async { rig.upstream.call().await.answer(200, &crate::rig::done_line("hi")).await };
+    let mut long = hello(false);
+    long["messages"][0]["content"] = "x".repeat(20_000).into();
+    let (reply, ()) = tokio::join!(client.send(chat(&long)), answering);
+    assert_eq!(reply.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_taken_late_is_whole_although_the_connection_is_quiet() {
+    let mut rig = Rig::new().await;
+    let mut pipe = rig.pipe();
+    let body = hello(false).to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {KEY}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    pipe.write_all((head + &body).as_bytes()).await.unwrap();
+    let text = "y".repeat(300 << 10);
+    rig.upstream.call().await.answer(200, &crate::rig::done_line(&text)).await;
+    sleep(Duration::from_secs(20)).await;
+    let heard = listen(&mut pipe, SOON).await;
+    assert!(heard.text.contains(&text), "{} bytes", heard.text.len());
+}
