@@ -42,7 +42,7 @@ struct Arguments {
     #[arg(long, default_value_t = 256)]
     ceiling_mib: u64,
     /// `memory.buffer_bytes` of its configuration.
-    #[arg(long, default_value_t = 96)]
+    #[arg(long, default_value_t = 48)]
     buffers_mib: u64,
 }
 
