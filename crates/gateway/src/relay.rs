@@ -38,8 +38,8 @@ pub struct Flow {
     pub unsent: Budget,
     /// What the first events made.
     pub first: Vec<u8>,
-    /// The stream ended within its first bytes.
-    pub complete: bool,
+    /// How far the first bytes came: the stream may have ended with them, well or not.
+    pub progress: Progress,
     pub permit: Permit<Upstream>,
     pub clocks: StreamClocks,
     /// Resolves when the drain deadline of a stopping process has passed.
@@ -191,10 +191,14 @@ impl Relay {
     fn start(&mut self, mut flow: Flow, exchange: Exchange, now: Instant) {
         self.out.append(&mut flow.first);
         self.memory = Some(flow.unsent.clone());
-        if flow.complete {
-            finish(flow, exchange);
-        } else {
-            self.phase = Phase::Flowing { flow, exchange, heard_at: now, wrote_at: now };
+        match std::mem::replace(&mut flow.progress, Progress::Flowing) {
+            Progress::Complete => finish(flow, exchange),
+            progress => {
+                self.phase = Phase::Flowing { flow, exchange, heard_at: now, wrote_at: now };
+                if let Progress::Failed(fault) = progress {
+                    self.fail(&Error::Upstream(fault), End::UpstreamCut);
+                }
+            }
         }
     }
 
@@ -263,7 +267,10 @@ impl Relay {
             match progress {
                 Progress::Waiting | Progress::Flowing => {}
                 Progress::Complete => return self.complete(),
-                Progress::Failed(fault) => return self.fail(&Error::Upstream(fault), End::UpstreamCut),
+                Progress::Failed(fault) => {
+                    self.fail(&Error::Upstream(fault), End::UpstreamCut);
+                    return Poll::Ready(());
+                }
             }
         }
         if !self.out.is_empty() {
@@ -279,15 +286,18 @@ impl Relay {
             return Poll::Ready(());
         };
         if flow.cut.as_mut().poll(cx).is_ready() {
-            return self.fail(&Error::Draining, End::Drained);
+            self.fail(&Error::Draining, End::Drained);
+            return Poll::Ready(());
         }
         let now = Instant::now();
         let idle_at = *heard_at + flow.clocks.idle;
         if now >= flow.clocks.total_at {
-            return self.fail(&Error::Deadline(Clock::Total), End::Deadline);
+            self.fail(&Error::Deadline(Clock::Total), End::Deadline);
+            return Poll::Ready(());
         }
         if now >= idle_at {
-            return self.fail(&Error::Deadline(Clock::Idle), End::Deadline);
+            self.fail(&Error::Deadline(Clock::Idle), End::Deadline);
+            return Poll::Ready(());
         }
         if now >= *wrote_at + flow.clocks.heartbeat {
             self.out.extend_from_slice(KEEPALIVE);
@@ -312,14 +322,13 @@ impl Relay {
         Poll::Ready(())
     }
 
-    fn fail(&mut self, error: &Error, end: End) -> Poll<()> {
+    fn fail(&mut self, error: &Error, end: End) {
         if let Phase::Flowing { mut flow, exchange, .. } = std::mem::replace(&mut self.phase, Phase::Done) {
             exchange.log(error);
             let bare = exchange.errors().bare;
             error.with_body(bare, |body| flow.inflow.fail(body, &mut self.out));
             exchange.settle_failed(end, error, flow.inflow.metered());
         }
-        Poll::Ready(())
     }
 }
 

@@ -152,8 +152,10 @@ impl Tries {
             }
             Err(error) => error,
         };
-        if outlier::is_failure(&error) {
-            upstream.failed();
+        match &error {
+            Error::Upstream(fault) if is_full(fault.kind) => upstream.full(),
+            error if outlier::is_failure(error) => upstream.failed(),
+            _ => {}
         }
         self.next(job, way, error, exchange)
     }
@@ -169,6 +171,11 @@ impl Tries {
         exchange.retried();
         Judged::Again
     }
+}
+
+/// A refusal for want of room.
+fn is_full(kind: UpstreamFaultKind) -> bool {
+    matches!(kind, UpstreamFaultKind::Overloaded | UpstreamFaultKind::RateLimited)
 }
 
 /// Whether another server may answer what this one did not.
@@ -224,7 +231,7 @@ fn broken(error: &SendError) -> Error {
 struct Begun {
     inflow: Inflow,
     first: Vec<u8>,
-    complete: bool,
+    progress: Progress,
 }
 
 /// Reads until the stream's first event has been written.
@@ -241,9 +248,9 @@ async fn begin(
     loop {
         match inflow.next(&mut first).await {
             Progress::Waiting => {}
-            Progress::Flowing => return Ok(Begun { inflow, first, complete: false }),
-            Progress::Complete => return Ok(Begun { inflow, first, complete: true }),
-            Progress::Failed(fault) => return Err(fault.into()),
+            // What came before the fault is the caller's, and his status with it, however the bytes were cut.
+            Progress::Failed(fault) if first.is_empty() => return Err(fault.into()),
+            progress => return Ok(Begun { inflow, first, progress }),
         }
     }
 }
@@ -254,7 +261,7 @@ fn flow(job: &Job, begun: Begun, permit: Permit, exchange: &Exchange) -> Flow {
         heartbeat: job.clocks.heartbeat,
         total_at: exchange.started() + job.clocks.total,
     };
-    let Begun { inflow, first, complete } = begun;
+    let Begun { inflow, first, progress } = begun;
     let (unsent, cut) = (job.core.budget.clone(), job.stop.reached(Phase::Cut));
-    Flow { inflow, unsent, first, complete, permit, clocks, cut }
+    Flow { inflow, unsent, first, progress, permit, clocks, cut }
 }

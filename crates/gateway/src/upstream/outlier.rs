@@ -25,6 +25,9 @@ const FORGET_TIME: Duration = Duration::from_secs(60);
 /// Share of an ejection that jitter may take off, so that what failed together does not come back together.
 const JITTER: f64 = 0.2;
 
+/// How long one that had no room is left alone where others serve the model, too.
+const FULL_TIME: Duration = Duration::from_secs(1);
+
 /// Whether an error is the upstream's own failure.
 pub fn is_failure(error: &Error) -> bool {
     match error {
@@ -106,12 +109,20 @@ pub(super) struct Outlier {
     suspect: AtomicBool,
     /// Milliseconds after `born` at which the last ejection ends.
     until_ms: AtomicU64,
+    /// Milliseconds after `born` until which it has no room, by its own word.
+    full_ms: AtomicU64,
     born: Instant,
 }
 
 impl Outlier {
     pub(super) fn new(born: Instant) -> Self {
-        Self { record: Mutex::default(), suspect: AtomicBool::new(false), until_ms: AtomicU64::new(0), born }
+        Self {
+            record: Mutex::default(),
+            suspect: AtomicBool::new(false),
+            until_ms: AtomicU64::new(0),
+            full_ms: AtomicU64::new(0),
+            born,
+        }
     }
 
     pub(super) fn pardon(&self) {
@@ -136,7 +147,8 @@ impl Outlier {
     }
 
     fn ejected_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.born + Duration::from_millis(self.until_ms.load(Ordering::Relaxed));
+        let latest = self.until_ms.load(Ordering::Relaxed).max(self.full_ms.load(Ordering::Relaxed));
+        let until = self.born + Duration::from_millis(latest);
         (now < until).then_some(until)
     }
 
@@ -162,6 +174,13 @@ impl Upstream {
                 "ejected: {FAILURES_MAX} failures in a row"
             );
         }
+    }
+
+    /// It refused for want of room: for a moment others are asked first. That is no failure and is not counted as one.
+    pub fn full(&self) {
+        let until = self.outlier.born.elapsed() + FULL_TIME;
+        let until_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.outlier.full_ms.fetch_max(until_ms, Ordering::Relaxed);
     }
 
     /// A request ended well.

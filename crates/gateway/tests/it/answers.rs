@@ -348,3 +348,21 @@ async fn every_request_has_an_id_of_its_own() {
     }
     assert!(!seen.iter().any(|id| id.contains(INTERNAL)));
 }
+
+/// What a stream has begun with belongs to the caller, also where its end came in the same piece.
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_one_piece_with_the_first_event_is_an_event_too() {
+    for end in ["{\"error\":\"the runner died\"}\n", ""] {
+        let mut rig = Rig::new().await;
+        let asking = rig.ask(chat(&hello(true)));
+        let answer = rig.upstream.call().await.stream();
+        answer.send(&format!("{}{end}", text_line("Hel"))).await;
+        drop(answer);
+        let reply = asking.await.unwrap();
+        assert_eq!(reply.status, 200);
+        let text = reply.text().await;
+        assert_eq!(answer_text(&text), "Hel");
+        assert_eq!(failure(&text).0, "upstream_error");
+        assert_eq!(only(rig.records().await)["end"], "upstream_cut");
+    }
+}

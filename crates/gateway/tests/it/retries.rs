@@ -192,3 +192,27 @@ async fn of_a_mixed_pool_only_those_are_asked_that_can_do_it() {
     let records = rig.records().await;
     assert!(records.iter().all(|record| record["upstream"] == "second"));
 }
+
+/// One that is full says so at once: that must not make it the least busy one, to which everybody is sent.
+#[tokio::test(start_paused = true)]
+async fn one_without_room_is_left_alone_for_a_moment() {
+    let (mut rig, mut second) = Rig::with_second().await;
+    pay_for_retries(&mut rig, &mut second, 10).await;
+    let mut refused = 0;
+    for _ in 0..40 {
+        let mut asking = rig.ask(chat(&talk(fresh(), false)));
+        let reply = loop {
+            tokio::select! {
+                reply = &mut asking => break reply.unwrap(),
+                call = rig.upstream.call() => {
+                    refused += 1;
+                    call.answer(503, r#"{"error":"server busy"}"#).await;
+                }
+                call = second.call() => call.answer(200, &done_line("hi")).await,
+            }
+        };
+        assert_eq!(reply.status, 200);
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!((1..=6).contains(&refused), "asked {refused} times in four seconds");
+}
