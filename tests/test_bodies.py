@@ -109,19 +109,16 @@ VARIANTS = {
 @pytest.mark.parametrize("lane", ["translate", "relay"])
 @pytest.mark.parametrize("case", VARIANTS)
 def test_a_key_in_another_case_never_reaches_the_runtime(case, lane, shared, shared_relay):
-    """Refused, or left out of what is written: the runtime must not see a second meaning."""
+    """The runtime's decoder ignores case: a second meaning is refused, whichever lane it would take."""
     play, gateway = shared if lane == "translate" else shared_relay
     play.reset()
     answer = post(gateway, VARIANTS[case])
-    if answer.status_code != 200:
-        assert answer.status_code == 400 and play.posts() == [], answer.text
+    if case == "a field with a Kelvin sign" and answer.status_code == 200:
+        # No governed field: left out of what is written.
+        [received] = [r for r in play.posts() if r["path"] in ("/api/chat", "/v1/chat/completions")]
+        assert "eep_alive" not in received["body"], received["body"]
         return
-    [received] = [r for r in play.posts() if r["path"] in ("/api/chat", "/v1/chat/completions")]
-    body = json.loads(received["body"])
-    assert body["model"] == "m" and not body.get("stream"), received["body"]
-    assert body["messages"] == [{"role": "user", "content": "x"}]
-    names = [name.casefold() for name in body] + [name.casefold() for name in body["messages"][0]]
-    assert len(names) == len(set(names)), names
+    assert answer.status_code == 400 and play.posts() == [], answer.text
 
 
 @pytest.fixture(scope="module")

@@ -49,8 +49,7 @@ def scripted(vector):
         "status": vector["upstream_status"],
         "headers": [["content-type", kind]] if kind else [],
         "framing": "chunked" if vector["upstream_status"] == 200 else "length",
-        # The last line comes by itself, as from a model: an error in one piece with the first event would be a status.
-        "steps": [*steps[:-1], *([{"sleep_ms": 30}] if len(steps) > 1 else []), *steps[-1:]],
+        "steps": steps,
     }
 
 

@@ -40,11 +40,20 @@ pub fn write_chat(
     to: &Outbound<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
+    unambiguous(request)?;
     match (lane, upstream) {
         (Lane::Relay, Format::OpenAi) => openai::splice::write(request, to, out),
         (Lane::Translate, Format::Ollama) => ollama::request::write(request, to, out),
         (Lane::Relay, Format::Ollama) | (Lane::Translate, Format::OpenAi) => Err(unserved()),
     }
+}
+
+/// A key that is one of ours but for its case means one thing to us and another to a decoder that ignores case: a request has
+/// one meaning, or none.
+fn unambiguous(request: &ChatRequest<'_>) -> Result<(), Fault> {
+    let Some(name) = request.look_alike else { return Ok(()) };
+    let message = format!("A field differs from '{name}' by letter case only. Write it as '{name}'.");
+    Err(Fault::new("ambiguous_parameter", name, message))
 }
 
 /// A cell of the lane table that is empty; the gateway asks the table first.

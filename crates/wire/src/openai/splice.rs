@@ -4,8 +4,8 @@
 //! inside. What is not of the format is cut out, unless this caller may send it; the model's name is replaced, usage asked for,
 //! the answer capped, and text that a screen masked is masked. All in one pass over the bytes.
 //!
-//! The body must mean to the upstream what it meant to us: keys that differ from ours only by case are refused here, repeated
-//! ones were refused by the reader.
+//! The body must mean to the upstream what it meant to us: repeated keys were refused by the reader, and those that differ
+//! from ours only by case before any body is written.
 //!
 //! Never here: a decision about who may send what.
 
@@ -54,10 +54,6 @@ pub(crate) fn write(
     to: &Outbound<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
-    if let Some(name) = request.look_alike {
-        let message = format!("A field differs from '{name}' by letter case only. Write it as '{name}'.");
-        return Err(Fault::new("ambiguous_parameter", name, message));
-    }
     let mut dropped = Dropped::new();
     let mut edits: Vec<Edit<'_>> = vec![(request.places.model.clone(), model(to).into())];
     edits.extend(request.stream.then(|| usage(request)).flatten());

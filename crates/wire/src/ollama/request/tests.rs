@@ -119,7 +119,7 @@ fn wishes_become_options() {
     );
     fields(r#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none""#, "");
     fields(r#""tools":[]"#, "");
-    fields(r#""Stream":true,"KEEP_ALIVE":0,"options":{"num_ctx":1}"#, "");
+    fields(r#""keep_alive":0,"options":{"num_ctx":1}"#, "");
     fields(
         r#""response_format":{"type":"json_schema","json_schema":{"schema":{"a": 1}}}"#,
         r#","format":{"a": 1}"#,
@@ -128,6 +128,8 @@ fn wishes_become_options() {
 
 #[test]
 fn what_this_dialect_cannot_say() {
+    // Its decoder ignores the case of keys.
+    refused(r#""Stream":true"#, "ambiguous_parameter", "stream");
     refused(r#""n":2"#, "unsupported_value", "n");
     refused(r#""logit_bias":{"1":5}"#, "unsupported_parameter", "logit_bias");
     refused(r#""prediction":{}"#, "unsupported_parameter", "prediction");
