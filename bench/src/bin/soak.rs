@@ -38,12 +38,9 @@ struct Arguments {
     /// A twentieth of everything, within half a minute.
     #[arg(long)]
     short: bool,
-    /// Resident memory that the process may never reach.
+    /// `memory.ceiling_bytes` of its configuration, and the resident memory that the process may never reach.
     #[arg(long, default_value_t = 256)]
     ceiling_mib: u64,
-    /// `memory.buffer_bytes` of its configuration.
-    #[arg(long, default_value_t = 48)]
-    buffers_mib: u64,
 }
 
 fn main() -> Result<()> {
@@ -64,7 +61,7 @@ async fn soak(arguments: &Arguments) -> Result<()> {
     let mut scene = Scene::set(arguments, &size).await?;
     let empty_bytes = scene.gatehouse.resident_bytes()?;
     let target = Rc::new(scene.target.clone());
-    let good = tokio::task::spawn_local(good_clients(target.clone(), size.time));
+    let good = tokio::task::spawn_local(good_clients(target.clone(), MODEL, size.time));
     let crowd = tokio::task::spawn_local(Crowd::gather(target, size, MODEL, ENDLESS));
     let mut peak_bytes: f64 = 0.0;
     let began = Instant::now();
@@ -86,7 +83,7 @@ async fn soak(arguments: &Arguments) -> Result<()> {
     let report = format!(
         "{crowd}\n\
          good clients: {} answers, p50 {:.0} ms, p99 {:.0} ms, slowest {:.0} ms\n\
-         resident: {:.1} MiB before, {:.1} at most, {:.1} afterwards; ceiling {} MiB, buffers {} MiB\n",
+         resident: {:.1} MiB before, {:.1} at most, {:.1} afterwards; ceiling {} MiB\n",
         good.len(),
         good.permille(500) / 1e3,
         good.permille(990) / 1e3,
@@ -95,7 +92,6 @@ async fn soak(arguments: &Arguments) -> Result<()> {
         peak_bytes / MIB,
         after_bytes / MIB,
         arguments.ceiling_mib,
-        arguments.buffers_mib,
     );
     let mut stdout = tokio::io::stdout();
     stdout.write_all(report.as_bytes()).await?;
@@ -136,7 +132,7 @@ impl Scene {
             "auth": {"enabled": true, "header_key": "X-Api-Key", "keys": [{"id": "soak", "digest": KEY_DIGEST}]},
             "rate_limit": {"enabled": false},
             "input": {"connections": 3 * size.connections()},
-            "memory": {"buffer_bytes": arguments.buffers_mib << 20},
+            "memory": {"ceiling_bytes": arguments.ceiling_mib << 20},
             "audit": {"file": "audit.jsonl"},
         });
         let file = folder.join("gateway.yaml");

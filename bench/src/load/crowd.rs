@@ -237,13 +237,13 @@ async fn long_line(target: &Target, model: &str, until: Instant) -> Result<Optio
 }
 
 /// Streams one after the other, each of them whole: a refusal or a lost token fails the run.
-pub async fn good_clients(target: Rc<Target>, time: Duration) -> Result<Times> {
+pub async fn good_clients(target: Rc<Target>, model: &'static str, time: Duration) -> Result<Times> {
     let until = Instant::now() + time;
     let mut tasks = JoinSet::new();
     for _ in 0..GOOD_CLIENTS {
         let target = Rc::clone(&target);
         tasks.spawn_local(async move {
-            let request = target.request(crate::house::MODEL, 1_000, GOOD_TOKENS, true);
+            let request = target.request(model, 1_000, GOOD_TOKENS, true);
             let mut times = Times::default();
             while Instant::now() < until {
                 let began = Instant::now();

@@ -313,13 +313,13 @@ pub enum FilterAction {
 /// Memory that traffic may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// All bodies, lines and unsent answers together; what would exceed it is refused or has to wait.
+    /// All bodies, lines, unsent answers and connections together; what would exceed it is refused or has to wait.
     pub buffer_bytes_max: u64,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { buffer_bytes_max: 256 << 20 }
+        Self { buffer_bytes_max: 216 << 20 }
     }
 }
 

@@ -35,6 +35,9 @@ use crate::stop::Phase;
 
 /// Connections the kernel may hold for us.
 const BACKLOG: i32 = 1_024;
+/// What a connection takes at its busiest: the HTTP library's two buffers and the tasks around them. Their number has a
+/// bound of its own; here they leave less room for bodies, so that both together stay under one ceiling.
+const CONNECTION_BYTES: usize = 15 << 10;
 /// Pause after an accept that failed for want of descriptors or memory: spinning would only make it worse.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A connection that was accepted just before the drain began may bring its first request within this.
@@ -116,6 +119,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let _open = core.metrics.connection_opened();
+    let mut memory = core.budget.hold();
+    memory.own_up_to(CONNECTION_BYTES);
     let (builder, patience) = {
         let snapshot = core.snapshot();
         let input = &snapshot.config.input;

@@ -9,6 +9,7 @@
 mod attempt;
 mod chat;
 mod head;
+mod job;
 mod models;
 mod usage;
 mod wait;
@@ -103,7 +104,7 @@ pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) ->
 /// Where the common way ends.
 enum Step {
     Whole(Bytes),
-    Chat(Box<chat::Job>),
+    Chat(Box<job::Job>),
 }
 
 /// The stages that every request has in common, then the operation's own.

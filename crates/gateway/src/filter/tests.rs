@@ -1,3 +1,5 @@
+//! The rules against every way of cutting a text, and against a second reading of the whole.
+
 mod builtins;
 mod configuration;
 mod cuts;

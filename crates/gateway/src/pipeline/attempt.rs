@@ -8,7 +8,7 @@
 use tokio::time::Instant;
 use wire::{ChatStream, Metered, Operation, Progress, Screen, UpstreamFaultKind};
 
-use super::chat::{Job, Way};
+use super::job::{Job, Way};
 use super::wait::{self, Permit};
 use crate::admit::Runner as _;
 use crate::error::{Clock, Error};

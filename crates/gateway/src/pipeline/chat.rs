@@ -10,15 +10,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http::{HeaderMap, Response};
 use tokio::time::sleep;
-use wire::{ChatRequest, Fault, Format, Lane, Operation, Outbound, Reply, Screen, Verdict};
+use wire::{ChatRequest, Fault, Format, Operation, Outbound, Reply, Verdict};
 
-use super::wait::Seat;
+use super::job::{Job, Seat, Way};
 use super::{Known, attempt, head};
 use crate::Core;
-use crate::config::Clocks;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::limit;
@@ -26,7 +24,6 @@ use crate::progress::{self, Stage};
 use crate::relay::{Body, Opening};
 use crate::route::{Pool, Target};
 use crate::snapshot::Snapshot;
-use crate::stop::Listener;
 
 /// One event of an upstream's stream is this large at most.
 const LINE_BYTES_MAX: usize = 8 << 20;
@@ -35,37 +32,6 @@ const LINE_BYTES_MAX: usize = 8 << 20;
 const GRACE: Duration = Duration::from_secs(25);
 /// What an answer without a cap is taken for when work is shared out.
 const ANSWER_TOKENS_GUESS: u64 = 512;
-
-/// A request that is ready to wait for its turn.
-pub(super) struct Job {
-    pub core: Arc<Core>,
-    pub known: Known,
-    pub seat: Seat,
-    /// Where it may run and what each of these is sent; never empty.
-    pub ways: Vec<Way>,
-    pub client: Format,
-    pub reply: Reply,
-    pub stream: bool,
-    pub stage: Option<Stage>,
-    pub clocks: Clocks,
-    pub stop: Listener,
-}
-
-/// A target and the request as it will be sent there.
-pub(super) struct Way {
-    pub target: Target,
-    pub lane: Lane,
-    pub body: Bytes,
-    pub dropped: Vec<&'static str>,
-}
-
-impl Job {
-    /// The content filter for one attempt at an answer; what it finds is the exchange's.
-    pub fn screen(&self, exchange: &mut Exchange) -> Option<Box<dyn Screen>> {
-        let filter = self.known.snapshot.filter.as_ref().filter(|filter| filter.looks_at_answers())?;
-        Some(filter.answer(&exchange.findings(filter)))
-    }
-}
 
 /// Reads the caller's request and checks what needs no upstream.
 pub(super) fn read<'a>(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::chat::{Job, Way};
+use super::job::{Job, Seat, Way};
 use crate::admit::{self, Entry, Runner as _};
 use crate::error::{Clock, Error};
 use crate::exchange::Exchange;
@@ -21,16 +21,6 @@ use crate::upstream::Upstream;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) type Permit = admit::Permit<Upstream>;
-
-/// A request's place among the others, as far as it does not change while it waits.
-pub(super) struct Seat {
-    pub model: std::sync::Arc<str>,
-    pub work: u64,
-    pub affinity: Option<u64>,
-    pub queue_max: usize,
-    pub keep_alive: Option<std::sync::Arc<str>>,
-    pub context_tokens: Option<u64>,
-}
 
 /// Waits for the right to run on one of the targets that were not tried yet.
 pub(super) async fn permit(job: &Job, tried: &[u64], exchange: &mut Exchange) -> Result<Permit, Error> {

@@ -1,3 +1,5 @@
+//! What a reload may change on an upstream that stays.
+
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;

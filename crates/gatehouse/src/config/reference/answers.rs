@@ -161,11 +161,11 @@ pub(super) const ROWS: &[Setting] = &[
     ),
     table("gateway.memory", "Memory that traffic may take."),
     number(
-        "gateway.memory.buffer_bytes",
+        "gateway.memory.ceiling_bytes",
         256 * MIB,
-        (MIB, 1 << 40),
+        (64 * MIB, 1 << 40),
         "bytes",
-        "All request bodies, upstream lines and unsent answers together. What would exceed it is refused with 503, or has to wait. Leave room for the program itself below the limit of its service.",
+        "What the process may take under load. 40 MiB of it are the program's own, 15 KiB go to each open connection, the rest holds request bodies, upstream lines and unsent answers; what would exceed it is refused with 503, or has to wait.",
     ),
     table("gateway.audit", "One JSON line per request, without prompt text."),
     text(

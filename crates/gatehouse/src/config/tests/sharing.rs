@@ -124,8 +124,8 @@ fn sizes_are_compared_with_what_is_known() {
         ],
     );
     check_more(
-        "input: {body_bytes: 4000000}\nmemory: {buffer_bytes: 2000000}\n",
-        &["6 memory.buffer_bytes: is less than one request body may have"],
+        "input: {body_bytes: 40000000}\nmemory: {ceiling_bytes: 70000000}\n",
+        &["6 memory.ceiling_bytes: leaves no room for one request body"],
     );
 }
 
@@ -220,13 +220,13 @@ fn models_that_cannot_be_meant() {
 #[test]
 fn the_rest_of_the_new_keys() {
     let config = gateway(&format!(
-        "{BASE}response: {{output_tokens_max: 4096, truncate: true}}\ntimeouts: {{load_ms: 30000}}\nadmission: {{in_flight_per_user: 1, ageing_ms: 5000}}\nmemory: {{buffer_bytes: 33554432}}\n"
+        "{BASE}response: {{output_tokens_max: 4096, truncate: true}}\ntimeouts: {{load_ms: 30000}}\nadmission: {{in_flight_per_user: 1, ageing_ms: 5000}}\nmemory: {{ceiling_bytes: 134217728}}\n"
     ));
     assert_eq!((config.answer.output_tokens_max, config.answer.truncate), (Some(4_096), true));
     assert_eq!(config.clocks.load, Duration::from_secs(30));
     assert_eq!(config.admission.in_flight_per_user, Some(1));
     assert_eq!(config.admission.ageing, Duration::from_secs(5));
-    assert_eq!(config.memory.buffer_bytes_max, 32 << 20);
+    assert_eq!(config.memory.buffer_bytes_max, (128 - 40) << 20);
 }
 
 #[test]

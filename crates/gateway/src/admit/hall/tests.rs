@@ -1,3 +1,5 @@
+//! The hall through its public doors: hand-over, leaving, estimates, herds and races.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Which of several runners a request gets.
+
 use tokio::time::Instant;
 
 use super::*;

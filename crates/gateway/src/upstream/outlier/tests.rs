@@ -1,3 +1,5 @@
+//! When an upstream is sent out, for how long, and who is never sent out.
+
 use super::*;
 
 fn seconds(seconds: u64) -> Duration {

@@ -1,3 +1,5 @@
+//! Connections kept, reused and closed; answers cut at every byte.
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
