@@ -6,6 +6,7 @@ Never here: what the processes are for.
 
 import os
 import signal
+import random
 import socket
 import subprocess
 import time
@@ -18,10 +19,17 @@ OUT = ROOT / "tests/out"
 
 
 def free_port(host="127.0.0.1"):
-    """A port that was free a moment ago; tests that need certainty bind it themselves."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago, and the one above it, which a second listener may take. Below the ports that the system
+    gives to connecting clients, of which other tests open thousands."""
+    for port in random.sample(range(16_384, 32_766), 1_000):
+        with socket.socket() as one, socket.socket() as above:
+            try:
+                one.bind((host, port))
+                above.bind((host, port + 1))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
 
 
 def wait_until(holds, seconds, what):
