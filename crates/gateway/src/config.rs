@@ -390,7 +390,7 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     pub connect: Duration,
-    /// Until the first event of a stream: queueing, loading and reading the prompt included.
+    /// From sending a request to the first event of its stream: reading the prompt included, queueing and loading not.
     pub first_byte: Duration,
     /// Between two pieces of a stream.
     pub idle: Duration,

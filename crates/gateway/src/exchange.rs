@@ -70,7 +70,9 @@ pub struct Exchange {
     route: &'static str,
     errors: ErrorRender,
     error_label: Option<&'static str>,
-    dispatched: bool,
+    admitted: bool,
+    /// When it was sent to the upstream that has it now.
+    sent_at: Option<Instant>,
     /// What was taken from the caller's limits; given back or settled at the end.
     charge: Option<Charge>,
     /// What the prompt is taken for until the upstream has counted it.
@@ -92,7 +94,8 @@ impl Exchange {
             route: NO_ROUTE,
             errors,
             error_label: None,
-            dispatched: false,
+            admitted: false,
+            sent_at: None,
             charge: None,
             prompt: Estimate::default(),
             findings: None,
@@ -152,8 +155,8 @@ impl Exchange {
     }
 
     /// The wait for a slot is over. Called again for each further attempt.
-    pub fn dispatched(&mut self, target: &Target, dropped: &[&'static str]) {
-        if !std::mem::replace(&mut self.dispatched, true) {
+    pub fn admitted(&mut self, target: &Target, dropped: &[&'static str]) {
+        if !std::mem::replace(&mut self.admitted, true) {
             let queued = self.started.elapsed();
             self.record.ms_queued = Some(millis(queued));
             self.metrics.queued_for(queued);
@@ -162,8 +165,14 @@ impl Exchange {
         self.record.dropped = dropped.to_vec();
     }
 
+    /// From now on a model works on it.
+    pub fn sent(&mut self) {
+        self.sent_at = Some(Instant::now());
+    }
+
     /// The upstream failed without a byte, and another one is asked.
     pub fn retried(&mut self) {
+        self.sent_at = None;
         self.record.retries += 1;
         self.metrics.retried();
     }
@@ -210,7 +219,7 @@ impl Exchange {
         self.record.status = verdict.status.as_u16();
         self.metrics.refused(error);
         let label = error.label();
-        let end = if self.dispatched { End::Failed(label) } else { End::Refused(label) };
+        let end = if self.admitted { End::Failed(label) } else { End::Refused(label) };
         self.settle(end, Metered::default());
     }
 
@@ -271,7 +280,16 @@ impl Exchange {
             // Whoever got nothing pays nothing; who left after the model had begun pays for its work.
             match end {
                 End::Refused(_) | End::Failed(_) => charge.refund(),
-                End::ClientGone if !self.dispatched => charge.refund(),
+                End::ClientGone => match self.sent_at {
+                    None => charge.refund(),
+                    // Nothing of a whole answer has passed that could be counted.
+                    Some(sent_at) if metered.deltas == 0 && !self.record.stream => {
+                        let most = tokens_written_in(sent_at.elapsed());
+                        let output = charge.output_max().map_or(most, |max| max.min(most));
+                        charge.settle(spent.prompt, output);
+                    }
+                    Some(_) => charge.settle(spent.prompt, spent.output),
+                },
                 _ => charge.settle(spent.prompt, spent.output),
             }
         }
@@ -306,6 +324,13 @@ const UNSEEN_TOKENS: u64 = 64;
 /// A model's own system prompt is read, too, and nobody here has seen it.
 const HIDDEN_PROMPT_TOKENS: u64 = 65_536;
 
+/// Whoever leaves before a whole answer came pays for no more than a fast machine has written by then.
+const TOKENS_PER_S: u64 = 100;
+
+fn tokens_written_in(time: Duration) -> u64 {
+    millis(time).saturating_mul(TOKENS_PER_S) / 1_000
+}
+
 impl Spent {
     /// The upstream's counts where they can be true, our own where they cannot: a token has a byte at least, and a prompt
     /// does not shrink.
@@ -321,7 +346,10 @@ impl Spent {
         };
         let output = usage.map(|usage| usage.output_tokens).filter(|output| output_seen(*output));
         Self {
-            prompt: prompt_read.filter(|prompt| believable(*prompt)).unwrap_or(estimate.high),
+            prompt: prompt_read
+                .filter(|prompt| believable(*prompt))
+                .unwrap_or(estimate.high)
+                .max(estimate.low),
             prompt_read,
             output: output.unwrap_or(metered.deltas),
             truncated: prompt_read.is_some_and(|prompt| prompt > 0 && prompt < estimate.low),

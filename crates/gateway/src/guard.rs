@@ -12,7 +12,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct Conn {
     phase: AtomicU8,
     /// The raw bytes of the head that was just parsed have one meaning.
     sound: AtomicBool,
+    /// Header lines of that head.
+    headers: AtomicUsize,
     /// Kept, and nothing has happened for a while.
     quiet: AtomicBool,
     /// Whoever waits for the client while a request is served; woken when the clock of a kept connection begins.
@@ -61,6 +63,7 @@ impl Conn {
             peer,
             phase: AtomicU8::new(FRESH),
             sound: AtomicBool::new(false),
+            headers: AtomicUsize::new(0),
             quiet: AtomicBool::new(false),
             reader: AtomicWaker::new(),
         }
@@ -80,9 +83,10 @@ impl Conn {
         self.quiet.swap(false, Ordering::Relaxed) && self.phase.load(Ordering::Relaxed) == KEPT
     }
 
-    /// Whether the raw bytes of the head that was just parsed have one meaning.
-    pub fn head_is_sound(&self) -> bool {
-        self.sound.load(Ordering::Relaxed)
+    /// Whether the raw bytes of the head that was just parsed, with so many header lines, have one meaning. Part of a head
+    /// that came before the last answer was over was not seen here: then what was seen has fewer lines than what was parsed.
+    pub fn head_is_sound(&self, headers: usize) -> bool {
+        self.sound.load(Ordering::Relaxed) && self.headers.load(Ordering::Relaxed) == headers
     }
 
     pub fn answered(&self) {
@@ -145,7 +149,9 @@ impl<S> Guard<S> {
             // A request sent before the last one was answered is not judged here, and so not served.
             _ => return,
         }
-        self.conn.sound.store(self.scan.passed(), Ordering::Relaxed);
+        let passed = self.scan.passed();
+        self.conn.headers.store(passed.unwrap_or(0), Ordering::Relaxed);
+        self.conn.sound.store(passed.is_some(), Ordering::Relaxed);
     }
 
     fn poll_read_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -194,6 +200,9 @@ impl<S> Guard<S> {
 impl<S: AsyncRead + Unpin> Guard<S> {
     /// Waits for a byte of the next request, with no buffer but the stack's. False: the client has closed.
     pub async fn heard(&mut self) -> io::Result<bool> {
+        if !self.early.is_empty() {
+            return Ok(true);
+        }
         std::future::poll_fn(|cx| {
             let mut space = [MaybeUninit::uninit(); FIRST_BYTES];
             let mut read = ReadBuf::uninit(&mut space);

@@ -61,6 +61,8 @@ pub struct Ask<'a> {
     /// whole, and a request whose cap is larger than a limit is refused: shortened in silence, its answer would end where
     /// nobody expects it. `None`: what is left of the limits, up to a share of them.
     pub output_cap: Option<u64>,
+    /// Answers that are asked for: the key's or the configuration's ceiling is for each.
+    pub choices: u64,
 }
 
 /// Proof that a request was counted; kept as long as the request lives.
@@ -93,7 +95,7 @@ impl Limiter {
     /// Charges a request to every rule it meets, or says why not.
     pub fn charge(&self, rules: &Rules, ask: &Ask<'_>, now: Instant) -> Result<Charge, Refusal> {
         let lines = rules.lines(&self.namer, ask);
-        let ceiling = rules.output_ceiling(ask.principal);
+        let ceiling = rules.output_ceiling(ask.principal).map(|each| each.saturating_mul(ask.choices));
         let output = ask.output_cap.map(|cap| ceiling.map_or(cap, |ceiling| ceiling.min(cap)));
         let demand = Demand { prompt: ask.prompt_tokens, output, ceiling };
         let held = lock(&self.table).charge(&lines, demand, &rules.lengths, now)?;

@@ -42,7 +42,7 @@ struct Known {
     headers: HeaderMap,
     _client: Client,
     /// What its body takes of the memory for buffers, for as long as it lives: it is held to be sent.
-    _held: Held,
+    held: Held,
 }
 
 impl Known {
@@ -62,9 +62,20 @@ impl Known {
         Ok(output_max)
     }
 
+    /// The caller's body has been written anew for each target; those are what is held from now on.
+    fn hold(&mut self, bytes: usize) {
+        self.held.own_up_to(bytes);
+    }
+
     /// The same for a request that no model works on.
     fn charge_listing(&self, core: &Core, exchange: &mut Exchange) -> Result<(), Error> {
-        let ask = limit::Ask { principal: &self.principal, model: None, prompt_tokens: 0, output_cap: None };
+        let ask = limit::Ask {
+            principal: &self.principal,
+            model: None,
+            prompt_tokens: 0,
+            output_cap: None,
+            choices: 1,
+        };
         self.charge(core, &ask, exchange).map(drop)
     }
 }
@@ -130,7 +141,7 @@ async fn walk(
     let body = head::read_body(&head, body, &snapshot.config.input, &core.budget).await?;
     let head::Whole { bytes: body, held } = body;
     let headers = head.headers;
-    let known = Known { snapshot: snapshot.clone(), principal, headers, _client: client, _held: held };
+    let known = Known { snapshot: snapshot.clone(), principal, headers, _client: client, held };
     match route.operation {
         Operation::Chat => {
             let request = chat::read(snapshot, route.format, &body, exchange)?;

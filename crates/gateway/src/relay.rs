@@ -63,9 +63,28 @@ pub enum Body {
     /// Bytes that are all there; settled when they are taken.
     Whole {
         bytes: Option<Bytes>,
-        exchange: Option<Box<(Exchange, End, Metered)>>,
+        settling: Option<Box<Settling>>,
     },
     Relay(Box<Relay>),
+}
+
+/// How an exchange ends when its answer is taken. Dropped before, the client has left; what was spent was spent.
+pub struct Settling(Option<(Exchange, End)>, Metered);
+
+impl Settling {
+    fn settle(mut self) {
+        if let Some((exchange, end)) = self.0.take() {
+            exchange.settle(end, self.1);
+        }
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        if let Some((exchange, _)) = self.0.take() {
+            exchange.settle(End::ClientGone, self.1);
+        }
+    }
 }
 
 /// A streamed answer.
@@ -102,12 +121,13 @@ const STAGE_EVERY: Duration = Duration::from_millis(500);
 
 impl Body {
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self::Whole { bytes: Some(bytes.into()), exchange: None }
+        Self::Whole { bytes: Some(bytes.into()), settling: None }
     }
 
     /// Bytes whose exchange ends when they are handed over.
     pub fn settled(bytes: impl Into<Bytes>, exchange: Exchange, end: End, metered: Metered) -> Self {
-        Self::Whole { bytes: Some(bytes.into()), exchange: Some(Box::new((exchange, end, metered))) }
+        let settling = Settling(Some((exchange, end)), metered);
+        Self::Whole { bytes: Some(bytes.into()), settling: Some(Box::new(settling)) }
     }
 
     pub fn flowing(flow: Flow, mut exchange: Exchange) -> Self {
@@ -152,10 +172,9 @@ impl HttpBody for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
-            Self::Whole { bytes, exchange } => {
-                if let Some(settling) = exchange.take() {
-                    let (exchange, end, metered) = *settling;
-                    exchange.settle(end, metered);
+            Self::Whole { bytes, settling } => {
+                if let Some(settling) = settling.take() {
+                    settling.settle();
                 }
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -211,7 +230,7 @@ impl Relay {
                 Phase::Done => Poll::Ready(()),
             };
             if !self.out.is_empty() {
-                return Poll::Ready(Some(unsent(std::mem::take(&mut self.out), self.memory.as_ref())));
+                return Poll::Ready(Some(piece(std::mem::take(&mut self.out), self.memory.as_ref())));
             }
             if ready.is_pending() {
                 return Poll::Pending;
@@ -261,9 +280,18 @@ impl Relay {
         let Phase::Flowing { flow, exchange: _, heard_at, wrote_at } = &mut self.phase else {
             return Poll::Ready(());
         };
+        // Also where bytes never run out behind a slow reader, the process and the last clock have the last word.
+        if flow.cut.as_mut().poll(cx).is_ready() {
+            self.fail(&Error::Draining, End::Drained);
+            return Poll::Ready(());
+        }
         while self.out.len() < GATHER_BYTES {
             let Poll::Ready(progress) = flow.inflow.poll(cx, &mut self.out) else { break };
             *heard_at = Instant::now();
+            if *heard_at >= flow.clocks.total_at && progress != Progress::Complete {
+                self.fail(&Error::Deadline(Clock::Total), End::Deadline);
+                return Poll::Ready(());
+            }
             match progress {
                 Progress::Waiting | Progress::Flowing => {}
                 Progress::Complete => return self.complete(),
@@ -285,10 +313,6 @@ impl Relay {
         let Phase::Flowing { flow, heard_at, wrote_at, .. } = &mut self.phase else {
             return Poll::Ready(());
         };
-        if flow.cut.as_mut().poll(cx).is_ready() {
-            self.fail(&Error::Draining, End::Drained);
-            return Poll::Ready(());
-        }
         let now = Instant::now();
         let idle_at = *heard_at + flow.clocks.idle;
         if now >= flow.clocks.total_at {
@@ -325,6 +349,9 @@ impl Relay {
     fn fail(&mut self, error: &Error, end: End) {
         if let Phase::Flowing { mut flow, exchange, .. } = std::mem::replace(&mut self.phase, Phase::Done) {
             exchange.log(error);
+            if end == End::UpstreamCut {
+                flow.inflow.upstream_failed(error);
+            }
             let bare = exchange.errors().bare;
             error.with_body(bare, |body| flow.inflow.fail(body, &mut self.out));
             exchange.settle_failed(end, error, flow.inflow.metered());
@@ -363,10 +390,15 @@ impl AsRef<[u8]> for Unsent {
     }
 }
 
-/// Small pieces are every connection's own; large ones count until the client has taken them.
-fn unsent(bytes: Vec<u8>, budget: Option<&Budget>) -> Bytes {
+/// Bytes that count until the client has taken them.
+pub fn unsent(bytes: Vec<u8>, memory: Held) -> Bytes {
+    Bytes::from_owner(Unsent { bytes, _memory: memory })
+}
+
+/// Small pieces are every connection's own.
+fn piece(bytes: Vec<u8>, budget: Option<&Budget>) -> Bytes {
     let Some(budget) = budget.filter(|_| bytes.len() >= COUNTED_BYTES) else { return bytes.into() };
     let mut memory = budget.hold();
     memory.own_up_to(bytes.len());
-    Bytes::from_owner(Unsent { bytes, _memory: memory })
+    unsent(bytes, memory)
 }

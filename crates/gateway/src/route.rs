@@ -48,6 +48,13 @@ pub struct Pool {
     listed: bool,
 }
 
+impl Pool {
+    /// The context that a target runs with, where the operator or the runtime says.
+    pub fn context_of(&self, target: &Target) -> Option<u64> {
+        self.context_tokens.or_else(|| target.runner.context_tokens(&target.internal))
+    }
+}
+
 /// All upstreams with their probes.
 pub struct Fleet {
     members: Vec<Member>,

@@ -20,29 +20,44 @@ pub(crate) enum Reached {
 /// What may still leave. A delta leaves whole or not at all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
-    deltas: u64,
+    tokens: u64,
     bytes: u64,
 }
 
 impl Allowance {
-    pub(crate) const UNBOUNDED: Self = Self { deltas: u64::MAX, bytes: u64::MAX };
+    pub(crate) const UNBOUNDED: Self = Self { tokens: u64::MAX, bytes: u64::MAX };
 
     pub(crate) fn of(reply: &Reply) -> Self {
         Self {
-            deltas: reply.output_tokens_max.unwrap_or(u64::MAX),
+            tokens: reply.output_tokens_max.unwrap_or(u64::MAX),
             bytes: reply.output_bytes_max.unwrap_or(u64::MAX),
         }
     }
 
     /// Takes one delta off. `false`: this one is beyond the cap, and the answer ends before it.
-    pub(crate) fn admit(&mut self, bytes: usize) -> bool {
+    pub(crate) fn admit(&mut self, tokens: u64, bytes: usize) -> bool {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        match (self.deltas.checked_sub(1), self.bytes.checked_sub(bytes)) {
-            (Some(deltas), Some(bytes)) => {
-                *self = Self { deltas, bytes };
+        match (self.tokens.checked_sub(tokens), self.bytes.checked_sub(bytes)) {
+            (Some(tokens), Some(bytes)) => {
+                *self = Self { tokens, bytes };
                 true
             }
             _ => false,
         }
     }
+}
+
+/// Few tokens are longer; a longer delta holds several.
+const DELTA_TOKEN_BYTES: usize = 16;
+/// What a token of JSON and prose has on average, rounded up.
+const TOKEN_BYTES: usize = 5;
+
+/// Our own count of a streamed delta: usually one token, more where it is too long for that.
+pub(crate) fn tokens_in_delta(bytes: usize) -> u64 {
+    u64::try_from(bytes.div_ceil(DELTA_TOKEN_BYTES).max(1)).unwrap_or(u64::MAX)
+}
+
+/// Our own count of a text that came whole: a call of a tool, an answer that was not streamed.
+pub(crate) fn tokens_in_whole(bytes: usize) -> u64 {
+    u64::try_from(bytes.div_ceil(TOKEN_BYTES)).unwrap_or(u64::MAX)
 }

@@ -59,7 +59,8 @@ pub enum StopReason {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metered {
     pub usage: Option<Usage>,
-    /// Text, thinking and tool deltas passed on: about one token each on a live stream.
+    /// Our own count of the tokens that were passed on: one for each delta of a stream, more for one that is too long for that;
+    /// by length for what came whole.
     pub deltas: u64,
     /// All that the upstream has sent: a bound on how many tokens it can have sent.
     pub upstream_bytes: u64,

@@ -10,6 +10,8 @@
 pub enum Channel {
     Text,
     Thinking,
+    /// Why the model will not answer: a text beside the text.
+    Refusal,
     /// Arguments of the tool call with this place in the answer, as the JSON text the client will get.
     Arguments(u32),
 }

@@ -1,7 +1,8 @@
 //! Text of an answer on its way through a screen: pieces go in as JSON, what may leave comes out as JSON.
 //!
-//! Why only one text is open at a time: what a screen holds back must leave before anything that came after it. So the
-//! open text is finished as soon as another one begins, and before the answer ends.
+//! Why every text stays open until the answer ends: a client joins the pieces of a text whatever came between them, and a
+//! match that goes on behind a thought or a call must not pass. So what is held back of one text may leave after pieces of
+//! another; within a text the order stays.
 //!
 //! Never here: a rule (the screen's), a frame (the format's).
 
@@ -23,7 +24,8 @@ impl Slot {
     pub(crate) fn channel(self) -> Channel {
         match self {
             Self::Thinking => Channel::Thinking,
-            Self::Text | Self::Refusal => Channel::Text,
+            Self::Text => Channel::Text,
+            Self::Refusal => Channel::Refusal,
             Self::Arguments(place) => Channel::Arguments(place),
         }
     }
@@ -32,31 +34,19 @@ impl Slot {
 /// A stream's screen and what it needs between pieces.
 pub(crate) struct Screened {
     screen: Box<dyn Screen>,
-    open: Option<Slot>,
+    open: Vec<Slot>,
     passed: String,
     json: Vec<u8>,
 }
 
 impl Screened {
     pub(crate) fn new(screen: Box<dyn Screen>) -> Self {
-        Self { screen, open: None, passed: String::new(), json: Vec::new() }
+        Self { screen, open: Vec::new(), passed: String::new(), json: Vec::new() }
     }
 
-    /// For a text that is whole: nothing may be open.
+    /// For a text that is whole.
     pub(crate) fn screen(&mut self) -> &mut dyn Screen {
         self.screen.as_mut()
-    }
-
-    /// Opens a text, after finishing the one that is open.
-    pub(crate) fn open(&mut self, slot: Slot, give: &mut impl FnMut(Slot, Text<'_>)) -> Verdict {
-        if self.open == Some(slot) {
-            return Verdict::Pass;
-        }
-        let verdict = self.close(give);
-        if verdict == Verdict::Pass {
-            self.open = Some(slot);
-        }
-        verdict
     }
 
     /// Takes a piece of a text and gives out what may leave now.
@@ -66,25 +56,29 @@ impl Screened {
         text: Text<'_>,
         give: &mut impl FnMut(Slot, Text<'_>),
     ) -> Verdict {
-        if self.open(slot, give) == Verdict::Stop {
-            return Verdict::Stop;
+        if !self.open.contains(&slot) {
+            self.open.push(slot);
         }
         self.passed.clear();
         let verdict = self.screen.push(slot.channel(), &text.decode(), &mut self.passed);
         self.give(slot, give);
         if verdict == Verdict::Stop {
-            self.open = None;
+            self.open.clear();
         }
         verdict
     }
 
-    /// The open text is over: gives out what was held back of it.
+    /// All texts are over: gives out what was held back of them.
     pub(crate) fn close(&mut self, give: &mut impl FnMut(Slot, Text<'_>)) -> Verdict {
-        let Some(slot) = self.open.take() else { return Verdict::Pass };
-        self.passed.clear();
-        let verdict = self.screen.finish(slot.channel(), &mut self.passed);
-        self.give(slot, give);
-        verdict
+        for slot in std::mem::take(&mut self.open) {
+            self.passed.clear();
+            let verdict = self.screen.finish(slot.channel(), &mut self.passed);
+            self.give(slot, give);
+            if verdict == Verdict::Stop {
+                return Verdict::Stop;
+            }
+        }
+        Verdict::Pass
     }
 
     fn give(&mut self, slot: Slot, give: &mut impl FnMut(Slot, Text<'_>)) {

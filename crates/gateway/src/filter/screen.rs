@@ -99,7 +99,7 @@ impl RuleScreen {
 
     fn looks_at(&self, channel: Channel) -> bool {
         match channel {
-            Channel::Text | Channel::Thinking => self.looks_at.texts,
+            Channel::Text | Channel::Thinking | Channel::Refusal => self.looks_at.texts,
             Channel::Arguments(_) => self.looks_at.arguments,
         }
     }

@@ -15,7 +15,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     head: Vec<u8>,
-    verdict: Option<bool>,
+    /// Of a head that was seen whole: its header lines, if it is sound.
+    verdict: Option<Option<usize>>,
 }
 
 impl Scan {
@@ -34,7 +35,7 @@ impl Scan {
         if self.head.is_empty()
             && let Some(at) = memmem::find(bytes, b"\r\n\r\n")
         {
-            self.verdict = Some(bytes.get(..at + 2).is_some_and(is_sound));
+            self.verdict = Some(bytes.get(..at + 2).and_then(sound_lines));
             return;
         }
         // The end may lie across the seam of two reads.
@@ -42,57 +43,58 @@ impl Scan {
         self.head.extend_from_slice(bytes);
         let fresh = self.head.get(from..).unwrap_or_default();
         if let Some(at) = memmem::find(fresh, b"\r\n\r\n") {
-            self.verdict = Some(self.head.get(..from + at + 2).is_some_and(is_sound));
+            self.verdict = Some(self.head.get(..from + at + 2).and_then(sound_lines));
             self.head = Vec::new();
         }
     }
 
-    /// Whether the head that has just been parsed was seen whole and is sound.
-    pub(super) fn passed(&self) -> bool {
-        self.verdict == Some(true)
+    /// The header lines of the head that has just come, if it was seen whole and is sound.
+    pub(super) fn passed(&self) -> Option<usize> {
+        self.verdict.flatten()
     }
 }
 
-/// `head` ends with the CRLF of its last line.
-fn is_sound(head: &[u8]) -> bool {
+/// The number of header lines of a sound head. `head` ends with the CRLF of its last line.
+fn sound_lines(head: &[u8]) -> Option<usize> {
     let (mut lengths, mut encodings, mut first) = (0, 0, true);
-    let mut http_10 = false;
+    let (mut http_10, mut headers) = (false, 0);
     for line in head.split(|b| *b == b'\n') {
         if line.is_empty() {
             break;
         }
         // Every line feed has its carriage return, and no carriage return stands elsewhere.
-        let Some(line) = line.strip_suffix(b"\r") else { return false };
+        let Some(line) = line.strip_suffix(b"\r") else { return None };
         if line.contains(&b'\r') || line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
-            return false;
+            return None;
         }
         if std::mem::take(&mut first) {
             // The library skips blank lines before a request: the head that it parses would not be this one.
             if line.is_empty() {
-                return false;
+                return None;
             }
             // The library takes a fragment off in silence; no client may send one.
             if line.contains(&b'#') {
-                return false;
+                return None;
             }
             http_10 = line.ends_with(b"HTTP/1.0");
             continue;
         }
+        headers += 1;
         let mut parts = line.splitn(2, |b| *b == b':');
         let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default().trim_ascii());
         if name.eq_ignore_ascii_case(b"content-length") {
             lengths += 1;
             if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-                return false;
+                return None;
             }
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             encodings += 1;
             if http_10 || !value.eq_ignore_ascii_case(b"chunked") {
-                return false;
+                return None;
             }
         }
     }
-    lengths + encodings <= 1
+    (lengths + encodings <= 1).then_some(headers)
 }
 
 #[cfg(test)]
@@ -103,12 +105,12 @@ mod tests {
         let whole = {
             let mut scan = Scan::default();
             scan.feed(text.as_bytes());
-            scan.passed()
+            scan.passed().is_some()
         };
         // However the bytes were cut, the verdict is the same.
         let mut scan = Scan::default();
         text.bytes().for_each(|b| scan.feed(&[b]));
-        assert_eq!(scan.passed(), whole, "{text:?}");
+        assert_eq!(scan.passed().is_some(), whole, "{text:?}");
         whole
     }
 
@@ -151,10 +153,10 @@ mod tests {
     fn each_request_of_a_connection_is_judged_anew() {
         let mut scan = Scan::default();
         scan.feed(b"GET / HTTP/1.1\nHost: a\n\n");
-        assert!(!scan.passed());
+        assert!(scan.passed().is_none());
         scan.restart();
-        assert!(!scan.passed());
+        assert!(scan.passed().is_none());
         scan.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert!(scan.passed());
+        assert!(scan.passed().is_some());
     }
 }

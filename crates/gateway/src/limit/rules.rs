@@ -174,6 +174,12 @@ impl Rules {
         principal.output_tokens_max.or(self.output_tokens_max)
     }
 
+    /// Whether any rule counts tokens, so that it is worth estimating them well.
+    pub fn count_tokens(&self) -> bool {
+        let counts = |limit: &Limit| limit.terms.counts;
+        self.limits.iter().map(counts).any(|counts| !matches!(counts, Counts::Requests | Counts::Concurrency))
+    }
+
     #[cfg(test)]
     pub(super) fn of(general: Option<Rate>) -> Self {
         Self { general, ..Self::default() }

@@ -20,7 +20,7 @@ fn charge(
     general: Option<&Rate>,
     now: Instant,
 ) -> Result<Charge, Refusal> {
-    let ask = Ask { principal: who, model: None, prompt_tokens: 0, output_cap: None };
+    let ask = Ask { principal: who, model: None, prompt_tokens: 0, output_cap: None, choices: 1 };
     limiter.charge(&Rules::of(general.copied()), &ask, now)
 }
 

@@ -11,6 +11,7 @@ use wire::{ChatStream, Metered, Operation, Progress, Screen, UpstreamFaultKind};
 use super::job::{Job, Way};
 use super::wait::{self, Permit};
 use crate::admit::Runner as _;
+use crate::budget::Held;
 use crate::error::{Clock, Error};
 use crate::exchange::Exchange;
 use crate::relay::{Flow, Inflow, StreamClocks};
@@ -22,21 +23,28 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// A refusal of the upstream is read this far.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
-/// A whole answer and its counts.
-pub(super) async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>, Metered), Error> {
+/// A whole answer, its counts, and what it takes of the memory for buffers.
+pub(super) struct Answered {
+    pub bytes: Vec<u8>,
+    pub memory: Held,
+    pub metered: Metered,
+}
+
+pub(super) async fn whole(job: &Job, exchange: &mut Exchange) -> Result<Answered, Error> {
     let total_at = exchange.started() + job.clocks.total;
     let mut tries = Tries::default();
     loop {
         let (way, permit) = tries.begin(job, exchange).await?;
         let mut screen = job.screen(exchange);
+        exchange.sent();
         let answered = async {
             let answer = dispatch(way, &permit).await?;
             let mut memory = job.core.budget.hold();
             let body = upstream::read_body_within(answer.body, ANSWER_BYTES_MAX, &mut memory).await;
-            body.map_err(|error| broken(&error))
+            Ok((body.map_err(|error| broken(&error))?, memory))
         };
         let answered = wait::unless_ended(job, answered, total_at, Clock::Total, wait::dead(way)).await;
-        let answered = answered.and_then(|body| {
+        let answered = answered.and_then(|(body, mut memory)| {
             let mut out = Vec::with_capacity(body.len() + 256);
             let screen: Option<&mut dyn Screen> = match &mut screen {
                 Some(screen) => Some(&mut **screen),
@@ -45,10 +53,15 @@ pub(super) async fn whole(job: &Job, exchange: &mut Exchange) -> Result<(Vec<u8>
             let format = way.target.runner.format;
             let metered =
                 wire::read_answer(way.lane, job.client, format, &job.reply, screen, &body, &mut out)?;
-            Ok((out, metered))
+            // Both lie here for a moment; then only what the client has not taken.
+            memory.own_up_to(body.len() + out.len());
+            drop(body);
+            memory.shrink_to(out.len());
+            Ok(Answered { bytes: out, memory, metered })
         });
         match tries.judge(job, way, answered, exchange) {
             Judged::Final(Ok(answered)) => {
+                way.target.runner.succeeded();
                 permit.served();
                 return Ok(answered);
             }
@@ -63,7 +76,9 @@ pub(super) async fn stream(job: &Job, exchange: &mut Exchange) -> Result<Flow, E
     let mut tries = Tries::default();
     loop {
         let (way, permit) = tries.begin(job, exchange).await?;
-        let first_at = Instant::now() + job.clocks.first_byte;
+        let total_at = exchange.started() + job.clocks.total;
+        let first_at = total_at.min(Instant::now() + job.clocks.first_byte);
+        exchange.sent();
         let screen = job.screen(exchange);
         let begun = async {
             let answer = dispatch(way, &permit).await?;
@@ -107,7 +122,7 @@ impl Tries {
             if self.is_better_left(job, way) {
                 continue;
             }
-            exchange.dispatched(&way.target, &way.dropped);
+            exchange.admitted(&way.target, &way.dropped);
             // One failed load is told to everybody who waits for it: it says nothing about how often a server fails.
             match wait::loaded(job, way).await {
                 Ok(()) => return Ok((way, permit)),
@@ -146,10 +161,8 @@ impl Tries {
     ) -> Judged<T> {
         let upstream = &way.target.runner;
         let error = match outcome {
-            Ok(value) => {
-                upstream.succeeded();
-                return Judged::Final(Ok(value));
-            }
+            // Whether it ends well is seen by who reads it to its end.
+            Ok(value) => return Judged::Final(Ok(value)),
             Err(error) => error,
         };
         match &error {
@@ -218,13 +231,15 @@ async fn unanswered(upstream: &Upstream, error: SendError) -> Error {
 }
 
 fn broken(error: &SendError) -> Error {
-    let (kind, message) = match error {
-        SendError::NoMemory(_) => {
-            (UpstreamFaultKind::Overloaded, "the gateway has no memory left for an answer of this size")
-        }
-        _ => (UpstreamFaultKind::Broken, "the model server closed the connection before it answered"),
-    };
-    Error::Upstream(wire::UpstreamFault { kind, message: message.into(), detail: error.to_string() })
+    if matches!(error, SendError::NoMemory(_)) {
+        // Ours, not the upstream's: elsewhere the same answer would find no more room.
+        return Error::Crowded;
+    }
+    Error::Upstream(wire::UpstreamFault {
+        kind: UpstreamFaultKind::Broken,
+        message: "the model server closed the connection before it answered".into(),
+        detail: error.to_string(),
+    })
 }
 
 /// A stream that has written its first event.

@@ -12,8 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, Response};
 use tokio::time::sleep;
-use wire::{ChatRequest, Fault, Format, Operation, Outbound, Reply, Verdict};
+use wire::{ChatRequest, Estimate, Fault, Format, Operation, Outbound, Reply, Verdict};
 
+use super::attempt::Answered;
 use super::job::{Job, Seat, Way};
 use super::{Known, attempt, head};
 use crate::Core;
@@ -21,7 +22,7 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::limit;
 use crate::progress::{self, Stage};
-use crate::relay::{Body, Opening};
+use crate::relay::{self, Body, Opening};
 use crate::route::{Pool, Target};
 use crate::snapshot::Snapshot;
 
@@ -47,7 +48,8 @@ pub(super) fn read<'a>(
     if chars > max {
         return Err(Error::PromptTooLong { max });
     }
-    if request.stream() && request.choices() > 1 && snapshot.filter.is_some() {
+    let looks_at_answers = snapshot.filter.as_ref().is_some_and(|filter| filter.looks_at_answers());
+    if request.stream() && request.choices() > 1 && looks_at_answers {
         // Rules are held against one text at a time; several in turns would let a match pass between them.
         return Err(unsupported("n").into());
     }
@@ -63,29 +65,36 @@ pub(super) fn read<'a>(
 /// Everything that is decided before the wait.
 pub(super) async fn prepare(
     core: &Arc<Core>,
-    known: Known,
+    mut known: Known,
     client: Format,
     request: ChatRequest<'_>,
     exchange: &mut Exchange,
 ) -> Result<Job, Error> {
-    let config = &known.snapshot.config;
-    let pool = known.snapshot.fleet.find(&config.models, &known.principal, request.model()).await?;
-    let prompt = request.prompt_tokens();
+    let snapshot = known.snapshot.clone();
+    let config = &snapshot.config;
+    let mut pool = known.snapshot.fleet.find(&config.models, &known.principal, request.model()).await?;
+    let prompt = estimate(&snapshot, &pool, &request);
     exchange.estimated(prompt);
-    fits_context(&pool, prompt.low, config.answer.truncate)?;
+    fit_context(&mut pool, prompt.low, config.answer.truncate)?;
 
     let principal = &known.principal;
     let rule_cap = principal.output_tokens_max.or(config.answer.output_tokens_max);
     let choices = request.choices().max(1);
     let asked = request.max_output_tokens().map(|cap| cap.saturating_mul(choices));
     // The limiter lowers it to what the key and the configuration allow.
-    let ask =
-        limit::Ask { principal, model: Some(&pool.public), prompt_tokens: prompt.high, output_cap: asked };
+    let ask = limit::Ask {
+        principal,
+        model: Some(&pool.public),
+        prompt_tokens: prompt.high,
+        output_cap: asked,
+        choices,
+    };
     let reserved = known.charge(core, &ask, exchange)?;
     // A stream is counted and cut here; a whole answer can only be kept short by whoever writes it.
     let each = reserved.map(|all| (all / choices).max(1));
     let sent_cap = if request.stream() { rule_cap } else { each.into_iter().chain(rule_cap).min() };
     let ways = write(&known, &pool, client, &request, sent_cap).await?;
+    known.hold(distinct_bytes(&ways));
 
     let seat = Seat {
         work: prompt.high.saturating_add(asked.or(reserved).unwrap_or(ANSWER_TOKENS_GUESS)),
@@ -121,20 +130,38 @@ pub(super) async fn prepare(
     })
 }
 
-/// A chat that surely does not fit is refused before it waits, with the numbers.
-fn fits_context(pool: &Pool, prompt_tokens: u64, may_truncate: bool) -> Result<(), Error> {
+/// Bytes that a token of a usual prompt has.
+const TOKEN_BYTES: u64 = 3;
+/// Characters that no tokenizer in use puts into one token of a usual prompt.
+const TOKEN_CHARS_MAX: u64 = 32;
+
+/// What the prompt will cost. Reading all of it once more is worth it only where a limit counts tokens, or where it may not
+/// fit; elsewhere its length will do.
+fn estimate(snapshot: &Snapshot, pool: &Pool, request: &ChatRequest<'_>) -> Estimate {
+    let bytes = request.prompt_bytes();
+    let may_not_fit = pool.targets.iter().any(|target| bytes > pool.context_of(target).unwrap_or(u64::MAX));
+    if may_not_fit || snapshot.limits.count_tokens() {
+        return request.prompt_tokens();
+    }
+    let chars = u64::try_from(request.prompt_chars()).unwrap_or(u64::MAX);
+    Estimate { low: chars / TOKEN_CHARS_MAX, high: bytes / TOKEN_BYTES }
+}
+
+/// Leaves out targets that the chat surely does not fit; where it fits none, it is refused before it waits, with the numbers.
+fn fit_context(pool: &mut Pool, prompt_tokens: u64, may_truncate: bool) -> Result<(), Error> {
     if may_truncate {
         return Ok(());
     }
-    let of = |target: &Target| pool.context_tokens.or_else(|| target.runner.context_tokens(&target.internal));
-    // Where one target's context is not known, the runtime has the last word.
-    let contexts: Option<Vec<u64>> = pool.targets.iter().map(of).collect();
-    match contexts.and_then(|contexts| contexts.into_iter().max()) {
-        Some(context_tokens) if prompt_tokens > context_tokens => {
-            Err(Error::ContextExceeded { prompt_tokens, context_tokens })
-        }
-        _ => Ok(()),
+    let own = pool.context_tokens;
+    // Where a context is not known, the runtime has the last word.
+    let of =
+        |target: &Target| own.or_else(|| target.runner.context_tokens(&target.internal)).unwrap_or(u64::MAX);
+    let context_tokens = pool.targets.iter().map(of).max().unwrap_or(u64::MAX);
+    if prompt_tokens > context_tokens {
+        return Err(Error::ContextExceeded { prompt_tokens, context_tokens });
     }
+    pool.targets.retain(|target| prompt_tokens <= of(target));
+    Ok(())
 }
 
 /// Writes the request for every target that can say it; those that cannot are left out.
@@ -159,6 +186,14 @@ async fn write(
     }
 }
 
+/// What all bodies take together; twins share one.
+fn distinct_bytes(ways: &[Way]) -> usize {
+    let first = |(place, way): &(usize, &Way)| {
+        ways.iter().position(|other| other.body.as_ptr() == way.body.as_ptr()) == Some(*place)
+    };
+    ways.iter().enumerate().filter(first).map(|(_, way)| way.body.len()).sum()
+}
+
 async fn way(
     known: &Known,
     pool: &Pool,
@@ -169,19 +204,18 @@ async fn way(
     written: &[Way],
 ) -> Result<Way, Fault> {
     let upstream = &target.runner;
+    let thinks = if request.wants_thinking() { upstream.thinks(&target.internal).await } else { None };
     let same = |way: &&Way| {
         let other = &way.target;
-        other.runner.format == upstream.format
-            && other.internal == target.internal
-            && !request.wants_thinking()
+        other.runner.format == upstream.format && other.internal == target.internal && way.thinks == thinks
     };
     if let Some(twin) = written.iter().find(same) {
         let Way { lane, body, dropped, .. } = twin;
-        return Ok(Way { target: target.clone(), lane: *lane, body: body.clone(), dropped: dropped.clone() });
+        let (body, dropped) = (body.clone(), dropped.clone());
+        return Ok(Way { target: target.clone(), thinks, lane: *lane, body, dropped });
     }
     let answer = &known.snapshot.config.answer;
     let lane = wire::lane(client, upstream.format, Operation::Chat).ok_or_else(|| unsupported("model"))?;
-    let thinks = if request.wants_thinking() { upstream.thinks(&target.internal).await } else { None };
     let to = Outbound {
         model: &target.internal,
         thinks,
@@ -197,7 +231,7 @@ async fn way(
     if let Some(field) = dropped.first().filter(|_| known.principal.strict) {
         return Err(unsupported(field));
     }
-    Ok(Way { target: target.clone(), lane, body: body.into(), dropped })
+    Ok(Way { target: target.clone(), thinks, lane, body: body.into(), dropped })
 }
 
 fn unsupported(field: &str) -> Fault {
@@ -223,7 +257,10 @@ pub(super) async fn serve(job: Job, mut exchange: Exchange) -> Response<Body> {
         return stream(job, exchange).await;
     }
     match attempt::whole(&job, &mut exchange).await {
-        Ok((bytes, metered)) => head::answered(bytes.into(), exchange, metered),
+        Ok(answered) => {
+            let Answered { bytes, memory, metered } = answered;
+            head::answered(relay::unsent(bytes, memory), exchange, metered)
+        }
         Err(error) => head::refusal(&error, exchange),
     }
 }

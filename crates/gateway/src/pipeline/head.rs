@@ -97,7 +97,7 @@ fn is_sound<B>(conn: &Conn, request: &Request<B>) -> bool {
         _ => false,
     };
     // Absolute form would name a second host; nobody but a forward proxy's client sends it.
-    conn.head_is_sound() && host_ok && request.uri().authority().is_none()
+    conn.head_is_sound(request.headers().len()) && host_ok && request.uri().authority().is_none()
 }
 
 /// A host and port, without anything that could be taken for a path, a query or a credential.

@@ -36,6 +36,8 @@ pub(super) struct Job {
 /// A target and the request as it will be sent there.
 pub(super) struct Way {
     pub target: Target,
+    /// What its upstream said of the model, as far as it was asked: bodies differ by it.
+    pub thinks: Option<bool>,
     pub lane: Lane,
     pub body: Bytes,
     pub dropped: Vec<&'static str>,

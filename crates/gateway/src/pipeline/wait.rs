@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::job::{Job, Seat, Way};
 use crate::admit::{self, Entry, Runner as _};
@@ -19,6 +19,9 @@ use crate::upstream::Upstream;
 
 /// How often the place in the queue and the loading of the model are looked at for who asked.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is looked at whether there still is somebody to wait for.
+const LEFT_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) type Permit = admit::Permit<Upstream>;
 
@@ -41,7 +44,7 @@ pub(super) async fn permit(job: &Job, tried: &[u64], exchange: &mut Exchange) ->
                     }
                 }
             };
-            let dead = all_dead(&job.ways);
+            let dead = all_dead(job, tried);
             unless_ended(job, waited, queue_at, Clock::Queue, dead).await?
         }
     };
@@ -125,15 +128,11 @@ pub(super) async fn dead(way: &Way) {
     way.target.runner.watch().dead().await;
 }
 
-/// Resolves when none of the targets is left to wait for.
-async fn all_dead(ways: &[Way]) {
-    loop {
-        for way in ways {
-            dead(way).await;
-        }
-        // One that died first may be back by the time the last one went.
-        if !ways.iter().any(|way| way.target.runner.takes()) {
-            return;
-        }
+/// Resolves when none of the targets is left to wait for: dead, tried, or on its way out of service.
+async fn all_dead(job: &Job, tried: &[u64]) {
+    let left = |way: &&Way| !tried.contains(&way.target.runner.id()) && way.target.runner.takes();
+    while let Some(way) = job.ways.iter().find(left) {
+        // A reload that drains it tells nobody here.
+        drop(timeout(LEFT_EVERY, dead(way)).await);
     }
 }

@@ -16,7 +16,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use wire::{ChatStream, ErrorBody, Metered, Progress, UpstreamFault, UpstreamFaultKind};
 
 use crate::budget::Held;
-use crate::upstream::{AnswerBody, Arrived, Upstream};
+use crate::error::Error;
+use crate::upstream::{AnswerBody, Arrived, Upstream, outlier};
 
 /// What our own frame of an event adds to the upstream's.
 const EVENT_BYTES: usize = 256;
@@ -125,9 +126,17 @@ impl Inflow {
         self.stream.metered()
     }
 
+    /// The answer broke off: that counts against the upstream as a refusal would.
+    pub fn upstream_failed(&self, error: &Error) {
+        if outlier::is_failure(error) {
+            self.upstream.failed();
+        }
+    }
+
     /// The client has its answer. Lets the upstream close its own, so that the connection is kept; one that would go on
     /// talking is closed.
     pub fn finish(self) {
+        self.upstream.succeeded();
         let mut body = self.body;
         if body.is_end() || !self.stream.upstream_done() {
             return;

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use wire::{Capabilities, Format, ModelEntry, Operation};
 
-use super::{SendError, Upstream, read_body};
+use super::{Health, SendError, Upstream, read_body};
 use crate::error::Error;
 
 /// A list of models is this large at most.
@@ -95,8 +95,14 @@ impl Upstream {
         {
             return known.as_ref().map(|c| c.thinking);
         }
-        let body = self.show(model).await.ok()?;
-        let known = wire::read_capabilities(&body).ok()?;
+        if self.health() != Health::Closed {
+            return None;
+        }
+        // A failure is remembered, too: it would cost every such request its whole patience.
+        let known = match self.show(model).await {
+            Ok(body) => wire::read_capabilities(&body).ok().flatten(),
+            Err(_) => None,
+        };
         let thinks = known.as_ref().map(|c| c.thinking);
         let mut table = self.capabilities();
         if table.len() >= CAPABILITIES_MAX {
@@ -115,17 +121,6 @@ impl Upstream {
         let body = serde_json::to_vec(&Show { model }).map_err(|_| Error::Internal)?;
         let path = wire::upstream_path(self.format, Operation::RetrieveModel);
         self.ask(self.pool.post(path, body.into())).await
-    }
-
-    /// Whether the model is in memory; `None` when nobody can say.
-    pub async fn is_resident(&self, model: &str) -> Option<bool> {
-        if self.format != Format::Ollama {
-            return None;
-        }
-        let body = self.ask(self.pool.get("/api/ps")).await.ok()?;
-        let resident = wire::read_resident(&body).ok()?;
-        let is_it = |name: &str| name == model || name.strip_suffix(":latest") == Some(model);
-        Some(resident.iter().any(|entry| is_it(&entry.name)))
     }
 
     /// Asks on the side: bounded in time and size, and a refusal is understood.

@@ -146,6 +146,11 @@ impl Outlier {
         }
     }
 
+    fn is_ejected(&self, now: Instant) -> bool {
+        now < self.born + Duration::from_millis(self.until_ms.load(Ordering::Relaxed))
+    }
+
+    /// Also for one that only has no room at the moment.
     fn ejected_until(&self, now: Instant) -> Option<Instant> {
         let latest = self.until_ms.load(Ordering::Relaxed).max(self.full_ms.load(Ordering::Relaxed));
         let until = self.born + Duration::from_millis(latest);
@@ -189,10 +194,10 @@ impl Upstream {
     }
 
     pub fn is_ejected(&self, now: Instant) -> bool {
-        self.ejected_until(now).is_some()
+        self.outlier.is_ejected(now)
     }
 
-    /// `None`: not ejected.
+    /// Until when others are asked first; `None`: it is as good as they are.
     pub fn ejected_until(&self, now: Instant) -> Option<Instant> {
         self.outlier.ejected_until(now)
     }

@@ -81,7 +81,7 @@ async fn a_whole_answer_that_does_not_fit_is_refused_with_a_retry() {
     let reply = asking.await.unwrap();
     assert!(reply.header("retry-after").is_some());
     let (status, code, _) = reply.error().await;
-    assert_eq!((status, code.as_str()), (503, "upstream_overloaded"));
+    assert_eq!((status, code.as_str()), (503, "overloaded"));
     answering.await.unwrap();
     let asking =
         rig.ask(chat(&json!({"model": "qwen3:32b", "messages": [{"role": "user", "content": "x"}]})));

@@ -22,7 +22,13 @@ async fn passing(counts: gateway::config::Counts, max: u64, cap: Option<u64>) ->
             tokio::spawn(async move {
                 let principal = Principal::plain("k");
                 barrier.wait().await;
-                let ask = Ask { principal: &principal, model: Some("m"), prompt_tokens: 60, output_cap: cap };
+                let ask = Ask {
+                    principal: &principal,
+                    model: Some("m"),
+                    prompt_tokens: 60,
+                    output_cap: cap,
+                    choices: 1,
+                };
                 limiter.charge(&rules, &ask, Instant::now()).ok()
             })
         })

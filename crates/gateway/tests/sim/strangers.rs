@@ -42,7 +42,8 @@ fn a_table_survives_millions_of_names() {
         name.clear();
         write!(name, "stranger-{number}").unwrap();
         principal.user = Some(name.as_str().into());
-        let ask = Ask { principal: &principal, model: Some("m"), prompt_tokens: 0, output_cap: None };
+        let ask =
+            Ask { principal: &principal, model: Some("m"), prompt_tokens: 0, output_cap: None, choices: 1 };
         match limiter.charge(&users, &ask, now) {
             Ok(_) => {
                 passed += 1;
@@ -58,7 +59,8 @@ fn a_table_survives_millions_of_names() {
         }
         if number % 4_096 == 0 {
             let own = Principal::plain(name.as_str());
-            let ask = Ask { principal: &own, model: Some("m"), prompt_tokens: 0, output_cap: None };
+            let ask =
+                Ask { principal: &own, model: Some("m"), prompt_tokens: 0, output_cap: None, choices: 1 };
             assert!(limiter.charge(&keys, &ask, now).is_ok());
             let size = limiter.size();
             assert!(size.users <= USERS_MAX && size.counters <= USERS_MAX + 60, "{size:?}");

@@ -154,7 +154,7 @@ impl World {
         };
         let wanted = wanted.filter(|_| model.is_some());
         let now = self.now();
-        let ask = Ask { principal: &who, model, prompt_tokens: prompt, output_cap: wanted };
+        let ask = Ask { principal: &who, model, prompt_tokens: prompt, output_cap: wanted, choices: 1 };
         let told = self.limiter.charge(&self.rules, &ask, now);
         self.asked += 1;
 
@@ -364,7 +364,13 @@ impl World {
             self.clock_ns += 31 * 86_400 * S;
             for _ in 0..200 {
                 let now = self.now();
-                let ask = Ask { principal: &self.nobody, model: None, prompt_tokens: 0, output_cap: None };
+                let ask = Ask {
+                    principal: &self.nobody,
+                    model: None,
+                    prompt_tokens: 0,
+                    output_cap: None,
+                    choices: 1,
+                };
                 drop(self.limiter.charge(&nothing, &ask, now).unwrap());
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! Never here: streams.
 
+use crate::ending::tokens_in_whole;
 use crate::error::UpstreamFault;
 use crate::event::{Answer, Call};
 use crate::format::Format;
@@ -27,9 +28,9 @@ pub fn read_answer(
     match (lane, client, upstream) {
         (Lane::Translate, Format::OpenAi, Format::Ollama) => {
             let answer = ollama::answer::read(body)?;
-            let texts = [!answer.text.is_empty(), answer.thinking.is_some()];
-            let deltas = answer.calls.len() + texts.iter().filter(|there| **there).count();
-            let deltas = u64::try_from(deltas).unwrap_or(u64::MAX);
+            let calls = answer.calls.iter().map(|call| call.name.raw().len() + call.arguments.len());
+            let texts = [answer.text.raw().len(), answer.thinking.map_or(0, |text| text.raw().len())];
+            let deltas = tokens_in_whole(calls.chain(texts).sum());
             let usage = answer.usage;
             let stop = match screen {
                 None => written(&answer, reply, out),

@@ -2,7 +2,7 @@
 //!
 //! Never here: a dialect's rules.
 
-use crate::ending::{Allowance, Reached};
+use crate::ending::{Allowance, Reached, tokens_in_delta, tokens_in_whole};
 use crate::error::UpstreamFault;
 use crate::event::{Block, Call, Delta, DeltaKind, Event};
 use crate::frame::ndjson;
@@ -106,16 +106,25 @@ impl Outlet {
         match event {
             Event::Delta(delta) => self.delta(delta, push),
             Event::BlockStart(Block::Tool(call)) => self.call(call, push),
-            Event::BlockStop => self.finish_text(push),
+            // A text may go on behind another block; it is over when the answer is.
+            Event::BlockStop => {}
             Event::Usage(usage) => {
                 push.metered.usage = Some(usage);
-                self.encode(event, push);
+                self.last(event, push);
             }
             Event::Stop(reason) => {
                 push.metered.stop = Some(reason);
-                self.encode(event, push);
+                self.last(event, push);
             }
             Event::Start { .. } | Event::BlockStart(_) => self.encode(event, push),
+        }
+    }
+
+    /// What comes after all text.
+    fn last(&mut self, event: Event<'_>, push: &mut Push<'_>) {
+        self.finish_text(push);
+        if !self.cut {
+            self.encode(event, push);
         }
     }
 
@@ -126,10 +135,11 @@ impl Outlet {
     fn delta(&mut self, delta: Delta<'_>, push: &mut Push<'_>) {
         let length = delta.text.raw().len();
         if length > 0 {
-            if !self.allowance.admit(length) {
+            let tokens = tokens_in_delta(length);
+            if !self.allowance.admit(tokens, length) {
                 return self.end(StopReason::Length, push);
             }
-            push.metered.deltas += 1;
+            push.metered.deltas += tokens;
         }
         let Some(screened) = &mut self.screened else { return self.encode(Event::Delta(delta), push) };
         if length == 0 {
@@ -150,10 +160,12 @@ impl Outlet {
 
     /// Calls come whole, so each is a text that begins and ends here.
     fn call(&mut self, call: Call<'_>, push: &mut Push<'_>) {
-        if !self.allowance.admit(call.name.raw().len() + call.arguments.len()) {
+        let length = call.name.raw().len() + call.arguments.len();
+        let tokens = tokens_in_whole(length);
+        if !self.allowance.admit(tokens, length) {
             return self.end(StopReason::Length, push);
         }
-        push.metered.deltas += 1;
+        push.metered.deltas += tokens;
         let place = self.calls;
         self.calls = place.saturating_add(1);
         let Some(screened) = &mut self.screened else {

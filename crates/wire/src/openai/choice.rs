@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::chunk::closing;
-use crate::ending::Allowance;
+use crate::ending::{Allowance, tokens_in_delta};
 use crate::error::UpstreamFault;
 use crate::event::Logprobs;
 use crate::json::{Broken, Kind, Raw, Reader, Text, write};
@@ -31,6 +31,7 @@ pub(super) struct Choice<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Admitted {
     pub(super) deltas: u64,
+    pub(super) bytes: usize,
     /// Calls, or fragments of them.
     pub(super) calls: u64,
     /// Something was beyond the cap and is gone from the choice.
@@ -40,14 +41,16 @@ pub(super) struct Admitted {
 impl Choice<'_> {
     /// Counts the choice's deltas in the order in which a model says them, and takes out what is beyond the cap.
     pub(super) fn admit(&mut self, allowance: &mut Allowance) -> Result<Admitted, UpstreamFault> {
-        let mut admitted = Admitted { deltas: 0, calls: 0, cut: false };
+        let mut admitted = Admitted { deltas: 0, bytes: 0, calls: 0, cut: false };
         for text in [&mut self.reasoning, &mut self.content, &mut self.refusal] {
             let length = text.map_or(0, |text| text.raw().len());
             if length == 0 {
                 continue;
             }
-            if !admitted.cut && allowance.admit(length) {
-                admitted.deltas += 1;
+            let tokens = tokens_in_delta(length);
+            if !admitted.cut && allowance.admit(tokens, length) {
+                admitted.deltas += tokens;
+                admitted.bytes += length;
             } else {
                 admitted.cut = true;
                 *text = None;
@@ -55,15 +58,17 @@ impl Choice<'_> {
         }
         if let Some(list) = self.calls {
             each_call(list, |_, call| {
-                if !admitted.cut && allowance.admit(call.length()) {
+                let tokens = tokens_in_delta(call.length());
+                if !admitted.cut && allowance.admit(tokens, call.length()) {
                     admitted.calls += 1;
+                    admitted.deltas += tokens;
+                    admitted.bytes += call.length();
                 } else {
                     admitted.cut = true;
                 }
                 Ok(())
             })?;
         }
-        admitted.deltas += admitted.calls;
         if admitted.cut {
             self.calls = self.calls.filter(|_| admitted.calls > 0);
             self.logprobs = None;

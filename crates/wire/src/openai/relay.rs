@@ -10,7 +10,7 @@ use super::chunk::{Counts, Frame, opening};
 use super::error;
 use super::outlet::{Outlet, Push};
 use super::screening::{self, Screening};
-use crate::ending::{Allowance, Reached};
+use crate::ending::{Allowance, Reached, tokens_in_whole};
 use crate::error::UpstreamFault;
 use crate::frame::sse;
 use crate::json::{Broken, Kind, Raw, Reader};
@@ -256,7 +256,7 @@ fn rewrite(
         if choice.stop.is_none() {
             return Err(UpstreamFault::broken("an answer without a finish reason"));
         }
-        metered.deltas += choice.admit(&mut Allowance::UNBOUNDED.clone())?.deltas;
+        metered.deltas += tokens_in_whole(choice.admit(&mut Allowance::UNBOUNDED.clone())?.bytes);
         metered.stop = match &mut screen {
             None => choice::write_message(&choice, None, reply, out).map(|()| choice.stop)?,
             Some(screen) => screening::message(choice, &mut **screen, reply, out)?,

@@ -112,10 +112,6 @@ fn fragments(
         }
         let index = call.index.unwrap_or(position);
         let slot = Slot::Arguments(u32::try_from(index).unwrap_or(u32::MAX));
-        verdict = screened.open(slot, &mut |slot, text| chunks.give(slot, text));
-        if verdict == Verdict::Stop {
-            return Ok(());
-        }
         if call.id.is_some() || call.name.is_some() {
             chunks.call(&Call { index: Some(index), id: call.id, name: call.name, ..Call::default() });
         }

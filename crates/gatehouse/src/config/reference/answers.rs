@@ -99,7 +99,7 @@ pub(super) const ROWS: &[Setting] = &[
         600_000,
         (1_000, 24 * HOUR_MS),
         "milliseconds",
-        "Until the first event of an answer; a cold model and a long prompt count here.",
+        "From sending a request to the first event of its answer; a long prompt counts here, the queue and loading the model do not.",
     ),
     number(
         "gateway.timeouts.idle_ms",

@@ -41,7 +41,7 @@ impl Bench {
         prompt_tokens: u64,
         output_cap: Option<u64>,
     ) -> Result<Charge, Refusal> {
-        let ask = Ask { principal, model: Some("m"), prompt_tokens, output_cap };
+        let ask = Ask { principal, model: Some("m"), prompt_tokens, output_cap, choices: 1 };
         self.limiter.charge(&self.rules, &ask, self.now)
     }
 
@@ -288,7 +288,7 @@ fn rules_apply_to_whom_they_select() {
     });
     let rules = Rules::named(named);
     for (principal, model, expected) in cases {
-        let ask = Ask { principal: &principal, model, prompt_tokens: 0, output_cap: None };
+        let ask = Ask { principal: &principal, model, prompt_tokens: 0, output_cap: None, choices: 1 };
         let lines = rules.lines(&Namer::default(), &ask);
         let mut met: Vec<&str> = lines.iter().filter_map(|line| line.name.map(|name| &**name)).collect();
         met.sort_unstable();
@@ -301,7 +301,7 @@ fn a_list_of_models_spends_requests_only() {
     let all = [Counts::Requests, Counts::Tokens, Counts::Concurrency];
     let bench = Bench::with(all.map(|counts| rule(counts, 1)));
     let who = Principal::plain("k");
-    let ask = Ask { principal: &who, model: None, prompt_tokens: 0, output_cap: None };
+    let ask = Ask { principal: &who, model: None, prompt_tokens: 0, output_cap: None, choices: 1 };
     let _charge = bench.limiter.charge(&bench.rules, &ask, bench.now).unwrap();
     assert_eq!(bench.usage(), [(1, 0, 0), (0, 0, 1), (0, 0, 1)]);
 }
@@ -330,7 +330,8 @@ fn what_a_rule_counts_by_has_counters_of_its_own() {
         let bench = Bench::with([LimitRule { per: per.to_vec(), ..rule(Counts::Requests, 1) }]);
         let told = requests.map(|(key, user, model)| {
             let who = Principal { user: user.map(Into::into), ..Principal::plain(key) };
-            let ask = Ask { principal: &who, model: Some(model), prompt_tokens: 0, output_cap: None };
+            let ask =
+                Ask { principal: &who, model: Some(model), prompt_tokens: 0, output_cap: None, choices: 1 };
             let charged = || bench.limiter.charge(&bench.rules, &ask, bench.now).map(drop);
             let passed = charged();
             assert_eq!(charged().unwrap_err().reason, reason, "{per:?}");
@@ -452,7 +453,7 @@ fn strangers_crowd_out_neither_keys_nor_each_other_s_kind() {
     bench.limiter = Limiter::with_bounds(3, ENTRIES_FINE);
     let ask = |bench: &Bench, key: &str, user: Option<&str>, model: &str| {
         let who = Principal { user: user.map(Into::into), ..Principal::plain(key) };
-        let ask = Ask { principal: &who, model: Some(model), prompt_tokens: 0, output_cap: None };
+        let ask = Ask { principal: &who, model: Some(model), prompt_tokens: 0, output_cap: None, choices: 1 };
         bench.limiter.charge(&bench.rules, &ask, bench.now).map(drop).map_err(|refusal| refusal.reason)
     };
     let told = ["a", "b", "c", "d", "a"].map(|user| ask(&bench, "k", Some(user), "m"));
