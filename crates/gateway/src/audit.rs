@@ -27,6 +27,8 @@ use crate::config::{self, AuditPolicy};
 use crate::error::Error;
 use file::FileSink;
 
+/// Records of this time are written together.
+const GATHER: Duration = Duration::from_millis(5);
 /// Between two attempts on a log that cannot be written. Well below the second within which service has to follow.
 const RETRY: Duration = Duration::from_millis(250);
 /// Records that one write carries at most.
@@ -226,9 +228,13 @@ impl Slot {
         }
         // From here the place belongs to the record; the writer gives it back.
         self.placed = false;
+        let first = state.queued.is_empty();
         state.queued.push_back(record);
         drop(state);
-        self.shared.changed.notify_one();
+        // Further ones are found by the writer, which gathers for a moment anyway.
+        if first {
+            self.shared.changed.notify_one();
+        }
     }
 }
 
@@ -297,7 +303,9 @@ impl Writer {
             changed.wait_timeout_while(state, RETRY, quiet).unwrap_or_else(PoisonError::into_inner).0
         } else {
             let idle = |state: &mut State| state.queued.is_empty() && quiet(state);
-            changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner)
+            let state = changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+            // Waking for every record would cost a busy gateway more than writing them.
+            changed.wait_timeout_while(state, GATHER, quiet).unwrap_or_else(PoisonError::into_inner).0
         };
         Turn { reopen: std::mem::take(&mut state.reopen), closing: state.closing }
     }

@@ -63,7 +63,7 @@ fn sound_lines(head: &[u8]) -> Option<usize> {
             break;
         }
         // Every line feed has its carriage return, and no carriage return stands elsewhere.
-        let Some(line) = line.strip_suffix(b"\r") else { return None };
+        let line = line.strip_suffix(b"\r")?;
         if line.contains(&b'\r') || line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
             return None;
         }
