@@ -135,14 +135,23 @@ pub(super) async fn read_body(
     if announced.is_some_and(|length: u64| length > max as u64) {
         return Err(Error::BodyTooLarge { max });
     }
-    let collected = tokio::time::timeout(limits.body_time, collect(incoming, max, &mut held)).await;
+    let collected =
+        tokio::time::timeout(limits.body_time, collect(incoming, max, announced, &mut held)).await;
     let bytes = collected.map_err(|_| Error::BodyTooSlow)??;
     *body = None;
     Ok(Whole { bytes, held })
 }
 
+/// So much of an announced body is made room for at once; what grows further is copied as it grows.
+const AT_ONCE_BYTES: usize = 256 << 10;
+
 /// Only what has come is counted: announcing a large body must not keep others out.
-async fn collect(incoming: &mut Incoming, max: usize, held: &mut Held) -> Result<Bytes, Error> {
+async fn collect(
+    incoming: &mut Incoming,
+    max: usize,
+    announced: Option<u64>,
+    held: &mut Held,
+) -> Result<Bytes, Error> {
     let mut first: Option<Bytes> = None;
     let mut all = Vec::new();
     while let Some(frame) = incoming.frame().await {
@@ -158,7 +167,8 @@ async fn collect(incoming: &mut Incoming, max: usize, held: &mut Held) -> Result
         match (&mut first, all.is_empty()) {
             (None, true) => first = Some(bytes),
             (Some(piece), _) => {
-                all.reserve(piece.len() + bytes.len());
+                let whole = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+                all.reserve((piece.len() + bytes.len()).max(whole.min(AT_ONCE_BYTES)));
                 all.extend_from_slice(piece);
                 all.extend_from_slice(&bytes);
                 first = None;
