@@ -81,7 +81,7 @@ def test_while_it_waits_for_a_slot(start, play):
         wait_until(lambda: re.search(r"queue_depth\{.*\} 2\b", admin.get("/metrics").text), 5, "two wait")
         clients["second"].close()
         wait_until(lambda: re.search(r"queue_depth\{.*\} 1\b", admin.get("/metrics").text), 5, "its place is free")
-    [left] = gateway.audit()
+    [left] = wait_until(gateway.audit, 5, "its record is written")
     assert left["end"] == "client_gone"
     play.open_gate("first")
     for name in ("first", "third"):

@@ -28,7 +28,7 @@ use crate::error::Error;
 use file::FileSink;
 
 /// Records of this time are written together.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(2);
 /// Between two attempts on a log that cannot be written. Well below the second within which service has to follow.
 const RETRY: Duration = Duration::from_millis(250);
 /// Records that one write carries at most.
