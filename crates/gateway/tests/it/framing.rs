@@ -1,7 +1,10 @@
 //! Framing: raw bytes in, and what has two meanings is refused before anything asks what it wants.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
 
 use crate::rig::{Heard, KEY, Rig, SOON, chat, done_line, hello, listen, raw};
 
@@ -389,4 +392,26 @@ async fn who_asks_first_is_told_to_go_on_only_with_a_key() {
     assert_eq!(listen(&mut pipe, SOON).await.statuses(), [200]);
     let stranger = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     check(&mut rig, &stranger, &[401], true).await;
+}
+
+/// A head whose first half came while the last answer was on its way was never seen whole, so it is not served.
+#[tokio::test(start_paused = true)]
+async fn a_head_in_two_halves_around_an_answer_is_refused() {
+    let mut rig = Rig::new().await;
+    let mut pipe = rig.pipe();
+    let body = hello(false).to_string();
+    let head =
+        |rest: &str| format!("POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nx-api-key: {KEY}\r\n{rest}");
+    let first = head(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    pipe.write_all(first.as_bytes()).await.unwrap();
+    let call = rig.upstream.call().await;
+    pipe.write_all(head("content-length: 5\r\n").as_bytes()).await.unwrap();
+    sleep(SOON).await;
+    call.answer(200, &done_line("hi")).await;
+    sleep(SOON).await;
+    let chunked = format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    pipe.write_all(chunked.as_bytes()).await.unwrap();
+    let heard = listen(&mut pipe, Duration::from_secs(1)).await;
+    assert_eq!(heard.statuses(), [200, 400], "{heard:?}");
+    assert!(heard.closed && rig.upstream.untouched());
 }

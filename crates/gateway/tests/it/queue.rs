@@ -142,3 +142,19 @@ async fn a_slot_is_free_whatever_ended_its_answer() {
     drop(reply.text().await);
     let (_reply, _answer) = timeout(Duration::from_secs(1), rig.streaming()).await.expect("the slot is lost");
 }
+
+/// Nobody waits out his clock for an upstream that a reload has taken out of service.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_one_that_is_drained_is_told_soon() {
+    let mut rig = with_slots(1, 64).await;
+    let (running, answer) = rig.streaming().await;
+    let waiting = rig.ask(chat(&hello(false)));
+    sleep(SOON).await;
+    let mut config = rig.config.clone();
+    config.upstreams[0].drain = true;
+    rig.core.reload(config).unwrap();
+    let reply = timeout(Duration::from_secs(3), waiting).await.expect("it waits on").unwrap();
+    assert_eq!(reply.status, 503);
+    answer.done().await;
+    assert!(running.text().await.ends_with("data: [DONE]\n\n"), "what runs may end");
+}

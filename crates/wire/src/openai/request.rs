@@ -68,7 +68,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// Of those, what only runtimes know: nobody may send it who was not allowed to.
-const EXTENSIONS: &[&str] = &[
+pub(super) const EXTENSIONS: &[&str] = &[
     "keep_alive",
     "options",
     "num_ctx",

@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::request::EXTENSIONS;
 use crate::chat::{ChatRequest, Dropped, Outbound, Outsider, UsagePlace, note};
 use crate::error::Fault;
 use crate::json::write;
@@ -31,20 +32,6 @@ const NEVER: &[&str] = &[
     "echo",
     "prompt_logprobs",
     "kv_transfer_params",
-];
-
-/// Names that may stand in a list of what was dropped as they are.
-const NAMED: &[&str] = &[
-    "keep_alive",
-    "options",
-    "num_ctx",
-    "top_k",
-    "min_p",
-    "repeat_penalty",
-    "think",
-    "format",
-    "truncate",
-    "shift",
 ];
 
 type Edit<'e> = (Range<usize>, Cow<'e, [u8]>);
@@ -138,7 +125,7 @@ fn cut(
             continue;
         }
         if !outsider.is_null() {
-            note(dropped, NAMED.iter().copied().find(|known| *known == name).unwrap_or("(unknown)"));
+            note(dropped, EXTENSIONS.iter().copied().find(|known| *known == name).unwrap_or("(unknown)"));
         }
         let range = if outsider.spot.ordinal > gone {
             outsider.spot.after..outsider.end
