@@ -3,8 +3,13 @@
 //! Never here: a rule that only holds for well-formed input.
 
 use wire::{
-    Channel, ChatStream, ErrorBody, ErrorType, Format, Lane, Progress, Reply, Screen, Strip, Verdict,
+    AnswerStream, Channel, ErrorBody, ErrorType, Format, Operation, Progress, Reply, Screen, Verdict,
 };
+
+/// The cell of a chat that came in OpenAI's format.
+fn chat(upstream: Format) -> wire::Cell {
+    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+}
 
 /// The first byte says how the rest is cut.
 pub fn cut(input: &[u8]) -> (usize, &[u8]) {
@@ -15,16 +20,16 @@ pub fn cut(input: &[u8]) -> (usize, &[u8]) {
 }
 
 /// Feeds a stream whole and in pieces, free, capped and screened: the client's bytes must be equal and clean.
-pub fn stream(lane: Lane, upstream: Format, input: &[u8]) {
+pub fn stream(upstream: Format, input: &[u8]) {
     for (cap, screen) in [(None, false), (Some(1), false), (None, true)] {
-        one_way(lane, upstream, input, cap, screen);
+        one_way(upstream, input, cap, screen);
     }
 }
 
-fn one_way(lane: Lane, upstream: Format, input: &[u8], cap: Option<u64>, screen: bool) {
+fn one_way(upstream: Format, input: &[u8], cap: Option<u64>, screen: bool) {
     let (size, bytes) = cut(input);
-    let (whole, progress) = feed(lane, upstream, bytes, bytes.len().max(1), cap, screen);
-    let (pieces, same) = feed(lane, upstream, bytes, size, cap, screen);
+    let (whole, progress) = feed(upstream, bytes, bytes.len().max(1), cap, screen);
+    let (pieces, same) = feed(upstream, bytes, size, cap, screen);
     assert_eq!(whole, pieces);
     assert_eq!(progress, same);
     let text = std::str::from_utf8(&whole).expect("UTF-8 goes to clients");
@@ -58,7 +63,6 @@ impl Screen for Reluctant {
 }
 
 fn feed(
-    lane: Lane,
     upstream: Format,
     bytes: &[u8],
     size: usize,
@@ -66,25 +70,21 @@ fn feed(
     screen: bool,
 ) -> (Vec<u8>, Progress) {
     let reply = Reply {
-        id: "0123456789abcdef01234567".into(),
-        model: "m".into(),
         include_usage: true,
-        strip: Strip::default(),
-        created: 0,
         reasoning_alias: true,
         line_bytes_max: 512,
         output_tokens_max: cap,
-        output_bytes_max: None,
+        ..Reply::new("0123456789abcdef01234567", "m")
     };
     let screen = screen.then(|| Box::new(Reluctant::default()) as Box<dyn Screen>);
-    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply, screen);
+    let mut stream = AnswerStream::new(chat(upstream), reply, screen);
     let mut out = Vec::new();
     for piece in bytes.chunks(size) {
         stream.push(piece, &mut out);
     }
     let progress = stream.end(&mut out);
     if matches!(progress, Progress::Failed(_)) {
-        let error = ErrorBody { kind: ErrorType::Server, message: "failed", param: None, code: None };
+        let error = ErrorBody::new(ErrorType::Server, "failed", 502);
         stream.fail(&error, &mut out);
     }
     (out, progress)

@@ -7,7 +7,12 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use wire::{ChatStream, Format, Lane, Outbound, ReadLimits, Reply, Strip};
+use wire::{AnswerStream, Format, Operation, Outbound, ReadLimits, Reply};
+
+/// The cell of a chat that came in OpenAI's format.
+fn chat(upstream: Format) -> wire::Cell {
+    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+}
 
 const LIMITS: ReadLimits =
     ReadLimits { depth: 64, messages: 1024, tools: 128, images: 8, image_bytes: 1 << 24 };
@@ -33,7 +38,7 @@ fn request_body() -> String {
 
 fn requests(criterion: &mut Criterion) {
     let body = request_body();
-    let to = Outbound { openai_sampling_defaults: true, ..Outbound::to("registry.internal/m:32b") };
+    let to = Outbound { sampling_defaults: true, ..Outbound::to("registry.internal/m:32b") };
     let mut group = criterion.benchmark_group("request");
     group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap()));
     let mut out = Vec::with_capacity(body.len() * 2);
@@ -43,8 +48,10 @@ fn requests(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 out.clear();
-                let request = wire::read_chat(Format::OpenAi, black_box(body.as_bytes()), &LIMITS).unwrap();
-                wire::write_chat(lane, upstream, &request, &to, &mut out).unwrap();
+                let request =
+                    wire::read_request(Format::OpenAi, Operation::Chat, black_box(body.as_bytes()), &LIMITS)
+                        .unwrap();
+                wire::write_request(chat(upstream), &request, &to, &mut out).unwrap();
                 black_box(out.len())
             });
         });
@@ -54,15 +61,9 @@ fn requests(criterion: &mut Criterion) {
 
 fn chunks(criterion: &mut Criterion) {
     let reply = Reply {
-        id: "0123456789abcdef01234567".into(),
-        model: "m".into(),
-        include_usage: false,
-        strip: Strip::default(),
         created: 1_700_000_000,
-        reasoning_alias: false,
         line_bytes_max: 1 << 20,
-        output_tokens_max: None,
-        output_bytes_max: None,
+        ..Reply::new("0123456789abcdef01234567", "m")
     };
     let native = "{\"model\":\"registry.internal/m:32b\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",\"message\":{\"role\":\"assistant\",\"content\":\" world\"},\"done\":false}\n";
     let compatible = "data: {\"id\":\"chatcmpl-up\",\"object\":\"chat.completion.chunk\",\"created\":1767323045,\"model\":\"served\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" world\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
@@ -71,7 +72,7 @@ fn chunks(criterion: &mut Criterion) {
         ("translate", Lane::Translate, Format::Ollama, native),
         ("relay", Lane::Relay, Format::OpenAi, compatible),
     ] {
-        let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply.clone(), None);
+        let mut stream = AnswerStream::new(chat(upstream), reply.clone(), None);
         let mut out = Vec::with_capacity(1024);
         group.throughput(Throughput::Bytes(u64::try_from(chunk.len()).unwrap()));
         group.bench_function(name, |bencher| {

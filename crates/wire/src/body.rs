@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::chat::{Spot, note};
 use crate::error::Fault;
 use crate::json::{Broken, Kind, Raw, Reader, Text};
+use crate::request::{Spot, note};
 
 /// Where a value stands, kept on the stack and spelt out only for a fault.
 #[derive(Clone, Copy)]

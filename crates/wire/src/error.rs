@@ -156,6 +156,16 @@ pub struct ErrorBody<'a> {
     pub message: &'a str,
     pub param: Option<&'a str>,
     pub code: Option<&'a str>,
+    /// The status that goes with it, where one can still go; some dialects name the type by it.
+    pub status: u16,
+    pub request_id: Option<&'a str>,
+}
+
+impl<'a> ErrorBody<'a> {
+    /// An error about which no more is known than its kind, words and status.
+    pub fn new(kind: ErrorType, message: &'a str, status: u16) -> Self {
+        Self { kind, message, param: None, code: None, status, request_id: None }
+    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@
 //!
 //! Never here: a tokenizer, a model's name.
 
-use crate::chat::{ChatRequest, Message, Part, Role, Shape, Tool};
 use crate::json::Text;
+use crate::request::{Arguments, Message, ModelRequest, Part, Role, Shape, Tool};
 
 /// Bounds on the tokens of a prompt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ const TOOL_TOKENS: u64 = 32;
 /// As Ollama counts one.
 const IMAGE_TOKENS: u64 = 768;
 
-impl ChatRequest<'_> {
+impl ModelRequest<'_> {
     /// Tokens of the prompt: one pass over its text, about a nanosecond a byte, without allocating.
     pub fn prompt_tokens(&self) -> Estimate {
         let mut tally = Tally::default();
@@ -93,10 +93,13 @@ impl Tally {
             let thought = message.role == Role::Assistant && text.raw().contains("<think");
             if thought { self.only_high_text(*text) } else { self.text(*text) }
         }
-        self.only_high_text(message.thinking.unwrap_or_default());
+        message.thinking.iter().for_each(|text| self.only_high_text(*text));
         for call in &message.calls {
             self.only_high_text(call.name);
-            self.only_high_text(call.arguments);
+            match call.arguments {
+                Arguments::Text(text) => self.only_high_text(text),
+                Arguments::Object(object) => self.only_high(object.as_str()),
+            }
         }
     }
 

@@ -5,10 +5,26 @@
 //!
 //! Never here: bytes of any dialect.
 
+use std::borrow::Cow;
+
+use crate::error::UpstreamFault;
 use crate::json::{Raw, Text};
 use crate::reply::{StopReason, Usage};
 
-#[derive(Clone, Copy, Debug)]
+/// Reads the records of an upstream's stream.
+pub(crate) trait Decode {
+    /// Reads one record and gives out its events.
+    fn record(&mut self, bytes: &[u8], emit: &mut impl FnMut(Event<'_>)) -> Result<Read, UpstreamFault>;
+}
+
+/// Whether more records are to be expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    More,
+    Done,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) enum Event<'a> {
     /// First of all, once. Unix seconds, if the upstream states them.
     Start {
@@ -16,9 +32,15 @@ pub(crate) enum Event<'a> {
     },
     BlockStart(Block<'a>),
     Delta(Delta<'a>),
+    /// A piece of the open call's arguments, as JSON text inside a JSON string.
+    Arguments(Text<'a>),
     BlockStop,
+    /// A call that came whole: its block's start, arguments and stop in one.
+    Call(Call<'a>),
     /// Before `Stop`; the last one counts.
-    Usage(Usage),
+    Counts(Counts),
+    /// How long a runtime took; before `Stop`.
+    Timings(Timings),
     /// Last of all, once: the answer is whole.
     Stop(StopReason),
 }
@@ -27,8 +49,14 @@ pub(crate) enum Event<'a> {
 pub(crate) enum Block<'a> {
     Text,
     Thinking,
-    /// A call of a tool, whole: upstreams that send fragments are given a delta of their own when one is translated.
-    Tool(Call<'a>),
+    /// A call of a tool whose arguments follow in pieces.
+    Call(CallHead<'a>),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallHead<'a> {
+    pub(crate) id: Option<Text<'a>>,
+    pub(crate) name: Text<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,17 +73,41 @@ pub(crate) enum DeltaKind {
 }
 
 /// A whole call of a tool.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) id: Option<Text<'a>>,
     pub(crate) name: Text<'a>,
     /// A JSON object, as text.
-    pub(crate) arguments: &'a str,
+    pub(crate) arguments: Cow<'a, str>,
 }
 
 /// An array of `{token, logprob, bytes?, top_logprobs?}`: the member names are the same in every dialect that has them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Logprobs<'a>(pub(crate) Raw<'a>);
+
+/// Token counts, and the two details that some upstreams know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) prompt: u64,
+    pub(crate) output: u64,
+    pub(crate) cached: Option<u64>,
+    pub(crate) reasoning: Option<u64>,
+}
+
+impl Counts {
+    pub(crate) fn metered(self) -> Usage {
+        Usage { prompt_tokens: self.prompt, output_tokens: self.output }
+    }
+}
+
+/// Nanoseconds, as Ollama tells them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Timings {
+    pub(crate) total: Option<u64>,
+    pub(crate) load: Option<u64>,
+    pub(crate) prompt: Option<u64>,
+    pub(crate) output: Option<u64>,
+}
 
 /// A whole answer.
 #[derive(Clone, Debug)]
@@ -65,6 +117,7 @@ pub(crate) struct Answer<'a> {
     pub(crate) text: Text<'a>,
     pub(crate) calls: Vec<Call<'a>>,
     pub(crate) logprobs: Option<Logprobs<'a>>,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) counts: Option<Counts>,
+    pub(crate) timings: Timings,
     pub(crate) stop: StopReason,
 }

@@ -7,7 +7,6 @@
 //! Never here: I/O, time, randomness, async, logging. Whoever calls brings ids and clocks.
 
 mod body;
-pub mod chat;
 mod ending;
 pub mod error;
 mod estimate;
@@ -22,21 +21,22 @@ mod masks;
 pub mod models;
 mod ollama;
 mod openai;
+mod prompt;
 mod refusal;
 pub mod reply;
+pub mod request;
 pub mod screen;
 mod screened;
 
-pub use chat::{ChatRequest, Dropped, Outbound, ReadLimits};
 pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind};
 pub use estimate::Estimate;
 pub use facade::{
-    ChatStream, load_path, read_answer, read_capabilities, read_chat, read_model, read_models, read_refusal,
-    read_resident, write_chat, write_comment, write_error, write_error_event, write_heartbeat, write_load,
-    write_model, write_models,
+    AnswerStream, Opening, load_path, read_answer, read_capabilities, read_model, read_models, read_refusal,
+    read_request, read_resident, write_error, write_load, write_model, write_models, write_request,
 };
-pub use format::{Format, Operation};
-pub use lanes::{Lane, lane, upstream_path};
+pub use format::{Format, Manage, Operation};
+pub use lanes::{Cell, Lane, cell, upstream_path};
 pub use models::{Capabilities, ListedModel, ModelEntry, Resident};
-pub use reply::{Metered, Progress, Reply, StopReason, Strip, Usage};
+pub use reply::{Manner, Metered, Progress, Reply, StopReason, Strip, Usage};
+pub use request::{Dropped, ModelRequest, Outbound, ReadLimits};
 pub use screen::{Channel, Screen, Verdict};

@@ -2,6 +2,8 @@
 //!
 //! Never here: bytes of any dialect.
 
+use std::sync::Arc;
+
 use crate::error::UpstreamFault;
 
 /// Fields an operator may strip from answers on top of the allow-list.
@@ -9,6 +11,17 @@ use crate::error::UpstreamFault;
 pub struct Strip {
     pub model: bool,
     pub created: bool,
+}
+
+/// How a request wants its answer told; read from it, and of no meaning to anybody but the writer of its format.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// Members of the request that the format repeats in its answers, as JSON without the braces.
+    pub(crate) echo: Option<Arc<str>>,
+    /// Thinking is also sent in the form that the client sends back.
+    pub(crate) sealed_reasoning: bool,
+    /// Vectors as base64 of little-endian floats.
+    pub(crate) base64: bool,
 }
 
 /// What the gateway decides about an answer.
@@ -19,6 +32,9 @@ pub struct Reply {
     /// The name the client asked for.
     pub model: String,
     pub include_usage: bool,
+    pub manner: Manner,
+    /// What the prompt is taken for until the upstream has counted it.
+    pub prompt_tokens: u64,
     pub strip: Strip,
     /// Unix seconds, used when the upstream states no time.
     pub created: u64,
@@ -31,6 +47,25 @@ pub struct Reply {
     pub output_tokens_max: Option<u64>,
     /// The same for the bytes of all text, as written in JSON.
     pub output_bytes_max: Option<u64>,
+}
+
+impl Reply {
+    /// An answer about which nothing is decided but its id and the model's name.
+    pub fn new(id: impl Into<String>, model: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            model: model.into(),
+            include_usage: false,
+            manner: Manner::default(),
+            prompt_tokens: 0,
+            strip: Strip::default(),
+            created: 0,
+            reasoning_alias: false,
+            line_bytes_max: 8 << 20,
+            output_tokens_max: None,
+            output_bytes_max: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use wire::{ChatStream, Format, Lane, Progress, Reply, Strip};
+use wire::{AnswerStream, Format, Operation, Progress, Reply};
+
+/// The cell of a chat that came in OpenAI's format.
+fn chat(upstream: Format) -> wire::Cell {
+    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+}
 
 thread_local! {
     // By thread: the test harness allocates on its own.
@@ -37,19 +42,15 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn check(lane: Lane, upstream: Format, chunk: &str) {
+fn check(upstream: Format, chunk: &str) {
     let reply = Reply {
-        id: "0123456789abcdef01234567".into(),
-        model: "m".into(),
         include_usage: true,
-        strip: Strip::default(),
         created: 1_700_000_000,
         reasoning_alias: true,
         line_bytes_max: 1 << 16,
-        output_tokens_max: None,
-        output_bytes_max: None,
+        ..Reply::new("0123456789abcdef01234567", "m")
     };
-    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply, None);
+    let mut stream = AnswerStream::new(chat(upstream), reply, None);
     let mut out = Vec::with_capacity(1 << 16);
     let (head, tail) = chunk.as_bytes().split_at(chunk.len() / 2);
     let mut round = || {
@@ -72,7 +73,7 @@ fn translating_a_token() {
         let line = format!(
             "{{\"model\":\"up\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",\"message\":{{\"role\":\"assistant\",{message}}},\"done\":false,\"logprobs\":[{{\"token\":\"x\",\"logprob\":-0.5,\"bytes\":[1]}}]}}\n"
         );
-        check(Lane::Translate, Format::Ollama, &line);
+        check(Format::Ollama, &line);
     }
 }
 
@@ -86,6 +87,6 @@ fn relaying_a_token() {
         let event = format!(
             "data: {{\"id\":\"up\",\"created\":5,\"model\":\"up\",\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"finish_reason\":null}}],\"usage\":{{\"prompt_tokens\":1,\"completion_tokens\":2}}}}\n\n"
         );
-        check(Lane::Relay, Format::OpenAi, &event);
+        check(Format::OpenAi, &event);
     }
 }

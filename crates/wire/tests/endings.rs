@@ -13,22 +13,22 @@ mod masker;
 use masker::Masker;
 use proptest::prelude::*;
 use serde_json::Value;
-use wire::{ChatStream, Format, Lane, Progress, Reply, Screen, StopReason, Strip, Usage};
+use wire::{AnswerStream, Format, Operation, Progress, Reply, Screen, StopReason, Usage};
 
-const OLLAMA: (Lane, Format) = (Lane::Translate, Format::Ollama);
-const COMPATIBLE: (Lane, Format) = (Lane::Relay, Format::OpenAi);
+/// The cell of a chat that came in OpenAI's format.
+fn chat(upstream: Format) -> wire::Cell {
+    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+}
+
+const OLLAMA: Format = Format::Ollama;
+const COMPATIBLE: Format = Format::OpenAi;
 
 fn reply() -> Reply {
     Reply {
-        id: "0123456789abcdef01234567".into(),
-        model: "m".into(),
         include_usage: true,
-        strip: Strip::default(),
         created: 1_700_000_000,
-        reasoning_alias: false,
         line_bytes_max: 4096,
-        output_tokens_max: None,
-        output_bytes_max: None,
+        ..Reply::new("0123456789abcdef01234567", "m")
     }
 }
 
@@ -98,12 +98,12 @@ impl Told {
 struct Seen {
     sent: Vec<u8>,
     progress: Progress,
-    stream: ChatStream,
+    stream: AnswerStream,
 }
 
-fn feed(upstream: (Lane, Format), reply: Reply, screen: bool, bytes: &[u8], cuts: &[usize]) -> Seen {
+fn feed(upstream: Format, reply: Reply, screen: bool, bytes: &[u8], cuts: &[usize]) -> Seen {
     let screen = screen.then(|| Box::new(Masker::default()) as Box<dyn Screen>);
-    let mut stream = ChatStream::new(upstream.0, Format::OpenAi, upstream.1, reply, screen);
+    let mut stream = AnswerStream::new(chat(upstream), reply, screen);
     let mut sent = Vec::new();
     let mut at: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([0, bytes.len()]).collect();
     at.sort_unstable();
@@ -117,7 +117,7 @@ fn feed(upstream: (Lane, Format), reply: Reply, screen: bool, bytes: &[u8], cuts
 }
 
 /// The same for every way of cutting; given back whole.
-fn steady(upstream: (Lane, Format), reply: &Reply, screen: bool, bytes: &[u8], cuts: &[usize]) -> Seen {
+fn steady(upstream: Format, reply: &Reply, screen: bool, bytes: &[u8], cuts: &[usize]) -> Seen {
     let whole = feed(upstream, reply.clone(), screen, bytes, &[]);
     let every_byte: Vec<usize> = (0..bytes.len()).collect();
     for cuts in [cuts, &every_byte] {
@@ -143,7 +143,7 @@ fn json(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-fn spoken(upstream: (Lane, Format), said: &[Said]) -> String {
+fn spoken(upstream: Format, said: &[Said]) -> String {
     if upstream == OLLAMA { lines(said) } else { events(said) }
 }
 
@@ -234,7 +234,7 @@ fn the_end_comes_in_the_push_that_brings_too_much() {
         let begins = bytes[..second].rfind('\n').unwrap() + 1;
         let ends = second + bytes[second..].find("\n").unwrap() + 1 + usize::from(upstream == COMPATIBLE);
         let reply = Reply { output_tokens_max: Some(2), include_usage: false, ..reply() };
-        let mut stream = ChatStream::new(upstream.0, Format::OpenAi, upstream.1, reply, None);
+        let mut stream = AnswerStream::new(chat(upstream), reply, None);
         let mut sent = Vec::new();
         assert_eq!(stream.push(&bytes.as_bytes()[..begins], &mut sent), Progress::Flowing);
         assert_eq!(stream.push(&bytes.as_bytes()[begins..ends], &mut sent), Progress::Complete);
@@ -398,19 +398,11 @@ fn refusals_are_a_text_of_their_own() {
     assert_eq!(told.finish.as_deref(), Some("stop"));
 }
 
-fn whole(upstream: (Lane, Format), body: &str) -> (Value, Option<StopReason>) {
+fn whole(upstream: Format, body: &str) -> (Value, Option<StopReason>) {
     let mut out = Vec::new();
     let mut masker = Masker::default();
     let screen: Option<&mut dyn Screen> = Some(&mut masker);
-    let metered = wire::read_answer(
-        upstream.0,
-        Format::OpenAi,
-        upstream.1,
-        &reply(),
-        screen,
-        body.as_bytes(),
-        &mut out,
-    );
+    let metered = wire::read_answer(chat(upstream), &reply(), screen, body.as_bytes(), &mut out);
     (serde_json::from_slice(&out).unwrap(), metered.unwrap().stop)
 }
 

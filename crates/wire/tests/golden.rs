@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wire::{ChatStream, Format, Operation, Outbound, Progress, ReadLimits, Reply, Strip};
+use wire::{AnswerStream, Format, Operation, Outbound, Progress, ReadLimits, Reply};
 
 const LIMITS: ReadLimits = ReadLimits { depth: 64, messages: 64, tools: 16, images: 4, image_bytes: 4096 };
 const MATRIX: &[(&str, Format, Format)] =
@@ -23,15 +23,10 @@ const MATRIX: &[(&str, Format, Format)] =
 
 fn reply(model: &str, include_usage: bool) -> Reply {
     Reply {
-        id: "0123456789abcdef01234567".into(),
-        model: model.into(),
         include_usage,
-        strip: Strip::default(),
         created: 1_700_000_000,
-        reasoning_alias: false,
         line_bytes_max: 1 << 16,
-        output_tokens_max: None,
-        output_bytes_max: None,
+        ..Reply::new("0123456789abcdef01234567", model)
     }
 }
 
@@ -50,15 +45,15 @@ fn every_case_comes_out_as_written() {
 
 fn case(folder: &Path, client: Format, upstream: Format) {
     let body = fs::read(folder.join("request.json")).unwrap();
-    let lane = wire::lane(client, upstream, Operation::Chat).unwrap();
+    let cell = wire::cell(client, upstream, Operation::Chat).unwrap();
     let mut sent = Vec::new();
-    let read = wire::read_chat(client, &body, &LIMITS).and_then(|request| {
+    let read = wire::read_request(client, Operation::Chat, &body, &LIMITS).and_then(|request| {
         let to = Outbound {
             thinks: Some(true),
-            openai_sampling_defaults: true,
+            sampling_defaults: true,
             ..Outbound::to("registry.internal/model:1b")
         };
-        let dropped = wire::write_chat(lane, upstream, &request, &to, &mut sent)?;
+        let dropped = wire::write_request(cell, &request, &to, &mut sent)?;
         Ok((request, dropped))
     });
     let (request, dropped) = match read {
@@ -74,12 +69,12 @@ fn case(folder: &Path, client: Format, upstream: Format) {
     let suffix = if client == Format::OpenAi { "sse" } else { "ndjson" };
     if request.stream() {
         let answer = fs::read(folder.join("answer.stream")).unwrap();
-        let client_bytes = streamed(ChatStream::new(lane, client, upstream, reply, None), &answer);
+        let client_bytes = streamed(AnswerStream::new(cell, reply, None), &answer);
         same(folder, &format!("client.{suffix}"), &client_bytes);
     } else {
         let answer = fs::read(folder.join("answer.json")).unwrap();
         let mut out = Vec::new();
-        let outcome = wire::read_answer(lane, client, upstream, &reply, None, &answer, &mut out);
+        let outcome = wire::read_answer(cell, &reply, None, &answer, &mut out);
         let outcome = match outcome {
             Ok(metered) => format!("{metered:?}"),
             Err(fault) => format!("failed: {:?}: {}", fault.kind, fault.message),
@@ -90,7 +85,7 @@ fn case(folder: &Path, client: Format, upstream: Format) {
 }
 
 /// The client's bytes, and as a last comment how it ended and what was metered.
-fn streamed(mut stream: ChatStream, answer: &[u8]) -> Vec<u8> {
+fn streamed(mut stream: AnswerStream, answer: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     stream.push(answer, &mut out);
     let ended = match stream.end(&mut out) {

@@ -14,23 +14,24 @@ use masker::Masker;
 use proptest::prelude::*;
 use wire::frame::{ndjson, sse};
 use wire::{
-    ChatStream, ErrorBody, ErrorType, Format, Lane, Outbound, Progress, ReadLimits, Reply, Screen, Strip,
+    AnswerStream, ErrorBody, ErrorType, Format, Operation, Outbound, Progress, ReadLimits, Reply, Screen,
 };
 
-const OLLAMA: (Lane, Format) = (Lane::Translate, Format::Ollama);
-const COMPATIBLE: (Lane, Format) = (Lane::Relay, Format::OpenAi);
+/// The cell of a chat that came in OpenAI's format.
+fn chat(upstream: Format) -> wire::Cell {
+    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+}
+
+const OLLAMA: Format = Format::Ollama;
+const COMPATIBLE: Format = Format::OpenAi;
 
 fn reply() -> Reply {
     Reply {
-        id: "0123456789abcdef01234567".into(),
-        model: "m".into(),
         include_usage: true,
-        strip: Strip::default(),
         created: 1_700_000_000,
         reasoning_alias: true,
         line_bytes_max: 2048,
-        output_tokens_max: None,
-        output_bytes_max: None,
+        ..Reply::new("0123456789abcdef01234567", "m")
     }
 }
 
@@ -38,7 +39,7 @@ fn reply() -> Reply {
 fn translate(way: Way, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, String) {
     let screen = way.screen.then(|| Box::new(Masker::default()) as Box<dyn Screen>);
     let reply = Reply { output_tokens_max: way.cap, ..reply() };
-    let mut stream = ChatStream::new(way.upstream.0, Format::OpenAi, way.upstream.1, reply, screen);
+    let mut stream = AnswerStream::new(chat(way.upstream), reply, screen);
     let mut out = Vec::new();
     for piece in pieces(bytes, cuts) {
         let before = out.len();
@@ -48,7 +49,7 @@ fn translate(way: Way, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, Stri
     }
     let progress = stream.end(&mut out);
     if matches!(progress, Progress::Failed(_)) {
-        let error = ErrorBody { kind: ErrorType::Server, message: "x\ny", param: None, code: None };
+        let error = ErrorBody::new(ErrorType::Server, "x\ny", 502);
         stream.fail(&error, &mut out);
     }
     (out, progress, format!("{:?}", stream.metered()))
@@ -127,12 +128,12 @@ fn events() -> impl Strategy<Value = String> {
 /// How a stream is carried.
 #[derive(Clone, Copy, Debug)]
 struct Way {
-    upstream: (Lane, Format),
+    upstream: Format,
     screen: bool,
     cap: Option<u64>,
 }
 
-fn check(upstream: (Lane, Format), text: &str, cuts: &[usize]) {
+fn check(upstream: Format, text: &str, cuts: &[usize]) {
     for (screen, cap) in [(false, None), (true, None), (false, Some(2)), (true, Some(2))] {
         check_way(Way { upstream, screen, cap }, text, cuts);
     }
@@ -208,21 +209,21 @@ const LIMITS: ReadLimits = ReadLimits { depth: 8, messages: 4, tools: 4, images:
 
 /// Reads, and writes for both lanes; what is written must be JSON.
 fn read_and_write(body: &[u8]) {
-    let Ok(mut request) = wire::read_chat(Format::OpenAi, body, &LIMITS) else { return };
+    let Ok(mut request) = wire::read_request(Format::OpenAi, Operation::Chat, body, &LIMITS) else { return };
     let estimate = request.prompt_tokens();
     assert!(estimate.low <= estimate.high && estimate.high <= request.prompt_bytes());
     let _verdict = request.screen(&mut Masker::default());
     let options = ["keep_alive", "options", "top_k", "think", "format", "x"].map(str::to_owned);
     let to = Outbound {
-        openai_sampling_defaults: true,
+        sampling_defaults: true,
         options: &options,
         num_ctx: Some(8),
         output_tokens_max: Some(5),
         ..Outbound::to("up")
     };
-    for (lane, upstream) in [OLLAMA, COMPATIBLE] {
+    for upstream in [OLLAMA, COMPATIBLE] {
         let mut out = Vec::new();
-        if wire::write_chat(lane, upstream, &request, &to, &mut out).is_ok() {
+        if wire::write_request(chat(upstream), &request, &to, &mut out).is_ok() {
             assert!(wire::json::accepts(&out, 128), "{}", String::from_utf8_lossy(&out));
         }
     }
@@ -334,13 +335,13 @@ proptest! {
         let text: Vec<String> = members.iter().map(|(key, value)| format!("{key}:{value}")).collect();
         let body = format!("{{{}}}", text.join(","));
         let mut expected: serde_json::Value = serde_json::from_str(&body).unwrap();
-        let mut request = wire::read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).unwrap();
+        let mut request = wire::read_request(Format::OpenAi, Operation::Chat, body.as_bytes(), &LIMITS).unwrap();
         prop_assert_eq!(request.screen(&mut Masker::default()), wire::Verdict::Pass);
         let options = ["x".to_owned(), "_z".to_owned(), "options".to_owned()];
         let options: &[String] = if allowed { &options } else { &[] };
         let to = Outbound { options, output_tokens_max: Some(5), ..Outbound::to("up") };
         let mut out = Vec::new();
-        let dropped = wire::write_chat(Lane::Relay, Format::OpenAi, &request, &to, &mut out).unwrap();
+        let dropped = wire::write_request(chat(Format::OpenAi), &request, &to, &mut out).unwrap();
         let got: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let object = expected.as_object_mut().unwrap();
         let all = object.len();

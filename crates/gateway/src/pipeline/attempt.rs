@@ -6,7 +6,7 @@
 //! Never here: what happens after the first event (`relay`).
 
 use tokio::time::Instant;
-use wire::{ChatStream, Metered, Operation, Progress, Screen, UpstreamFaultKind};
+use wire::{AnswerStream, Metered, Operation, Progress, Screen, UpstreamFaultKind};
 
 use super::job::{Job, Way};
 use super::wait::{self, Permit};
@@ -257,7 +257,7 @@ async fn begin(
     screen: Option<Box<dyn Screen>>,
 ) -> Result<Begun, Error> {
     let upstream = &way.target.runner;
-    let stream = ChatStream::new(way.lane, job.client, upstream.format, job.reply.clone(), screen);
+    let stream = AnswerStream::new(way.lane, job.client, upstream.format, job.reply.clone(), screen);
     let mut inflow = Inflow::new(upstream.clone(), answer.body, stream, job.core.budget.hold());
     let mut first = Vec::with_capacity(512);
     loop {

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, Response};
 use tokio::time::sleep;
-use wire::{ChatRequest, Estimate, Fault, Format, Operation, Outbound, Reply, Verdict};
+use wire::{Estimate, Fault, Format, ModelRequest, Operation, Outbound, Reply, Verdict};
 
 use super::attempt::Answered;
 use super::job::{Job, Seat, Way};
@@ -40,8 +40,8 @@ pub(super) fn read<'a>(
     format: Format,
     body: &'a [u8],
     exchange: &mut Exchange,
-) -> Result<ChatRequest<'a>, Error> {
-    let mut request = wire::read_chat(format, body, &snapshot.read_limits)?;
+) -> Result<ModelRequest<'a>, Error> {
+    let mut request = wire::read_request(format, body, &snapshot.read_limits)?;
     let chars = request.prompt_chars();
     exchange.asked(request.model(), chars, request.stream());
     let max = snapshot.config.input.prompt_chars_max;
@@ -67,7 +67,7 @@ pub(super) async fn prepare(
     core: &Arc<Core>,
     mut known: Known,
     client: Format,
-    request: ChatRequest<'_>,
+    request: ModelRequest<'_>,
     exchange: &mut Exchange,
 ) -> Result<Job, Error> {
     let snapshot = known.snapshot.clone();
@@ -137,7 +137,7 @@ const TOKEN_CHARS_MAX: u64 = 32;
 
 /// What the prompt will cost. Reading all of it once more is worth it only where a limit counts tokens, or where it may not
 /// fit; elsewhere its length will do.
-fn estimate(snapshot: &Snapshot, pool: &Pool, request: &ChatRequest<'_>) -> Estimate {
+fn estimate(snapshot: &Snapshot, pool: &Pool, request: &ModelRequest<'_>) -> Estimate {
     let bytes = request.prompt_bytes();
     let may_not_fit = pool.targets.iter().any(|target| bytes > pool.context_of(target).unwrap_or(u64::MAX));
     if may_not_fit || snapshot.limits.count_tokens() {
@@ -169,7 +169,7 @@ async fn write(
     known: &Known,
     pool: &Pool,
     client: Format,
-    request: &ChatRequest<'_>,
+    request: &ModelRequest<'_>,
     output_tokens_max: Option<u64>,
 ) -> Result<Vec<Way>, Error> {
     let mut ways: Vec<Way> = Vec::with_capacity(pool.targets.len());
@@ -199,7 +199,7 @@ async fn way(
     pool: &Pool,
     target: &Target,
     client: Format,
-    request: &ChatRequest<'_>,
+    request: &ModelRequest<'_>,
     output_tokens_max: Option<u64>,
     written: &[Way],
 ) -> Result<Way, Fault> {
@@ -219,7 +219,7 @@ async fn way(
     let to = Outbound {
         model: &target.internal,
         thinks,
-        openai_sampling_defaults: !answer.model_sampling_defaults,
+        sampling_defaults: !answer.model_sampling_defaults,
         options: &known.principal.options,
         num_ctx: pool.context_tokens,
         keep_alive: pool.keep_alive.as_deref(),
@@ -227,7 +227,7 @@ async fn way(
         refuse_truncation: !answer.truncate,
     };
     let mut body = Vec::with_capacity(1 << 10);
-    let dropped = wire::write_chat(lane, upstream.format, request, &to, &mut body)?;
+    let dropped = wire::write_request(lane, upstream.format, request, &to, &mut body)?;
     if let Some(field) = dropped.first().filter(|_| known.principal.strict) {
         return Err(unsupported(field));
     }
@@ -243,7 +243,7 @@ fn unsupported(field: &str) -> Fault {
 }
 
 /// What stays the same while a conversation grows, and whose it is: its next turn finds its cache where this one ran.
-fn prefix(known: &Known, request: &ChatRequest<'_>) -> u64 {
+fn prefix(known: &Known, request: &ModelRequest<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     known.principal.key_id.hash(&mut hasher);
     known.principal.user.hash(&mut hasher);

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
-use wire::{ChatStream, ErrorBody, Metered, Progress, UpstreamFault, UpstreamFaultKind};
+use wire::{AnswerStream, ErrorBody, Metered, Progress, UpstreamFault, UpstreamFaultKind};
 
 use crate::budget::Held;
 use crate::error::Error;
@@ -37,7 +37,7 @@ const CLOSING_TIME: Duration = Duration::from_secs(2);
 pub struct Inflow {
     upstream: Arc<Upstream>,
     body: AnswerBody,
-    stream: ChatStream,
+    stream: AnswerStream,
     memory: Held,
     /// Bytes read since something was last written: at least what the unfinished event holds.
     unwritten_bytes: usize,
@@ -52,7 +52,7 @@ struct Waiting {
 
 impl Inflow {
     /// `memory` is where a long event's bytes come from.
-    pub fn new(upstream: Arc<Upstream>, body: AnswerBody, stream: ChatStream, memory: Held) -> Self {
+    pub fn new(upstream: Arc<Upstream>, body: AnswerBody, stream: AnswerStream, memory: Held) -> Self {
         Self { upstream, body, stream, memory, unwritten_bytes: 0, waiting: None }
     }
 

@@ -1,13 +1,13 @@
 //! The estimate against what real tokenizers made of the same texts, and what else is counted.
 
 use super::{BASE_TOKENS, CALL_TOKENS, Estimate, IMAGE_TOKENS, MESSAGE_TOKENS, TOOL_TOKENS, TOOLS_TOKENS};
-use crate::{Format, ReadLimits, read_chat};
+use crate::{Format, Operation, ReadLimits, read_request};
 
 const LIMITS: ReadLimits = ReadLimits { depth: 32, messages: 64, tools: 8, images: 4, image_bytes: 1 << 20 };
 
 fn estimate(messages: &str, more: &str) -> Estimate {
     let body = format!(r#"{{"model":"m","messages":[{messages}]{more}}}"#);
-    let request = read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).expect(messages);
+    let request = read_request(Format::OpenAi, Operation::Chat, body.as_bytes(), &LIMITS).expect(messages);
     let estimate = request.prompt_tokens();
     assert!(estimate.low <= estimate.high && estimate.high <= request.prompt_bytes(), "{estimate:?}");
     estimate

@@ -9,30 +9,15 @@ use crate::{ollama, openai};
 /// Renders an error body in a client's format (OpenAI: the object with four keys; Ollama: `{"error":"text"}`).
 pub fn write_error(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
     match client {
-        Format::OpenAi => openai::error::write(error, out),
+        Format::OpenAi | Format::Responses | Format::Anthropic => openai::error::write(error, out),
         Format::Ollama => ollama::error::write(error, out),
-    }
-}
-
-/// Renders an error as the last event of a stream that has begun; nothing that looks like a proper end follows it.
-pub fn write_error_event(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
-    match client {
-        Format::OpenAi => {
-            out.extend_from_slice(b"data: ");
-            write_error(client, error, out);
-            out.extend_from_slice(b"\n\n");
-        }
-        Format::Ollama => {
-            write_error(client, error, out);
-            out.push(b'\n');
-        }
     }
 }
 
 /// What an upstream's refusal (a status other than 200 before any event) means. Matches on status first, on text last.
 pub fn read_refusal(upstream: Format, status: u16, content_type: Option<&str>, body: &[u8]) -> UpstreamFault {
     match upstream {
-        Format::OpenAi => openai::error::read(status, content_type, body),
         Format::Ollama => ollama::error::read(status, content_type, body),
+        _ => openai::error::read(status, content_type, body),
     }
 }

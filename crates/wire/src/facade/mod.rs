@@ -1,4 +1,4 @@
-//! The doors of this crate: each takes a format and asks the code of that format.
+//! The doors of this crate: each takes a format, or a cell of the lane table, and asks the code of that format.
 //!
 //! Why apart from the neutral types: formats import those, and the doors import the formats; nothing runs backwards. A new
 //! format adds its arm here and nowhere else.
@@ -6,19 +6,20 @@
 //! Never here: what a format means by its bytes.
 
 mod answer;
-mod chat;
-mod comment;
+mod encoder;
 mod error;
 mod models;
+mod outlet;
+mod request;
 mod stream;
 mod translation;
 
 pub use answer::read_answer;
-pub use chat::{read_chat, write_chat};
-pub use comment::{write_comment, write_heartbeat};
-pub use error::{read_refusal, write_error, write_error_event};
+pub use encoder::Opening;
+pub use error::{read_refusal, write_error};
 pub use models::{
     load_path, read_capabilities, read_model, read_models, read_resident, write_load, write_model,
     write_models,
 };
-pub use stream::ChatStream;
+pub use request::{read_request, write_request};
+pub use stream::AnswerStream;

@@ -9,8 +9,8 @@ use crate::{ollama, openai};
 
 pub fn read_models(upstream: Format, body: &[u8]) -> Result<Vec<ModelEntry>, UpstreamFault> {
     match upstream {
-        Format::OpenAi => openai::models::read_list(body),
         Format::Ollama => ollama::models::read_list(body),
+        _ => openai::models::read_list(body),
     }
 }
 
@@ -18,8 +18,8 @@ pub fn read_models(upstream: Format, body: &[u8]) -> Result<Vec<ModelEntry>, Ups
 /// `name` is the upstream's own name.
 pub fn read_model(upstream: Format, name: &str, body: &[u8]) -> Result<ModelEntry, UpstreamFault> {
     match upstream {
-        Format::OpenAi => openai::models::read_one(name, body),
         Format::Ollama => ollama::models::read_one(name, body),
+        _ => openai::models::read_one(name, body),
     }
 }
 
@@ -36,8 +36,8 @@ pub fn read_resident(body: &[u8]) -> Result<Vec<Resident>, UpstreamFault> {
 /// Where a model is loaded without being asked anything (a POST). `None`: runtimes of this dialect load by themselves.
 pub fn load_path(upstream: Format) -> Option<&'static str> {
     match upstream {
-        Format::OpenAi => None,
         Format::Ollama => Some("/api/generate"),
+        _ => None,
     }
 }
 
@@ -51,15 +51,15 @@ pub fn write_load(
     out: &mut Vec<u8>,
 ) {
     match upstream {
-        Format::OpenAi => {}
         Format::Ollama => ollama::models::write_load(model, keep_alive, num_ctx, out),
+        _ => {}
     }
 }
 
 /// One model object under its public name.
 pub fn write_model(client: Format, model: &ListedModel<'_>, out: &mut Vec<u8>) {
     match client {
-        Format::OpenAi => openai::models::write_one(model, out),
+        Format::OpenAi | Format::Responses | Format::Anthropic => openai::models::write_one(model, out),
         Format::Ollama => ollama::models::write_one(model, out),
     }
 }
@@ -67,7 +67,7 @@ pub fn write_model(client: Format, model: &ListedModel<'_>, out: &mut Vec<u8>) {
 /// The list; an empty list is `[]`, never null.
 pub fn write_models<'a>(client: Format, models: impl Iterator<Item = ListedModel<'a>>, out: &mut Vec<u8>) {
     match client {
-        Format::OpenAi => openai::models::write_list(models, out),
+        Format::OpenAi | Format::Responses | Format::Anthropic => openai::models::write_list(models, out),
         Format::Ollama => ollama::models::write_list(models, out),
     }
 }

@@ -4,58 +4,41 @@
 //!
 //! Never here: a dialect's rules, sockets, clocks.
 
-use super::error::write_error_event;
 use super::translation::Translation;
 use crate::ending::Reached;
 use crate::error::{ErrorBody, UpstreamFault, UpstreamFaultKind};
-use crate::format::Format;
-use crate::frame::Oversize;
-use crate::lanes::Lane;
+use crate::lanes::{Cell, Lane};
 use crate::openai;
 use crate::reply::{Metered, Progress, Reply};
 use crate::screen::Screen;
 
 /// One answer's stream: upstream bytes in, client bytes out. Plain state, no I/O.
 #[derive(Debug)]
-pub struct ChatStream {
+pub struct AnswerStream {
     reply: Reply,
-    client: Format,
     work: Work,
     metered: Metered,
     progress: Progress,
     upstream_done: bool,
 }
 
-/// The cells of the lane table that have code.
+/// One for each lane.
 #[derive(Debug)]
 enum Work {
-    OllamaToOpenAi(Translation),
+    Translate(Translation),
     RelayOpenAi(openai::relay::Relay),
-    /// An empty cell; the gateway asks the table first.
-    Unserved,
 }
 
-impl ChatStream {
+impl AnswerStream {
     /// With a screen, all text passes through it, logprobs (which spell the text) are left out, and one choice only is
     /// carried: a screen knows one text of each kind.
-    pub fn new(
-        lane: Lane,
-        client: Format,
-        upstream: Format,
-        reply: Reply,
-        screen: Option<Box<dyn Screen>>,
-    ) -> Self {
-        let work = match (lane, client, upstream) {
-            (Lane::Translate, Format::OpenAi, Format::Ollama) => {
-                Work::OllamaToOpenAi(Translation::new(&reply, screen))
-            }
-            (Lane::Relay, Format::OpenAi, Format::OpenAi) => {
-                Work::RelayOpenAi(openai::relay::Relay::new(&reply, screen))
-            }
-            _ => Work::Unserved,
+    pub fn new(cell: Cell, reply: Reply, screen: Option<Box<dyn Screen>>) -> Self {
+        let work = match cell.lane {
+            Lane::Translate => Work::Translate(Translation::new(cell, &reply, screen)),
+            Lane::Relay => Work::RelayOpenAi(openai::relay::Relay::new(&reply, screen)),
         };
         let progress = Progress::Waiting;
-        Self { reply, client, work, metered: Metered::default(), progress, upstream_done: false }
+        Self { reply, work, metered: Metered::default(), progress, upstream_done: false }
     }
 
     /// Feeds bytes as they came, however they were cut; appends what the client gets.
@@ -75,9 +58,31 @@ impl ChatStream {
         if self.progress == Progress::Complete {
             return;
         }
-        write_error_event(self.client, error, out);
+        match &mut self.work {
+            Work::Translate(translation) => translation.fail(error, &self.reply, out),
+            Work::RelayOpenAi(relay) => relay.fail(error, out),
+        }
         if !matches!(self.progress, Progress::Failed(_)) {
             self.progress = Progress::Failed(UpstreamFault::broken("ended by the gateway"));
+        }
+    }
+
+    /// Keeps proxies and clients from giving up a stream that is silent: bytes that say nothing to a client's program.
+    pub fn heartbeat(&mut self, out: &mut Vec<u8>) {
+        if matches!(self.progress, Progress::Complete | Progress::Failed(_)) {
+            return;
+        }
+        match &mut self.work {
+            Work::Translate(translation) => translation.heartbeat(&self.reply, out),
+            Work::RelayOpenAi(relay) => relay.heartbeat(out),
+        }
+    }
+
+    /// What is remembered of the answer so far: some dialects tell all of it once more at its end.
+    pub fn held_bytes(&self) -> usize {
+        match &self.work {
+            Work::Translate(translation) => translation.held_bytes(),
+            Work::RelayOpenAi(_) => 0,
         }
     }
 
@@ -97,9 +102,8 @@ impl ChatStream {
         }
         let before = out.len();
         let done = match &mut self.work {
-            Work::OllamaToOpenAi(translation) => translation.feed(bytes, &self.reply, &mut self.metered, out),
+            Work::Translate(translation) => translation.feed(bytes, &self.reply, &mut self.metered, out),
             Work::RelayOpenAi(relay) => relay.feed(bytes, &self.reply, &mut self.metered, out),
-            Work::Unserved => Err(UpstreamFault::protocol("no translation between these formats")),
         };
         self.upstream_done = matches!(done, Ok(Reached::End));
         self.progress = match done {
@@ -116,11 +120,5 @@ impl ChatStream {
             Err(fault) => Progress::Failed(fault),
         };
         self.progress.clone()
-    }
-}
-
-impl From<Oversize> for UpstreamFault {
-    fn from(oversize: Oversize) -> Self {
-        Self::protocol(&oversize.to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! Server-sent events: LF, CRLF or CR; comments; several data lines; a last event without its blank line.
+//! Server-sent events, read and written. Read: LF, CRLF or CR; comments; several data lines; a last event without its blank line.
 //!
 //! An event that lies whole in the chunk with one data line is lent from the chunk; anything else is gathered in a buffer
 //! that is kept from event to event.
@@ -206,6 +206,13 @@ fn append(data: &mut Vec<u8>, has_data: &mut bool, value: Option<&[u8]>) {
 
 fn name(event: &[u8]) -> Option<&str> {
     std::str::from_utf8(event).ok().filter(|name| !name.is_empty())
+}
+
+/// Writes a comment, a block of its own. Line ends inside the text become blanks.
+pub(crate) fn comment(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b": ");
+    out.extend(text.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+    out.extend_from_slice(b"\n\n");
 }
 
 #[cfg(test)]

@@ -16,6 +16,22 @@ pub(crate) use text::{Raw, Text};
 /// Nesting that no setting can exceed: skipping recurses once per level.
 pub(crate) const DEPTH_CEILING: usize = 128;
 
+/// Nesting allowed inside a call's arguments, which come as text.
+const ARGUMENTS_DEPTH_MAX: usize = 64;
+
+/// Text that should hold a JSON object, as it is written; nothing stands for an empty one.
+pub(crate) fn object_text(text: &str) -> Option<&str> {
+    if text.trim_ascii().is_empty() {
+        return Some("{}");
+    }
+    let mut reader = Reader::over(text, ARGUMENTS_DEPTH_MAX);
+    if reader.kind() != Ok(Kind::Object) {
+        return None;
+    }
+    let object = reader.raw().ok()?;
+    reader.finish().is_ok().then_some(object.as_str())
+}
+
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,4 @@
-//! Reads a whole answer of `/api/chat`.
+//! Reads a whole answer of `/api/chat` or `/api/generate`.
 //!
 //! Never here: a client's dialect.
 
@@ -26,7 +26,8 @@ pub(crate) fn read(body: &[u8]) -> Result<Answer<'_>, UpstreamFault> {
         text: line.content,
         calls,
         logprobs: line.logprobs,
-        usage: line.usage,
+        counts: line.counts,
+        timings: line.timings,
         stop,
     })
 }

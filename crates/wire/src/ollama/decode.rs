@@ -1,4 +1,4 @@
-//! Decodes a stream of `/api/chat` into neutral events.
+//! Decodes a stream of `/api/chat` or `/api/generate` into neutral events.
 //!
 //! What it must remember: whether a line came yet, which block is open, whether a call was made (a "stop" after calls
 //! means "go and run them"), and whether the proper end was seen.
@@ -8,7 +8,7 @@
 use super::error;
 use super::line::{self, Line};
 use crate::error::UpstreamFault;
-use crate::event::{Block, Delta, DeltaKind, Event};
+use crate::event::{Block, Decode, Delta, DeltaKind, Event, Read, Timings};
 use crate::json::Text;
 use crate::reply::StopReason;
 
@@ -19,20 +19,8 @@ pub(crate) struct Decoder {
     open: Option<DeltaKind>,
 }
 
-/// Whether more lines are to be expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    More,
-    Done,
-}
-
-impl Decoder {
-    /// Reads one line and gives out its events.
-    pub(crate) fn line(
-        &mut self,
-        bytes: &[u8],
-        emit: &mut impl FnMut(Event<'_>),
-    ) -> Result<Read, UpstreamFault> {
+impl Decode for Decoder {
+    fn record(&mut self, bytes: &[u8], emit: &mut impl FnMut(Event<'_>)) -> Result<Read, UpstreamFault> {
         let first = !self.begun;
         let line = line::read(bytes, first)?;
         if let Some(text) = line.error {
@@ -45,23 +33,25 @@ impl Decoder {
         self.texts(&line, first, emit);
         if let Some(calls) = line.calls {
             self.close(emit);
-            line::calls(calls, |call| {
-                emit(Event::BlockStart(Block::Tool(call)));
-                emit(Event::BlockStop);
-            })?;
+            line::calls(calls, |call| emit(Event::Call(call)))?;
             self.called = true;
         }
         if !line.done {
             return Ok(Read::More);
         }
         self.close(emit);
-        if let Some(usage) = line.usage {
-            emit(Event::Usage(usage));
+        if let Some(counts) = line.counts {
+            emit(Event::Counts(counts));
+        }
+        if line.timings != Timings::default() {
+            emit(Event::Timings(line.timings));
         }
         emit(Event::Stop(stop_reason(line.done_reason, self.called)));
         Ok(Read::Done)
     }
+}
 
+impl Decoder {
     /// Thinking before content; logprobs ride with the last text, or on an empty one.
     fn texts(&mut self, line: &Line<'_>, first: bool, emit: &mut impl FnMut(Event<'_>)) {
         let has_content = !line.content.is_empty();

@@ -1,11 +1,11 @@
-//! One chat object of Ollama's: a line of a stream, or a whole answer.
+//! One object of Ollama's, of a chat or of a generated text: a line of a stream, or a whole answer.
 //!
 //! Never here: what follows from it for a client.
 
 use crate::error::UpstreamFault;
-use crate::event::{Call, Logprobs};
+use crate::event::{Call, Counts, Logprobs, Timings};
 use crate::json::{Broken, Kind, Raw, Reader, Text};
-use crate::reply::{self, Usage};
+use crate::reply;
 
 /// Deepest nesting accepted from an upstream: calls hold arguments of the model's making.
 const DEPTH_MAX: usize = 100;
@@ -20,7 +20,8 @@ pub(super) struct Line<'a> {
     pub(super) logprobs: Option<Logprobs<'a>>,
     pub(super) done: bool,
     pub(super) done_reason: Text<'a>,
-    pub(super) usage: Option<Usage>,
+    pub(super) counts: Option<Counts>,
+    pub(super) timings: Timings,
     /// The line is a failure with this text.
     pub(super) error: Option<Text<'a>>,
 }
@@ -37,6 +38,14 @@ pub(super) fn read(bytes: &[u8], want_time: bool) -> Result<Line<'_>, UpstreamFa
             "done" if reader.kind()? == Kind::Bool => line.done = reader.boolean()?,
             "done_reason" => line.done_reason = string(reader)?.unwrap_or_default(),
             "logprobs" => line.logprobs = list(reader)?.map(Logprobs),
+            // A generated text has at the top what a chat has in its message.
+            "response" => line.content = string(reader)?.unwrap_or_default(),
+            "thinking" => line.thinking = string(reader)?.unwrap_or_default(),
+            "tool_calls" => line.calls = list(reader)?,
+            "total_duration" => line.timings.total = nanos(reader)?,
+            "load_duration" => line.timings.load = nanos(reader)?,
+            "prompt_eval_duration" => line.timings.prompt = nanos(reader)?,
+            "eval_duration" => line.timings.output = nanos(reader)?,
             "prompt_eval_count" => counts.0 = count(reader)?,
             "eval_count" => counts.1 = count(reader)?,
             "error" => line.error = Some(string(reader)?.unwrap_or_default()),
@@ -46,10 +55,10 @@ pub(super) fn read(bytes: &[u8], want_time: bool) -> Result<Line<'_>, UpstreamFa
     })?;
     reader.finish()?;
     // Both vanish when zero: one alone still is a statement.
-    line.usage = match counts {
+    line.counts = match counts {
         (None, None) => None,
         (prompt, output) => {
-            Some(Usage { prompt_tokens: prompt.unwrap_or(0), output_tokens: output.unwrap_or(0) })
+            Some(Counts { prompt: prompt.unwrap_or(0), output: output.unwrap_or(0), ..Counts::default() })
         }
     };
     Ok(line)
@@ -86,7 +95,7 @@ pub(super) fn calls<'a>(list: Raw<'a>, mut each: impl FnMut(Call<'a>)) -> Result
         })?;
         match function {
             (Some(name), Some(arguments)) => {
-                each(Call { id, name, arguments: arguments.as_str() });
+                each(Call { id, name, arguments: arguments.as_str().into() });
                 Ok(())
             }
             _ => Err(UpstreamFault::protocol("a tool call without a name or without an object of arguments")),
@@ -120,6 +129,14 @@ fn list<'a>(reader: &mut Reader<'a>) -> Result<Option<Raw<'a>>, Broken> {
 fn count(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
     if reader.kind()? == Kind::Number {
         Ok(reply::count(reader.number()?))
+    } else {
+        reader.skip().map(|()| None)
+    }
+}
+
+fn nanos(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
+    if reader.kind()? == Kind::Number {
+        Ok(reader.number()?.parse().ok())
     } else {
         reader.skip().map(|()| None)
     }

@@ -6,9 +6,9 @@
 //! Never here: fields that the client's own format knows.
 
 use super::duration::is_duration;
-use crate::chat::{ChatRequest, Dropped, Outbound, Outsider, note};
 use crate::error::Fault;
 use crate::json::{Kind, Raw, Reader, write};
+use crate::request::{Dropped, ModelRequest, Outbound, Outsider, note};
 
 /// What a value must be.
 #[derive(Clone, Copy)]
@@ -60,11 +60,17 @@ pub(super) struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// Reads what is outside the client's format; what may not pass is noted as dropped.
     pub(super) fn read(
-        request: &'a ChatRequest<'_>,
+        request: &'a ModelRequest<'_>,
         to: &Outbound<'_>,
         dropped: &mut Dropped,
     ) -> Result<Self, Fault> {
         let mut asked = Self::default();
+        // What the client's own dialect lets everybody say of the answer.
+        asked.options.extend(request.sampling.further.iter().copied());
+        for (name, value) in &request.runtime {
+            let full = OPTIONS.iter().find(|(known, ..)| known == name).map_or(*name, |(_, full, _)| *full);
+            asked.one(name, full, *value, to, dropped)?;
+        }
         for outsider in request.outsiders.iter().filter(|outsider| !outsider.is_null()) {
             asked.take(outsider, to, dropped)?;
         }

@@ -10,19 +10,16 @@ use std::collections::HashMap;
 
 use super::options::{Asked, twice, write_keep_alive};
 use crate::body::Path;
-use crate::chat::{
-    AskedCall, ChatRequest, Dropped, Effort, Message, Outbound, Part, Role, Sampling, Shape, Tool,
+use crate::error::Fault;
+use crate::json::{Raw, Text, object_text, write};
+use crate::masks::Masks;
+use crate::request::{
+    Arguments, AskedCall, Dropped, Effort, Message, ModelRequest, Outbound, Part, Role, Shape, Tool,
     ToolChoice, note,
 };
-use crate::error::Fault;
-use crate::json::{Kind, Raw, Reader, Text, write};
-use crate::masks::Masks;
-
-/// Nesting allowed inside a call's arguments, which come as text.
-const ARGUMENTS_DEPTH_MAX: usize = 64;
 
 pub(crate) fn write(
-    request: &ChatRequest<'_>,
+    request: &ModelRequest<'_>,
     to: &Outbound<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
@@ -35,11 +32,9 @@ pub(crate) fn write(
     out.extend_from_slice(b",\"messages\":[");
     messages(request, out)?;
     out.extend_from_slice(if request.stream { b"],\"stream\":true" } else { b"],\"stream\":false" });
-    if request.tool_choice == ToolChoice::Auto && !request.tools.is_empty() {
-        tools(request, out);
-    }
+    tools(request, to, &mut dropped, out)?;
     format(request, &asked, out);
-    think(request.effort, asked.think, to.thinks, &mut dropped, out);
+    think(request, asked.think, to.thinks, &mut dropped, out);
     if request.logprobs {
         out.extend_from_slice(b",\"logprobs\":true");
     }
@@ -48,13 +43,13 @@ pub(crate) fn write(
         write::number(out, count);
     }
     runtime(&asked, to, out);
-    options(&request.sampling, &asked, to, out);
+    options(request, &asked, to, out);
     out.push(b'}');
     Ok(dropped)
 }
 
 /// A wish that is made in the client's own format and again in Ollama's.
-fn unambiguous(request: &ChatRequest<'_>, asked: &Asked<'_>) -> Result<(), Fault> {
+fn unambiguous(request: &ModelRequest<'_>, asked: &Asked<'_>) -> Result<(), Fault> {
     let sampling = &request.sampling;
     let pairs = [
         ("temperature", sampling.temperature.is_some()),
@@ -62,6 +57,8 @@ fn unambiguous(request: &ChatRequest<'_>, asked: &Asked<'_>) -> Result<(), Fault
         ("seed", sampling.seed.is_some()),
         ("frequency_penalty", sampling.frequency_penalty.is_some()),
         ("presence_penalty", sampling.presence_penalty.is_some()),
+        ("top_k", sampling.top_k.is_some()),
+        ("min_p", sampling.min_p.is_some()),
         ("num_predict", sampling.max_output_tokens.is_some()),
     ];
     if let Some((name, _)) = pairs.iter().find(|(name, given)| *given && asked.option(name).is_some()) {
@@ -74,7 +71,7 @@ fn unambiguous(request: &ChatRequest<'_>, asked: &Asked<'_>) -> Result<(), Fault
     }
 }
 
-fn format(request: &ChatRequest<'_>, asked: &Asked<'_>, out: &mut Vec<u8>) {
+fn format(request: &ModelRequest<'_>, asked: &Asked<'_>, out: &mut Vec<u8>) {
     let schema = match (request.shape, asked.format) {
         (Shape::Text, None) => return,
         (Shape::Json, _) => return out.extend_from_slice(b",\"format\":\"json\""),
@@ -105,17 +102,13 @@ fn runtime(asked: &Asked<'_>, to: &Outbound<'_>, out: &mut Vec<u8>) {
 }
 
 /// What this dialect cannot say must not be silently lost.
-fn refuse(request: &ChatRequest<'_>) -> Result<(), Fault> {
+fn refuse(request: &ModelRequest<'_>) -> Result<(), Fault> {
     if request.choices > 1 {
         return Err(Fault::new("unsupported_value", "n", "This model gives one choice: 'n' must be 1."));
     }
     if let Some(extra) = request.extras.first() {
         let message = format!("'{}' is not supported by this model.", extra.field);
         return Err(Fault::new(extra.code, extra.field, message));
-    }
-    if request.tool_choice == ToolChoice::Forced {
-        let message = "This model cannot be forced to call a tool: 'tool_choice' must be 'auto' or 'none'.";
-        return Err(Fault::new("unsupported_value", "tool_choice", message));
     }
     match request.tools.iter().position(|tool| matches!(tool, Tool::Custom(_))) {
         Some(index) => {
@@ -126,13 +119,13 @@ fn refuse(request: &ChatRequest<'_>) -> Result<(), Fault> {
     }
 }
 
-fn messages(request: &ChatRequest<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn messages(request: &ModelRequest<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     // Names of the tools called so far by call id; of equal ids the last wins.
     let mut called: HashMap<Cow<'_, str>, Text<'_>> = HashMap::new();
     let mut first = true;
     for (index, message) in request.messages.iter().enumerate() {
         write::comma(out, &mut first);
-        head(message, &request.masks, out);
+        head(message, request, out);
         if !message.calls.is_empty() {
             let at = Path::Root.key("messages");
             calls(&message.calls, &request.masks, &at.index(index), out)?;
@@ -149,7 +142,8 @@ fn messages(request: &ChatRequest<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
 }
 
 /// Role, content (one string, texts joined by a line end), thinking and images.
-fn head(message: &Message<'_>, masks: &Masks, out: &mut Vec<u8>) {
+fn head(message: &Message<'_>, request: &ModelRequest<'_>, out: &mut Vec<u8>) {
+    let masks = &request.masks;
     out.extend_from_slice(match message.role {
         Role::System => b"{\"role\":\"system\",\"content\":\"".as_slice(),
         Role::User => b"{\"role\":\"user\",\"content\":\"",
@@ -160,13 +154,17 @@ fn head(message: &Message<'_>, masks: &Masks, out: &mut Vec<u8>) {
     for part in &message.parts {
         if let Part::Text(text) = part {
             if !std::mem::take(&mut first) {
-                out.extend_from_slice(b"\\n");
+                out.extend_from_slice(request.joint.as_json().as_bytes());
             }
             write::text_body(out, masks.shown(*text));
         }
     }
     out.push(b'"');
-    member(out, b",\"thinking\":", message.thinking.map(|text| masks.shown(text)));
+    if !message.thinking.is_empty() {
+        out.extend_from_slice(b",\"thinking\":\"");
+        message.thinking.iter().for_each(|text| write::text_body(out, masks.shown(*text)));
+        out.push(b'"');
+    }
     let mut first = true;
     for part in &message.parts {
         if let Part::Media(base64) = part {
@@ -202,7 +200,10 @@ fn calls(calls: &[AskedCall<'_>], masks: &Masks, at: &Path<'_>, out: &mut Vec<u8
         out.extend_from_slice(b",\"name\":");
         write::text(out, call.name);
         out.extend_from_slice(b",\"arguments\":");
-        arguments(masks.shown(call.arguments), &at.key("tool_calls").index(index), out)?;
+        match call.arguments {
+            Arguments::Object(object) => masks.copy(object, out),
+            Arguments::Text(text) => arguments(masks.shown(text), &at.key("tool_calls").index(index), out)?,
+        }
         out.extend_from_slice(b"}}");
     }
     out.push(b']');
@@ -212,34 +213,48 @@ fn calls(calls: &[AskedCall<'_>], masks: &Masks, at: &Path<'_>, out: &mut Vec<u8
 /// A string that holds an object becomes the object, its keys in their order and its numbers as written.
 fn arguments(text: Text<'_>, at: &Path<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let decoded = text.decode();
-    if decoded.trim_ascii().is_empty() {
-        out.extend_from_slice(b"{}");
+    let object = object_text(&decoded).ok_or_else(|| {
+        at.key("function").key("arguments").invalid("expected a string that holds a JSON object")
+    })?;
+    out.extend_from_slice(object.as_bytes());
+    Ok(())
+}
+
+/// A choice among the tools that this dialect cannot say is a fault, or the nearest that it can.
+fn tools(
+    request: &ModelRequest<'_>,
+    to: &Outbound<'_>,
+    dropped: &mut Dropped,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let only: Option<&[Text<'_>]> = match &request.tool_choice {
+        ToolChoice::None => return Ok(()),
+        ToolChoice::Auto => None,
+        _ if !to.lenient_tool_choice => {
+            let message =
+                "This model cannot be forced to call a tool: 'tool_choice' must be 'auto' or 'none'.";
+            return Err(Fault::new("unsupported_value", "tool_choice", message));
+        }
+        ToolChoice::Required => None,
+        ToolChoice::Named(name) => Some(std::slice::from_ref(name)),
+        ToolChoice::Allowed { names, .. } => Some(names),
+    };
+    if !matches!(request.tool_choice, ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) {
+        note(dropped, "tool_choice");
+    }
+    let chosen = |tool: &&Tool<'_>| match (only, tool) {
+        (Some(only), Tool::Function { name, .. }) => {
+            only.iter().any(|allowed| allowed.decode() == name.decode())
+        }
+        _ => true,
+    };
+    let tools: Vec<_> = request.tools.iter().filter(chosen).collect();
+    if tools.is_empty() {
         return Ok(());
     }
-    match object(&decoded) {
-        Some(object) => {
-            write::raw(out, object);
-            Ok(())
-        }
-        None => {
-            Err(at.key("function").key("arguments").invalid("expected a string that holds a JSON object"))
-        }
-    }
-}
-
-fn object(text: &str) -> Option<Raw<'_>> {
-    let mut reader = Reader::over(text, ARGUMENTS_DEPTH_MAX);
-    if reader.kind() != Ok(Kind::Object) {
-        return None;
-    }
-    let object = reader.raw().ok()?;
-    reader.finish().is_ok().then_some(object)
-}
-
-fn tools(request: &ChatRequest<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"tools\":[");
     let mut first = true;
-    for tool in &request.tools {
+    for tool in tools {
         let Tool::Function { name, description, parameters } = tool else { continue };
         write::comma(out, &mut first);
         out.extend_from_slice(b"{\"type\":\"function\",\"function\":{\"name\":");
@@ -254,24 +269,21 @@ fn tools(request: &ChatRequest<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"}}");
     }
     out.push(b']');
+    Ok(())
 }
 
 /// Any truthy value is a 400 for a model that cannot think.
-fn think(
-    effort: Option<Effort>,
+pub(super) fn think(
+    request: &ModelRequest<'_>,
     asked: Option<Raw<'_>>,
     thinks: Option<bool>,
     dropped: &mut Dropped,
     out: &mut Vec<u8>,
 ) {
-    let (value, field) = match (effort, asked) {
+    let (value, field) = match (request.effort, asked) {
         (None, None) => return,
         (None, Some(asked)) => (asked.as_str(), "think"),
-        (Some(Effort::None), _) => ("false", "reasoning_effort"),
-        (Some(Effort::Low), _) => ("\"low\"", "reasoning_effort"),
-        (Some(Effort::Medium), _) => ("\"medium\"", "reasoning_effort"),
-        (Some(Effort::High), _) => ("\"high\"", "reasoning_effort"),
-        (Some(Effort::Max), _) => ("\"max\"", "reasoning_effort"),
+        (Some(effort), _) => (think_word(effort), request.effort_field()),
     };
     if thinks == Some(false) {
         if value != "false" {
@@ -281,6 +293,17 @@ fn think(
     }
     out.extend_from_slice(b",\"think\":");
     out.extend_from_slice(value.as_bytes());
+}
+
+fn think_word(effort: Effort) -> &'static str {
+    match effort {
+        Effort::None => "false",
+        Effort::Some => "true",
+        Effort::Low => "\"low\"",
+        Effort::Medium => "\"medium\"",
+        Effort::High => "\"high\"",
+        Effort::Max => "\"max\"",
+    }
 }
 
 /// The members of `options`, which is left out when it has none.
@@ -305,15 +328,24 @@ impl Options<'_> {
     }
 }
 
-fn options(sampling: &Sampling<'_>, asked: &Asked<'_>, to: &Outbound<'_>, out: &mut Vec<u8>) {
-    let default = to.openai_sampling_defaults.then_some("1.0");
+pub(super) fn options(request: &ModelRequest<'_>, asked: &Asked<'_>, to: &Outbound<'_>, out: &mut Vec<u8>) {
+    let sampling = &request.sampling;
+    let promised = |promised: bool, value| Some(value).filter(|_| to.sampling_defaults && promised);
+    let one = promised(request.defaults.temperature, "1.0");
+    let all = promised(request.defaults.top_p, "1.0");
+    let none = promised(request.defaults.penalties, "0.0");
     let mut options = Options { out, first: true };
-    let or_asked = |own: Option<_>, name| own.or_else(|| asked.option(name));
-    options.written("temperature", or_asked(sampling.temperature, "temperature").or(default));
-    options.written("top_p", or_asked(sampling.top_p, "top_p").or(default));
-    options.written("frequency_penalty", or_asked(sampling.frequency_penalty, "frequency_penalty"));
-    options.written("presence_penalty", or_asked(sampling.presence_penalty, "presence_penalty"));
-    options.written("seed", or_asked(sampling.seed, "seed"));
+    for (name, own, default) in [
+        ("temperature", sampling.temperature, one),
+        ("top_p", sampling.top_p, all),
+        ("frequency_penalty", sampling.frequency_penalty, none),
+        ("presence_penalty", sampling.presence_penalty, none),
+        ("seed", sampling.seed, None),
+    ] {
+        options.written(name, own.or_else(|| asked.option(name)).or(default));
+    }
+    options.written("top_k", sampling.top_k);
+    options.written("min_p", sampling.min_p);
     let asked_cap = || asked.option("num_predict").and_then(|written| written.parse().ok());
     let cap = sampling.max_output_tokens.or_else(asked_cap);
     if let Some(cap) = cap.into_iter().chain(to.output_tokens_max).min() {

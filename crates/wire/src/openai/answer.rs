@@ -2,7 +2,7 @@
 //!
 //! Never here: an upstream's dialect.
 
-use super::chunk::{Counts, closing, opening};
+use super::chunk::{closing, opening};
 use super::encode::call_members;
 use crate::event::Answer;
 use crate::json::write;
@@ -34,8 +34,7 @@ pub(crate) fn write(answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
     }
     out.push(b'}');
     closing(answer.logprobs, Some(answer.stop), out);
-    let usage = answer.usage.unwrap_or_default();
     out.extend_from_slice(b"],\"usage\":");
-    Counts { prompt: usage.prompt_tokens, output: usage.output_tokens, ..Counts::default() }.write(out);
+    answer.counts.unwrap_or_default().write(out);
     out.push(b'}');
 }

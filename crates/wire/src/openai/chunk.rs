@@ -2,7 +2,7 @@
 //!
 //! Never here: what a delta holds.
 
-use crate::event::Logprobs;
+use crate::event::{Counts, Logprobs};
 use crate::json::write;
 use crate::reply::{Reply, StopReason};
 
@@ -93,15 +93,6 @@ pub(super) fn closing(logprobs: Option<Logprobs<'_>>, stop: Option<StopReason>, 
 }
 
 pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
-
-/// Token counts, and the two details that some upstreams know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) prompt: u64,
-    pub(super) output: u64,
-    pub(super) cached: Option<u64>,
-    pub(super) reasoning: Option<u64>,
-}
 
 impl Counts {
     pub(super) fn write(self, out: &mut Vec<u8>) {

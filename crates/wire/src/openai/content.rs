@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 
 use crate::body::{Body, Path, noun, wrong_type};
-use crate::chat::{Part, ReadLimits};
 use crate::error::Fault;
 use crate::json::{Kind, Text};
+use crate::request::{Part, ReadLimits};
 
 const PREFIXES: &[&str] = &[
     "data:image/jpeg;base64,",

@@ -5,27 +5,29 @@
 //!
 //! Never here: an upstream's dialect.
 
-use super::chunk::{Counts, DONE, Frame};
-use crate::event::{Block, Call, Delta, DeltaKind, Event};
+use super::chunk::{DONE, Frame};
+use crate::event::{Block, Call, CallHead, Counts, Delta, DeltaKind, Event};
 use crate::json::{Text, write};
-use crate::reply::{Reply, StopReason, Usage};
+use crate::reply::{Reply, StopReason};
 
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
     frame: Frame,
     role_sent: bool,
     calls: u64,
-    usage: Option<Usage>,
+    counts: Option<Counts>,
 }
 
 impl Encoder {
     pub(crate) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match event {
             Event::Start { created } => self.frame.set(reply, created),
-            Event::BlockStart(Block::Tool(call)) => self.call(call, reply, out),
-            Event::BlockStart(Block::Text | Block::Thinking) | Event::BlockStop => {}
+            Event::Call(call) => self.call(call, reply, out),
+            Event::BlockStart(Block::Call(head)) => self.open_call(head, reply, out),
+            Event::Arguments(text) => self.arguments(text, out),
+            Event::BlockStart(Block::Text | Block::Thinking) | Event::BlockStop | Event::Timings(_) => {}
             Event::Delta(delta) => self.delta(delta, reply, out),
-            Event::Usage(usage) => self.usage = Some(usage),
+            Event::Counts(counts) => self.counts = Some(counts),
             Event::Stop(reason) => self.stop(reason, reply, out),
         }
     }
@@ -51,17 +53,34 @@ impl Encoder {
     }
 
     fn call(&mut self, call: Call<'_>, reply: &Reply, out: &mut Vec<u8>) {
-        self.open(out);
-        if self.role(out) {
-            out.extend_from_slice(b",\"content\":\"\",");
-        }
-        out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
-        write::number(out, self.calls);
+        self.open_calls(self.calls, out);
         out.push(b',');
         call_members(&call, self.calls, &reply.id, out);
         out.extend_from_slice(b"}]");
         Frame::close_delta(None, None, out);
         self.calls += 1;
+    }
+
+    /// A call whose arguments follow.
+    fn open_call(&mut self, head: CallHead<'_>, reply: &Reply, out: &mut Vec<u8>) {
+        self.call(Call { id: head.id, name: head.name, arguments: "".into() }, reply, out);
+    }
+
+    fn arguments(&mut self, text: Text<'_>, out: &mut Vec<u8>) {
+        self.open_calls(self.calls.saturating_sub(1), out);
+        member(b",\"function\":{\"arguments\":", text, out);
+        out.extend_from_slice(b"}}]");
+        Frame::close_delta(None, None, out);
+    }
+
+    /// Up to the index of a delta's one call.
+    fn open_calls(&mut self, index: u64, out: &mut Vec<u8>) {
+        self.open(out);
+        if self.role(out) {
+            out.extend_from_slice(b",\"content\":\"\",");
+        }
+        out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+        write::number(out, index);
     }
 
     /// Something was said, if only the role.
@@ -77,10 +96,7 @@ impl Encoder {
         }
         Frame::close_delta(None, Some(reason), out);
         if reply.include_usage {
-            let usage = self.usage.unwrap_or_default();
-            let counts =
-                Counts { prompt: usage.prompt_tokens, output: usage.output_tokens, ..Counts::default() };
-            counts.chunk(&self.frame, out);
+            self.counts.unwrap_or_default().chunk(&self.frame, out);
         }
         out.extend_from_slice(DONE);
     }
@@ -113,7 +129,7 @@ pub(super) fn call_members(call: &Call<'_>, index: u64, id: &str, out: &mut Vec<
     }
     member(b",\"type\":\"function\",\"function\":{\"name\":", call.name, out);
     out.extend_from_slice(b",\"arguments\":");
-    write::string(out, call.arguments);
+    write::string(out, &call.arguments);
     out.push(b'}');
 }
 

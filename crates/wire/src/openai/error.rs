@@ -29,6 +29,13 @@ pub(crate) fn write(error: &ErrorBody<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}}");
 }
 
+/// The last event of a stream.
+pub(crate) fn write_event(error: &ErrorBody<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    write(error, out);
+    out.extend_from_slice(b"\n\n");
+}
+
 fn nullable(key: &[u8], value: Option<&str>, out: &mut Vec<u8>) {
     out.extend_from_slice(key);
     match value {

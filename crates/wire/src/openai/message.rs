@@ -5,9 +5,9 @@
 use super::content;
 pub(super) use super::content::Media;
 use crate::body::{Body, Path};
-use crate::chat::{AskedCall, Message, Part, ReadLimits, Role};
 use crate::error::Fault;
 use crate::json::Text;
+use crate::request::{Arguments, AskedCall, Message, Part, ReadLimits, Role};
 
 const KNOWN: &[&str] = &[
     "role",
@@ -124,7 +124,7 @@ fn settle<'a>(draft: Draft<'a>, body: &mut Body<'a>, at: &Path<'_>) -> Result<Me
     }
     let thinking =
         draft.reasoning.or(draft.reasoning_content).filter(|text| of_assistant && !text.is_empty());
-    body.prompt(thinking.unwrap_or_default());
+    let thinking = thinking.map(|text| body.prompt(text)).into_iter().collect();
     Ok(Message {
         role,
         parts,
@@ -184,5 +184,5 @@ fn named_call<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<AskedCall<'a>, F
     })?;
     let Some(name) = called else { return Err(at.key("name").missing()) };
     let arguments = body.prompt(arguments.unwrap_or_default());
-    Ok(AskedCall { id: None, name: body.prompt(name), arguments })
+    Ok(AskedCall { id: None, name: body.prompt(name), arguments: Arguments::Text(arguments) })
 }

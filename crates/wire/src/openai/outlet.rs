@@ -3,9 +3,10 @@
 //! Never here: what an event holds.
 
 use super::choice::{self, Choice};
-use super::chunk::{Counts, DONE, Frame};
+use super::chunk::{DONE, Frame};
 use crate::ending::Allowance;
 use crate::error::UpstreamFault;
+use crate::event::Counts;
 use crate::reply::{Metered, Reply, StopReason};
 
 #[derive(Debug)]

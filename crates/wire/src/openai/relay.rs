@@ -6,15 +6,16 @@
 //! Never here: a field that is not on the allow-list (`choice` has it).
 
 use super::choice::{self, DEPTH_MAX};
-use super::chunk::{Counts, Frame, opening};
+use super::chunk::{Frame, opening};
 use super::error;
 use super::outlet::{Outlet, Push};
 use super::screening::{self, Screening};
 use crate::ending::{Allowance, Reached, tokens_in_whole};
-use crate::error::UpstreamFault;
+use crate::error::{ErrorBody, UpstreamFault};
+use crate::event::Counts;
 use crate::frame::sse;
 use crate::json::{Broken, Kind, Raw, Reader};
-use crate::reply::{self, Metered, Reply, StopReason, Usage};
+use crate::reply::{self, Metered, Reply, StopReason};
 use crate::screen::Screen;
 
 #[derive(Debug)]
@@ -31,6 +32,14 @@ impl Relay {
             outlet: Outlet::new(reply),
             screening: screen.map(Screening::new),
         }
+    }
+
+    pub(crate) fn heartbeat(&self, out: &mut Vec<u8>) {
+        sse::comment("keepalive", out);
+    }
+
+    pub(crate) fn fail(&self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
+        error::write_event(error, out);
     }
 
     /// `None`: the upstream closed.
@@ -147,15 +156,15 @@ impl Relaying<'_> {
 }
 
 /// The members of a chunk or of a whole answer that may pass.
-struct Object<'a> {
-    created: Option<u64>,
-    choices: Option<Raw<'a>>,
-    usage: Option<Counts>,
+pub(super) struct Object<'a> {
+    pub(super) created: Option<u64>,
+    pub(super) choices: Option<Raw<'a>>,
+    pub(super) usage: Option<Counts>,
 }
 
 /// Fails when the object is an error of whatever shape. `choices` may take the choices where they stand, and says whether
 /// it did.
-fn object<'a>(
+pub(super) fn object<'a>(
     json: &'a [u8],
     mut choices: impl FnMut(&mut Reader<'a>) -> Result<bool, UpstreamFault>,
 ) -> Result<Object<'a>, UpstreamFault> {
@@ -187,13 +196,7 @@ fn object<'a>(
     Ok(object)
 }
 
-impl Counts {
-    fn metered(self) -> Usage {
-        Usage { prompt_tokens: self.prompt, output_tokens: self.output }
-    }
-}
-
-fn counts(reader: &mut Reader<'_>) -> Result<Counts, Broken> {
+pub(super) fn counts(reader: &mut Reader<'_>) -> Result<Counts, Broken> {
     let mut counts = Counts::default();
     reader.object(|reader, key| -> Result<(), Broken> {
         match (key.raw(), reader.kind()?) {

@@ -9,12 +9,12 @@ use std::borrow::Cow;
 use super::message::{self, Media};
 use super::tools;
 use crate::body::{Body, Name, Path, noun, wrong_type};
-use crate::chat::{
-    ChatRequest, Effort, Extra, Outsider, Places, ReadLimits, Sampling, Shape, ToolChoice, UsagePlace,
-};
 use crate::error::Fault;
+use crate::format::{Format, Operation};
 use crate::json::{Kind, Raw, Text};
-use crate::masks::Masks;
+use crate::request::{
+    Effort, Extra, ModelRequest, Outsider, Places, ReadLimits, Sampling, SamplingDefaults, Shape, UsagePlace,
+};
 
 /// What we act on or know by name; anything else is noted as unknown.
 const KNOWN: &[&str] = &[
@@ -81,6 +81,11 @@ pub(super) const EXTENSIONS: &[&str] = &[
     "shift",
 ];
 
+/// Its name in the list of what was dropped.
+pub(super) fn extension(name: &str) -> &'static str {
+    EXTENSIONS.iter().copied().find(|known| *known == name).unwrap_or("(unknown)")
+}
+
 /// Fields outside the format: more have no honest use.
 const OUTSIDERS_MAX: usize = 64;
 
@@ -94,15 +99,17 @@ const TOP_LOGPROBS_MAX: u64 = 20;
 
 /// The request as far as it is read, with pairs of fields that are settled at the end.
 struct Draft<'a> {
-    request: ChatRequest<'a>,
+    request: ModelRequest<'a>,
     max_tokens: Option<u64>,
     nested_effort: Option<Effort>,
 }
 
-pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ChatRequest<'a>, Fault> {
+pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequest<'a>, Fault> {
     let mut body = Body::new(bytes, limits.depth)?;
     let mut media = Media::new(limits);
-    let mut draft = Draft { request: empty(bytes), max_tokens: None, nested_effort: None };
+    let mut request = ModelRequest::blank(Format::OpenAi, Operation::Chat, bytes);
+    request.defaults = SamplingDefaults { temperature: true, top_p: true, penalties: false };
+    let mut draft = Draft { request, max_tokens: None, nested_effort: None };
     body.members_and(&Path::Root, KNOWN, |body, name| match name {
         Name::Known(name) if !EXTENSIONS.contains(&name) => {
             member(body, name, &mut draft, &mut media, limits)
@@ -114,35 +121,7 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ChatReque
     settle(draft, body, &media)
 }
 
-fn empty(bytes: &[u8]) -> ChatRequest<'_> {
-    ChatRequest {
-        body: bytes,
-        places: Places::default(),
-        model: Cow::Borrowed(""),
-        stream: false,
-        include_usage: false,
-        messages: Vec::new(),
-        tools: Vec::new(),
-        tool_choice: ToolChoice::Auto,
-        sampling: Sampling::default(),
-        logprobs: false,
-        top_logprobs: None,
-        shape: Shape::Text,
-        effort: None,
-        choices: 1,
-        extras: Vec::new(),
-        dropped: Vec::new(),
-        outsiders: Vec::new(),
-        masks: Masks::default(),
-        look_alike: None,
-        prompt_chars: 0,
-        prompt_bytes: 0,
-        unheld_bytes: 0,
-        images: 0,
-    }
-}
-
-fn settle<'a>(draft: Draft<'a>, body: Body<'a>, media: &Media<'_>) -> Result<ChatRequest<'a>, Fault> {
+fn settle<'a>(draft: Draft<'a>, body: Body<'a>, media: &Media<'_>) -> Result<ModelRequest<'a>, Fault> {
     let Draft { mut request, max_tokens, nested_effort } = draft;
     if request.places.model.is_empty() {
         return Err(Path::Root.key("model").missing());
@@ -207,7 +186,7 @@ fn member<'a>(
     Ok(())
 }
 
-fn model<'a>(body: &mut Body<'a>, request: &mut ChatRequest<'a>) -> Result<(), Fault> {
+fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
     let at = Path::Root.key("model");
     let start = body.json.position();
     let Some(name) = body.optional(|body| body.string(&at))? else { return Ok(()) };
@@ -219,7 +198,7 @@ fn model<'a>(body: &mut Body<'a>, request: &mut ChatRequest<'a>) -> Result<(), F
     Ok(())
 }
 
-fn stream_options<'a>(body: &mut Body<'a>, request: &mut ChatRequest<'a>) -> Result<(), Fault> {
+fn stream_options<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
     let at = Path::Root.key("stream_options");
     let start = body.json.position();
     if body.json.kind()? == Kind::Null {
@@ -371,7 +350,7 @@ fn nested_effort(body: &mut Body<'_>, at: &Path<'_>) -> Result<Option<Effort>, F
 }
 
 /// A wish that few dialects can express. An empty one asks for nothing.
-fn extra<'a>(body: &mut Body<'a>, name: &'static str, request: &mut ChatRequest<'a>) -> Result<(), Fault> {
+fn extra<'a>(body: &mut Body<'a>, name: &'static str, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
     let at = Path::Root.key(name);
     let asked = match name {
         "modalities" => body.optional(|body| modalities(body, &at))?.unwrap_or(false),
@@ -395,7 +374,7 @@ fn extra<'a>(body: &mut Body<'a>, name: &'static str, request: &mut ChatRequest<
 /// Counts what is kept nowhere but in the body.
 fn unheld<'a>(
     body: &mut Body<'a>,
-    request: &mut ChatRequest<'a>,
+    request: &mut ModelRequest<'a>,
     read: impl FnOnce(&mut Body<'a>) -> Result<Raw<'a>, Fault>,
 ) -> Result<Option<Raw<'a>>, Fault> {
     let value = body.optional(read)?.map(|value| body.prompt_raw(value));

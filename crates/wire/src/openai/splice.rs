@@ -12,10 +12,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::request::EXTENSIONS;
-use crate::chat::{ChatRequest, Dropped, Outbound, Outsider, UsagePlace, note};
+use super::request::extension;
 use crate::error::Fault;
 use crate::json::write;
+use crate::request::{Dropped, ModelRequest, Outbound, Outsider, UsagePlace, note};
 
 /// What no operator can allow: fields by which a caller reaches behind the chat, in whatever runtime reads them.
 const NEVER: &[&str] = &[
@@ -37,7 +37,7 @@ const NEVER: &[&str] = &[
 type Edit<'e> = (Range<usize>, Cow<'e, [u8]>);
 
 pub(crate) fn write(
-    request: &ChatRequest<'_>,
+    request: &ModelRequest<'_>,
     to: &Outbound<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
@@ -72,7 +72,7 @@ fn model(to: &Outbound<'_>) -> Vec<u8> {
 }
 
 /// The upstream is always asked for usage: it is what is metered.
-fn usage<'e>(request: &ChatRequest<'_>) -> Option<Edit<'e>> {
+fn usage<'e>(request: &ModelRequest<'_>) -> Option<Edit<'e>> {
     let end_of_model = request.places.model.end;
     let (range, text): (_, &'static [u8]) = match &request.places.usage {
         UsagePlace::Absent => (end_of_model..end_of_model, b",\"stream_options\":{\"include_usage\":true}"),
@@ -86,7 +86,7 @@ fn usage<'e>(request: &ChatRequest<'_>) -> Option<Edit<'e>> {
 }
 
 /// No cap that the caller set may be above ours; where there is none, ours is put in by the name that every server reads.
-fn cap(request: &ChatRequest<'_>, to: &Outbound<'_>, edits: &mut Vec<Edit<'_>>) {
+fn cap(request: &ModelRequest<'_>, to: &Outbound<'_>, edits: &mut Vec<Edit<'_>>) {
     let Some(max) = to.output_tokens_max else { return };
     let number = max.to_string().into_bytes();
     let caps = &request.places.caps;
@@ -107,7 +107,7 @@ fn cap(request: &ChatRequest<'_>, to: &Outbound<'_>, edits: &mut Vec<Edit<'_>>) 
 
 /// Cuts what is not of the format, each with one comma.
 fn cut(
-    request: &ChatRequest<'_>,
+    request: &ModelRequest<'_>,
     to: &Outbound<'_>,
     edits: &mut Vec<Edit<'_>>,
     dropped: &mut Dropped,
@@ -125,7 +125,7 @@ fn cut(
             continue;
         }
         if !outsider.is_null() {
-            note(dropped, EXTENSIONS.iter().copied().find(|known| *known == name).unwrap_or("(unknown)"));
+            note(dropped, extension(name));
         }
         let range = if outsider.spot.ordinal > gone {
             outsider.spot.after..outsider.end

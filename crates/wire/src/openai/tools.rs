@@ -5,9 +5,9 @@
 //! Never here: calls (they stand in messages).
 
 use crate::body::{Body, Path, noun, wrong_type};
-use crate::chat::{Tool, ToolChoice};
 use crate::error::Fault;
-use crate::json::Kind;
+use crate::json::{Kind, Text};
+use crate::request::{Tool, ToolChoice};
 
 pub(super) fn list<'a>(body: &mut Body<'a>, at: &Path<'_>, count_max: usize) -> Result<Vec<Tool<'a>>, Fault> {
     let mut tools = Vec::new();
@@ -65,18 +65,72 @@ fn function<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Tool<'a>, Fault> {
     Ok(Tool::Function { name, description, parameters })
 }
 
-pub(super) fn choice(body: &mut Body<'_>, at: &Path<'_>) -> Result<ToolChoice, Fault> {
+pub(super) fn choice<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<ToolChoice<'a>, Fault> {
     match body.json.kind()? {
         Kind::String => match &*body.string(at)?.decode() {
             "auto" => Ok(ToolChoice::Auto),
             "none" => Ok(ToolChoice::None),
-            "required" => Ok(ToolChoice::Forced),
+            "required" => Ok(ToolChoice::Required),
             _ => Err(at.invalid("expected 'auto', 'none', 'required' or an object")),
         },
-        Kind::Object => {
-            body.json.skip()?;
-            Ok(ToolChoice::Forced)
-        }
+        Kind::Object => object_choice(body, at),
         other => Err(wrong_type(at, "a string or an object", noun(other))),
     }
+}
+
+/// `{"type":"function","function":{"name":…}}`, or the tools that are allowed. What is chosen of another kind is forced by
+/// no name that we know.
+fn object_choice<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<ToolChoice<'a>, Fault> {
+    let mut named = None;
+    let mut allowed = None;
+    body.members(at, &["type", "function", "custom", "allowed_tools"], |body, name| {
+        let at = at.key(name);
+        match name {
+            "type" => drop(body.string(&at)?),
+            "function" => named = Some(function_name(body, &at)?),
+            "allowed_tools" => allowed = Some(allowed_tools(body, &at)?),
+            _ => body.json.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(match (named, allowed) {
+        (Some(name), _) => ToolChoice::Named(name),
+        (None, Some((names, required))) => ToolChoice::Allowed { names, required },
+        (None, None) => ToolChoice::Required,
+    })
+}
+
+fn function_name<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Text<'a>, Fault> {
+    let mut named = None;
+    body.members(at, &["name"], |body, name| {
+        named = Some(body.string(&at.key(name))?);
+        Ok(())
+    })?;
+    named.ok_or_else(|| at.key("name").missing())
+}
+
+/// Tools of one choice; more have no honest use.
+const ALLOWED_MAX: usize = 1024;
+
+fn allowed_tools<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<(Vec<Text<'a>>, bool), Fault> {
+    let mut required = false;
+    let mut names = Vec::new();
+    body.members(at, &["mode", "tools"], |body, name| {
+        let at = at.key(name);
+        if name == "mode" {
+            required = body.string(&at)?.decode() == "required";
+            return Ok(());
+        }
+        body.elements(&at, ALLOWED_MAX, |body, index| {
+            let at = at.index(index);
+            body.members(&at, &["type", "function"], |body, name| match name {
+                "function" => {
+                    names.push(function_name(body, &at.key(name))?);
+                    Ok(())
+                }
+                _ => Ok(body.json.skip()?),
+            })
+        })
+    })?;
+    Ok((names, required))
 }

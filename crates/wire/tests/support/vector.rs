@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 use wire::frame::{ndjson, sse};
 use wire::{
-    ChatStream, ErrorBody, ErrorType, Fault, Format, Operation, Outbound, Progress, ReadLimits, Reply, Strip,
-    UpstreamFault, UpstreamFaultKind,
+    AnswerStream, Cell, ErrorBody, ErrorType, Fault, Format, Operation, Outbound, Progress, ReadLimits,
+    Reply, UpstreamFault, UpstreamFaultKind,
 };
 
 type Verdict = Result<(), String>;
@@ -18,10 +18,16 @@ const LIMITS: ReadLimits =
 
 pub fn run(vector: &Value) -> Verdict {
     match vector["client_api"].as_str().unwrap() {
-        "openai.chat" => chat(vector),
-        "openai.models" => models(vector),
+        "openai.models" => models(vector, Format::OpenAi),
+        "anthropic.models" => models(vector, Format::Anthropic),
         "framing.ndjson" => ndjson_frames(vector),
-        _ => sse_frames(vector),
+        "framing.sse" => sse_frames(vector),
+        "openai.chat" => asked(vector, Format::OpenAi, Operation::Chat),
+        "openai.completions" => asked(vector, Format::OpenAi, Operation::Complete),
+        "openai.embeddings" => asked(vector, Format::OpenAi, Operation::Embed),
+        "openai.responses" => asked(vector, Format::Responses, Operation::Chat),
+        "anthropic.messages" => asked(vector, Format::Anthropic, Operation::Chat),
+        other => Err(format!("an API that nobody serves: {other}")),
     }
 }
 
@@ -29,46 +35,44 @@ fn upstream_format(vector: &Value) -> Format {
     if vector["upstream_kind"] == "openai-compatible" { Format::OpenAi } else { Format::Ollama }
 }
 
-fn chat(vector: &Value) -> Verdict {
-    let upstream = upstream_format(vector);
-    let lane = wire::lane(Format::OpenAi, upstream, Operation::Chat).unwrap();
+fn asked(vector: &Value, client: Format, operation: Operation) -> Verdict {
+    let cell = wire::cell(client, upstream_format(vector), operation).ok_or("no cell of the table")?;
     let body = serde_json::to_vec(&vector["request"]["body"]).unwrap();
     let thinks = vector["preconditions"]["model_capabilities"]
         .as_array()
         .map(|list| list.contains(&json!("thinking")));
     let mut written = Vec::new();
-    let outcome = wire::read_chat(Format::OpenAi, &body, &LIMITS).and_then(|request| {
-        let to = Outbound { thinks, openai_sampling_defaults: true, ..Outbound::to(request.model()) };
-        wire::write_chat(lane, upstream, &request, &to, &mut written)?;
-        Ok((request.stream(), request.include_usage()))
+    let outcome = wire::read_request(client, operation, &body, &LIMITS).and_then(|request| {
+        let to = Outbound { thinks, sampling_defaults: true, ..Outbound::to(request.model()) };
+        wire::write_request(cell, &request, &to, &mut written)?;
+        Ok((request.stream(), request.include_usage(), request.manner()))
     });
-    let (stream, include_usage) = match outcome {
+    let (stream, include_usage, manner) = match outcome {
         Ok(wishes) => wishes,
-        Err(fault) => return client_error(vector, 400, &caller_fault(&fault)),
+        Err(fault) => return client_error(vector, 400, &caller_fault(client, &fault)),
     };
     if let Some(expected) = vector.get("expected_upstream_request") {
-        return upstream_request(vector, expected, upstream, &written);
+        upstream_request(vector, expected, cell, &written)?;
+    }
+    if vector.get("upstream_status").is_none() {
+        return Ok(());
     }
     let reply = Reply {
-        id: "0123456789abcdef01234567".into(),
-        model: vector["request"]["body"]["model"].as_str().unwrap().into(),
         include_usage,
-        strip: Strip::default(),
+        manner,
         created: 1_767_323_045,
-        reasoning_alias: false,
         line_bytes_max: 1 << 20,
-        output_tokens_max: None,
-        output_bytes_max: None,
+        ..Reply::new("0123456789abcdef01234567", vector["request"]["body"]["model"].as_str().unwrap())
     };
     for alias in [false, true] {
         let reply = Reply { reasoning_alias: alias, ..reply.clone() };
-        answer(vector, upstream, stream, &reply)?;
+        answer(vector, cell, stream, &reply)?;
     }
     Ok(())
 }
 
-fn upstream_request(vector: &Value, expected: &Value, upstream: Format, written: &[u8]) -> Verdict {
-    if expected["path"] != wire::upstream_path(upstream, Operation::Chat) {
+fn upstream_request(vector: &Value, expected: &Value, cell: Cell, written: &[u8]) -> Verdict {
+    if expected["path"] != cell.path() {
         return Err("path differs".into());
     }
     let got: Value = serde_json::from_slice(written).map_err(|error| format!("not JSON: {error}"))?;
@@ -81,8 +85,8 @@ fn upstream_request(vector: &Value, expected: &Value, upstream: Format, written:
     Compare { deep: false, placeholders: HashMap::new() }.exact(&expected["body"], &got, "body")
 }
 
-fn answer(vector: &Value, upstream: Format, stream: bool, reply: &Reply) -> Verdict {
-    let lane = wire::lane(Format::OpenAi, upstream, Operation::Chat).unwrap();
+fn answer(vector: &Value, cell: Cell, stream: bool, reply: &Reply) -> Verdict {
+    let (client, upstream) = (cell.client(), cell.upstream());
     let lines = strings(&vector["upstream_response_lines"]);
     let status = vector["upstream_status"].as_u64().unwrap();
     let mut out = Vec::new();
@@ -90,57 +94,58 @@ fn answer(vector: &Value, upstream: Format, stream: bool, reply: &Reply) -> Verd
         let content_type = vector["upstream_content_type"].as_str();
         let status = u16::try_from(status).unwrap();
         let fault = wire::read_refusal(upstream, status, content_type, lines.join("\n").as_bytes());
-        let (status, body) = upstream_fault(&fault);
+        let (status, body) = upstream_fault(client, &fault);
         return client_error(vector, status, &body);
     }
     if !stream {
-        wire::read_answer(lane, Format::OpenAi, upstream, reply, None, lines.join("\n").as_bytes(), &mut out)
+        wire::read_answer(cell, reply, None, lines.join("\n").as_bytes(), &mut out)
             .map_err(|fault| format!("{fault:?}"))?;
         return client_object(vector, &out);
     }
     let bytes: Vec<u8> = lines.iter().flat_map(|line| line.bytes().chain([b'\n'])).collect();
-    let whole = streamed(lane, upstream, reply, &bytes, bytes.len());
+    let whole = streamed(cell, reply, &bytes, bytes.len());
     for size in [1, 2, 7, 64] {
-        if streamed(lane, upstream, reply, &bytes, size) != whole {
+        if streamed(cell, reply, &bytes, size) != whole {
             return Err(format!("the client's bytes differ when cut into pieces of {size}"));
         }
     }
     match whole {
-        Ok(sent) => client_events(vector, &sent),
+        Ok(sent) => client_events(vector, client, &sent),
         Err((status, body)) => client_error(vector, status, &body),
     }
 }
 
 /// The client's bytes, or the refusal when nothing was sent before the failure.
-fn streamed(
-    lane: wire::Lane,
-    upstream: Format,
-    reply: &Reply,
-    bytes: &[u8],
-    size: usize,
-) -> Result<Vec<u8>, (u16, Value)> {
-    let mut stream = ChatStream::new(lane, Format::OpenAi, upstream, reply.clone(), None);
+fn streamed(cell: Cell, reply: &Reply, bytes: &[u8], size: usize) -> Result<Vec<u8>, (u16, Value)> {
+    let mut stream = AnswerStream::new(cell, reply.clone(), None);
     let mut out = Vec::new();
     for piece in bytes.chunks(size) {
         stream.push(piece, &mut out);
     }
     if let Progress::Failed(fault) = stream.end(&mut out) {
-        let (status, body) = upstream_fault(&fault);
+        let (status, body) = upstream_fault(cell.client(), &fault);
         if out.is_empty() {
             return Err((status, body));
         }
         let (message, code) = (fault.message.clone(), fault.kind.code());
-        let error = ErrorBody { kind: ErrorType::Server, message: &message, param: None, code: Some(code) };
+        let error = ErrorBody {
+            kind: ErrorType::Server,
+            message: &message,
+            param: None,
+            code: Some(code),
+            status: 502,
+            request_id: None,
+        };
         stream.fail(&error, &mut out);
     }
     Ok(out)
 }
 
-fn caller_fault(fault: &Fault) -> Value {
-    body(ErrorType::InvalidRequest, &fault.message, fault.param.as_deref(), Some(fault.code))
+fn caller_fault(client: Format, fault: &Fault) -> Value {
+    body(client, ErrorType::InvalidRequest, &fault.message, fault.param.as_deref(), Some(fault.code), 400)
 }
 
-fn upstream_fault(fault: &UpstreamFault) -> (u16, Value) {
+fn upstream_fault(client: Format, fault: &UpstreamFault) -> (u16, Value) {
     let (status, kind, param) = match fault.kind {
         UpstreamFaultKind::InvalidRequest { param, .. } => (400, ErrorType::InvalidRequest, param),
         UpstreamFaultKind::ModelNotFound => (404, ErrorType::InvalidRequest, None),
@@ -148,12 +153,20 @@ fn upstream_fault(fault: &UpstreamFault) -> (u16, Value) {
         UpstreamFaultKind::Overloaded => (503, ErrorType::Server, None),
         UpstreamFaultKind::Broken | UpstreamFaultKind::Protocol => (502, ErrorType::Server, None),
     };
-    (status, body(kind, &fault.message, param, Some(fault.kind.code())))
+    (status, body(client, kind, &fault.message, param, Some(fault.kind.code()), status))
 }
 
-fn body(kind: ErrorType, message: &str, param: Option<&str>, code: Option<&str>) -> Value {
+fn body(
+    client: Format,
+    kind: ErrorType,
+    message: &str,
+    param: Option<&str>,
+    code: Option<&str>,
+    status: u16,
+) -> Value {
     let mut out = Vec::new();
-    wire::write_error(Format::OpenAi, &ErrorBody { kind, message, param, code }, &mut out);
+    let request_id = Some("req_1");
+    wire::write_error(client, &ErrorBody { kind, message, param, code, status, request_id }, &mut out);
     serde_json::from_slice(&out).unwrap()
 }
 
@@ -169,16 +182,18 @@ fn client_object(vector: &Value, out: &[u8]) -> Verdict {
     comparer(vector).top(&vector["expected_client_response"], &without_alias(got)?, "answer")
 }
 
-fn client_events(vector: &Value, sent: &[u8]) -> Verdict {
+fn client_events(vector: &Value, client: Format, sent: &[u8]) -> Verdict {
     let text = std::str::from_utf8(sent).map_err(|error| error.to_string())?;
     for line in text.lines() {
-        if !(line.is_empty() || line.strip_prefix("data: ").is_some_and(|data| !data.is_empty())) {
+        let is_event = line.strip_prefix("event: ").is_some_and(|name| !name.is_empty());
+        let is_data = line.strip_prefix("data: ").is_some_and(|data| !data.is_empty());
+        if !(line.is_empty() || is_data || is_event && client != Format::OpenAi) {
             return Err(format!("a line that clients choke on: {line:?}"));
         }
     }
     let events = events(text)?;
     for absent in strings(&vector["absent_after"]) {
-        if events.iter().any(|event| *event == json!(absent)) {
+        if events.iter().any(|(name, event)| *event == json!(absent) || name.as_deref() == Some(&absent)) {
             return Err(format!("{absent} must not be sent"));
         }
     }
@@ -187,9 +202,16 @@ fn client_events(vector: &Value, sent: &[u8]) -> Verdict {
         return Err(format!("{} events are expected, got {}:\n{text}", expected.len(), events.len()));
     }
     let mut compare = comparer(vector);
-    for (at, (expected, got)) in expected.iter().zip(&events).enumerate() {
+    for (at, (expected, (name, got))) in expected.iter().zip(&events).enumerate() {
+        if expected["event"].as_str() != name.as_deref() {
+            return Err(format!("event {at} is called {name:?}"));
+        }
         compare.top(&expected["data"], got, &format!("event {at}"))?;
     }
+    if client != Format::OpenAi || vector.get("expected_accumulated").is_none() {
+        return Ok(());
+    }
+    let events: Vec<Value> = events.into_iter().map(|(_, event)| event).collect();
     Compare { deep: true, placeholders: HashMap::new() }.top(
         &vector["expected_accumulated"],
         &accumulate(&events),
@@ -197,13 +219,20 @@ fn client_events(vector: &Value, sent: &[u8]) -> Verdict {
     )
 }
 
-fn events(text: &str) -> Result<Vec<Value>, String> {
-    let data = text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap_or(event));
-    data.map(|data| match data {
-        "[DONE]" => Ok(json!("[DONE]")),
-        data => without_alias(serde_json::from_str(data).map_err(|error| format!("{error}: {data}"))?),
-    })
-    .collect()
+/// Name and data of each event.
+fn events(text: &str) -> Result<Vec<(Option<String>, Value)>, String> {
+    let event = |event: &str| {
+        let (name, data) = match event.strip_prefix("event: ").and_then(|rest| rest.split_once('\n')) {
+            Some((name, data)) => (Some(name.to_owned()), data),
+            None => (None, event),
+        };
+        let value = match data.strip_prefix("data: ").unwrap_or(data) {
+            "[DONE]" => json!("[DONE]"),
+            data => without_alias(serde_json::from_str(data).map_err(|error| format!("{error}: {data}"))?)?,
+        };
+        Ok((name, value))
+    };
+    text.split_terminator("\n\n").map(event).collect()
 }
 
 /// A `reasoning_content` may stand beside an equal `reasoning` and nowhere else.
@@ -339,18 +368,18 @@ fn strings(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().map(|item| item.as_str().unwrap().to_owned()).collect()
 }
 
-fn models(vector: &Value) -> Verdict {
+fn models(vector: &Value, client: Format) -> Verdict {
     let body = strings(&vector["upstream_response_lines"]).join("\n");
     let path = vector["request"]["path"].as_str().unwrap();
     let mut out = Vec::new();
     match path.strip_prefix("/v1/models/") {
         Some(id) => {
             let entry = wire::read_model(Format::Ollama, &id.replace("%2F", "/"), body.as_bytes()).unwrap();
-            wire::write_model(Format::OpenAi, &entry.listed(), &mut out);
+            wire::write_model(client, &entry.listed(), &mut out);
         }
         None => {
             let entries = wire::read_models(Format::Ollama, body.as_bytes()).unwrap();
-            wire::write_models(Format::OpenAi, entries.iter().map(|entry| entry.listed()), &mut out);
+            wire::write_models(client, entries.iter().map(|entry| entry.listed()), &mut out);
         }
     }
     client_object(vector, &out)

@@ -16,7 +16,7 @@ fn check(status: u16, body: &str, expected: UpstreamFaultKind) -> String {
 #[track_caller]
 fn says(status: u16, text: &str, expected: UpstreamFaultKind) {
     let mut body = Vec::new();
-    let error = ErrorBody { kind: ErrorType::Server, message: text, param: None, code: None };
+    let error = ErrorBody::new(ErrorType::Server, text, 502);
     write_error(Format::Ollama, &error, &mut body);
     let message = check(status, std::str::from_utf8(&body).unwrap(), expected);
     assert!(!message.contains(text), "the upstream's words are shown: {message}");

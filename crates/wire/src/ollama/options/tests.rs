@@ -1,15 +1,19 @@
 //! Who may ask the runtime for what, and what nobody may.
 
-use crate::{Dropped, Fault, Format, Lane, Outbound, ReadLimits, read_chat, write_chat};
+use crate::{Dropped, Fault, Format, Operation, Outbound, ReadLimits, read_request, write_request};
+
+fn chat(upstream: Format) -> crate::Cell {
+    crate::cell(Format::OpenAi, upstream, Operation::Chat).expect("a cell")
+}
 
 const LIMITS: ReadLimits = ReadLimits { depth: 32, messages: 16, tools: 8, images: 2, image_bytes: 64 };
 const HELLO: &str = r#"{"role":"user","content":"Hello"}"#;
 
 fn write(field: &str, to: &Outbound<'_>) -> Result<(String, Dropped), Fault> {
     let body = format!(r#"{{"model":"m","messages":[{HELLO}],{field}}}"#);
-    let request = read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).expect(field);
+    let request = read_request(Format::OpenAi, Operation::Chat, body.as_bytes(), &LIMITS).expect(field);
     let mut out = Vec::new();
-    let dropped = write_chat(Lane::Translate, Format::Ollama, &request, to, &mut out)?;
+    let dropped = write_request(chat(Format::Ollama), &request, to, &mut out)?;
     let text = String::from_utf8(out).expect("UTF-8");
     assert!(crate::json::accepts(text.as_bytes(), 64), "{text}");
     let head = format!(r#"{{"model":"up","messages":[{HELLO}],"stream":false"#);

@@ -1,14 +1,18 @@
 //! What the body of `/api/chat` holds, and what this dialect refuses.
 
-use crate::{Dropped, Fault, Format, Lane, Outbound, ReadLimits, read_chat, write_chat};
+use crate::{Dropped, Fault, Format, Operation, Outbound, ReadLimits, read_request, write_request};
+
+fn chat(upstream: Format) -> crate::Cell {
+    crate::cell(Format::OpenAi, upstream, Operation::Chat).expect("a cell")
+}
 
 const LIMITS: ReadLimits = ReadLimits { depth: 32, messages: 16, tools: 8, images: 2, image_bytes: 64 };
 const HELLO: &str = r#"{"role":"user","content":"Hello"}"#;
 
 fn write(body: &str, to: &Outbound<'_>) -> Result<(String, Dropped), Fault> {
-    let request = read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).expect(body);
+    let request = read_request(Format::OpenAi, Operation::Chat, body.as_bytes(), &LIMITS).expect(body);
     let mut out = Vec::new();
-    let dropped = write_chat(Lane::Translate, Format::Ollama, &request, to, &mut out)?;
+    let dropped = write_request(chat(Format::Ollama), &request, to, &mut out)?;
     let text = String::from_utf8(out).expect("UTF-8");
     assert!(crate::json::accepts(text.as_bytes(), 64), "{text}");
     Ok((text, dropped))
@@ -169,6 +173,6 @@ fn effort_becomes_think_where_the_model_can() {
 #[test]
 fn openai_defaults_are_a_setting() {
     let body = format!(r#"{{"model":"m","messages":[{HELLO}],"top_p":0.5,"stream":true}}"#);
-    let (text, _) = write(&body, &Outbound { openai_sampling_defaults: true, ..PLAIN }).expect("written");
+    let (text, _) = write(&body, &Outbound { sampling_defaults: true, ..PLAIN }).expect("written");
     assert!(text.ends_with(r#""stream":true,"options":{"temperature":1.0,"top_p":0.5}}"#), "{text}");
 }

@@ -71,7 +71,11 @@ fn the_object_always_has_four_keys() {
     #[track_caller]
     fn check(kind: ErrorType, param: Option<&str>, code: Option<&str>, expected: &str) {
         let mut out = Vec::new();
-        write_error(Format::OpenAi, &ErrorBody { kind, message: "a \"b\"", param, code }, &mut out);
+        write_error(
+            Format::OpenAi,
+            &ErrorBody { kind, message: "a \"b\"", param, code, status: 502, request_id: None },
+            &mut out,
+        );
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, format!(r#"{{"error":{{"message":"a \"b\"",{expected}}}}}"#));
     }

@@ -1,14 +1,14 @@
 //! What is refused and how it is named, what is counted, what is noted as dropped.
 
-use crate::chat::ReadLimits;
 use crate::error::Fault;
-use crate::{ChatRequest, Format, read_chat};
+use crate::request::ReadLimits;
+use crate::{Format, ModelRequest, Operation, read_request};
 
 const LIMITS: ReadLimits = ReadLimits { depth: 16, messages: 4, tools: 2, images: 2, image_bytes: 12 };
 const HELLO: &str = r#"{"role":"user","content":"Hello"}"#;
 
-fn read(body: &[u8]) -> Result<ChatRequest<'_>, Fault> {
-    read_chat(Format::OpenAi, body, &LIMITS)
+fn read(body: &[u8]) -> Result<ModelRequest<'_>, Fault> {
+    read_request(Format::OpenAi, Operation::Chat, body, &LIMITS)
 }
 
 /// A body with one more field.
@@ -34,7 +34,7 @@ fn refused(body: &str, code: &str, param: &str) {
 }
 
 #[track_caller]
-fn taken(body: &str) -> ChatRequest<'_> {
+fn taken(body: &str) -> ModelRequest<'_> {
     read(body.as_bytes()).unwrap_or_else(|fault| panic!("{body}: {fault:?}"))
 }
 

@@ -1,14 +1,17 @@
 //! The client's bytes, edited where they must be and nowhere else.
 
-use crate::{Dropped, Format, Lane, Outbound, ReadLimits, read_chat, write_chat};
+use crate::{Dropped, Format, Operation, Outbound, ReadLimits, read_request, write_request};
+
+fn chat(upstream: Format) -> crate::Cell {
+    crate::cell(Format::OpenAi, upstream, Operation::Chat).expect("a cell")
+}
 
 const LIMITS: ReadLimits = ReadLimits { depth: 16, messages: 4, tools: 2, images: 2, image_bytes: 64 };
 
 fn splice_for(body: &str, to: &Outbound<'_>) -> Result<(String, Dropped), &'static str> {
-    let request = read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).expect(body);
+    let request = read_request(Format::OpenAi, Operation::Chat, body.as_bytes(), &LIMITS).expect(body);
     let mut out = Vec::new();
-    let dropped =
-        write_chat(Lane::Relay, Format::OpenAi, &request, to, &mut out).map_err(|fault| fault.code)?;
+    let dropped = write_request(chat(Format::OpenAi), &request, to, &mut out).map_err(|fault| fault.code)?;
     assert!(crate::json::accepts(&out, 64), "{}", String::from_utf8_lossy(&out));
     Ok((String::from_utf8(out).expect("UTF-8"), dropped))
 }

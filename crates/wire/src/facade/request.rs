@@ -1,27 +1,32 @@
-//! A chat request, read from a client's body and written for an upstream.
+//! A request, read from a client's body and written for an upstream.
 //!
 //! Never here: the fields of either.
 
-use crate::chat::{ChatRequest, Dropped, Outbound, ReadLimits};
 use crate::error::Fault;
-use crate::format::Format;
-use crate::lanes::Lane;
+use crate::format::{Format, Operation};
+use crate::lanes::{Cell, Lane};
+use crate::request::{Dropped, ModelRequest, Outbound, ReadLimits};
 use crate::screen::{Screen, Verdict};
-use crate::{ollama, openai};
+use crate::{ollama, openai, prompt};
 
-/// Reads and checks a client's chat request. Everything that is the caller's fault in any upstream format is found here.
-pub fn read_chat<'a>(client: Format, body: &'a [u8], limits: &ReadLimits) -> Result<ChatRequest<'a>, Fault> {
-    match client {
-        Format::OpenAi => openai::request::read(body, limits),
-        Format::Ollama => Err(unserved()),
+/// Reads and checks a client's request. Everything that is the caller's fault in any upstream format is found here.
+pub fn read_request<'a>(
+    client: Format,
+    operation: Operation,
+    body: &'a [u8],
+    limits: &ReadLimits,
+) -> Result<ModelRequest<'a>, Fault> {
+    match (client, operation) {
+        (Format::OpenAi, Operation::Chat) => openai::request::read(body, limits),
+        _ => Err(unserved()),
     }
 }
 
-impl ChatRequest<'_> {
+impl ModelRequest<'_> {
     /// Shows every text that the model would read to a screen, each as a text of its own: messages, calls and results, tool
     /// descriptions, schemas. What the screen changes reaches the upstream changed, on both lanes. `Stop`: to be refused.
     pub fn screen(&mut self, screen: &mut dyn Screen) -> Verdict {
-        match openai::prompt::screen(self.body, screen) {
+        match prompt::screen(self.client, self.operation, self.body, screen) {
             Ok((masks, verdict)) => {
                 self.masks = masks;
                 verdict
@@ -33,30 +38,30 @@ impl ChatRequest<'_> {
 }
 
 /// Writes the upstream's body. Fails with the caller's fault when that format cannot express what was asked (`n` > 1 for Ollama...).
-pub fn write_chat(
-    lane: Lane,
-    upstream: Format,
-    request: &ChatRequest<'_>,
+pub fn write_request(
+    cell: Cell,
+    request: &ModelRequest<'_>,
     to: &Outbound<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
     unambiguous(request)?;
-    match (lane, upstream) {
-        (Lane::Relay, Format::OpenAi) => openai::splice::write(request, to, out),
-        (Lane::Translate, Format::Ollama) => ollama::request::write(request, to, out),
-        (Lane::Relay, Format::Ollama) | (Lane::Translate, Format::OpenAi) => Err(unserved()),
+    match (cell.lane, cell.upstream, cell.asked) {
+        (Lane::Relay, Format::OpenAi, _) => openai::splice::write(request, to, out),
+        (Lane::Translate, Format::OpenAi, Operation::Chat) => openai::write::write(request, to, out),
+        (Lane::Translate, Format::Ollama, Operation::Chat) => ollama::request::write(request, to, out),
+        _ => Err(unserved()),
     }
 }
 
 /// A key that is one of ours but for its case means one thing to us and another to a decoder that ignores case: a request has
 /// one meaning, or none.
-fn unambiguous(request: &ChatRequest<'_>) -> Result<(), Fault> {
+fn unambiguous(request: &ModelRequest<'_>) -> Result<(), Fault> {
     let Some(name) = request.look_alike else { return Ok(()) };
     let message = format!("A field differs from '{name}' by letter case only. Write it as '{name}'.");
     Err(Fault::new("ambiguous_parameter", name, message))
 }
 
-/// A cell of the lane table that is empty; the gateway asks the table first.
+/// An operation that the client's format does not have; the gateway's routes ask for none.
 fn unserved() -> Fault {
     Fault::whole("unsupported_format", "This API cannot be served for this model.")
 }

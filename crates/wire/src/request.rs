@@ -1,4 +1,7 @@
-//! The neutral chat request, borrowed from the client's body.
+//! The neutral request, borrowed from the client's body: a chat, a prompt to complete, texts to embed.
+//!
+//! Why one for all three: what is decided about a request (who may, what it costs, what its texts may hold, where it runs)
+//! does not depend on the operation; only what the upstream is sent does.
 //!
 //! The reader of a client's format checks what is valid in itself; the writer of an upstream's format refuses what that
 //! dialect cannot say, so that another lane may still carry it.
@@ -8,8 +11,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::format::{Format, Operation};
 use crate::json::{Raw, Text};
 use crate::masks::Masks;
+use crate::reply::Manner;
 
 /// Bounds applied while reading, before anything large is decoded.
 #[derive(Clone, Copy, Debug)]
@@ -23,22 +28,30 @@ pub struct ReadLimits {
     pub image_bytes: usize,
 }
 
-/// A chat request read from a client's body, borrowing from it.
+/// A request read from a client's body, borrowing from it.
 #[derive(Debug)]
-pub struct ChatRequest<'a> {
+pub struct ModelRequest<'a> {
+    pub(crate) client: Format,
+    pub(crate) operation: Operation,
     pub(crate) body: &'a [u8],
     pub(crate) places: Places,
     pub(crate) model: Cow<'a, str>,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
+    /// A prompt to complete is a user's message, perhaps with a system's before it; texts to embed are a user's message each.
     pub(crate) messages: Vec<Message<'a>>,
+    pub(crate) joint: Joint,
+    /// What follows the place to be filled, of a prompt to complete.
+    pub(crate) suffix: Option<Text<'a>>,
     pub(crate) tools: Vec<Tool<'a>>,
-    pub(crate) tool_choice: ToolChoice,
+    pub(crate) tool_choice: ToolChoice<'a>,
     pub(crate) sampling: Sampling<'a>,
+    pub(crate) defaults: SamplingDefaults,
     pub(crate) logprobs: bool,
     pub(crate) top_logprobs: Option<u64>,
     pub(crate) shape: Shape<'a>,
     pub(crate) effort: Option<Effort>,
+    pub(crate) embedding: Embedding,
     pub(crate) choices: u64,
     /// Asked for, and expressible in few dialects: field and why it matters, in the order of the body.
     pub(crate) extras: Vec<Extra>,
@@ -46,15 +59,57 @@ pub struct ChatRequest<'a> {
     pub(crate) dropped: Dropped,
     /// Members outside the client's format: who may send which is decided when the request is written.
     pub(crate) outsiders: Vec<Outsider<'a>>,
+    /// Options of a runtime, by their names in Ollama's `options`, that the client's own format knows and that act on
+    /// everybody's model: allowed by key, like outsiders.
+    pub(crate) runtime: Vec<(&'static str, Raw<'a>)>,
     /// What a screen has put in the place of texts.
     pub(crate) masks: Masks,
     /// A key that is one of ours but for its letters' case: two readers may disagree on it.
     pub(crate) look_alike: Option<&'static str>,
+    /// How the answer is to be told.
+    pub(crate) manner: Manner,
     pub(crate) prompt_chars: usize,
     pub(crate) prompt_bytes: usize,
     /// Text that the model may read and no other field holds, in bytes.
     pub(crate) unheld_bytes: usize,
     pub(crate) images: usize,
+}
+
+/// What stands between two texts of one message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Joint {
+    #[default]
+    Line,
+    Nothing,
+}
+
+impl Joint {
+    /// As the inside of a JSON string.
+    pub(crate) fn as_json(self) -> &'static str {
+        match self {
+            Self::Line => "\\n",
+            Self::Nothing => "",
+        }
+    }
+}
+
+/// What a dialect promises where the caller says nothing, and a runtime would choose otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SamplingDefaults {
+    /// 1.0.
+    pub(crate) temperature: bool,
+    /// 1.0.
+    pub(crate) top_p: bool,
+    /// 0.0 each.
+    pub(crate) penalties: bool,
+}
+
+/// What is asked of vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Embedding {
+    pub(crate) dimensions: Option<u64>,
+    /// One text was given as a text, not as a list of one.
+    pub(crate) single: bool,
 }
 
 /// Where in the body the values stand that the relay lane replaces.
@@ -119,7 +174,8 @@ pub(crate) enum Role {
 pub(crate) struct Message<'a> {
     pub(crate) role: Role,
     pub(crate) parts: Vec<Part<'a>>,
-    pub(crate) thinking: Option<Text<'a>>,
+    /// Texts that are joined with nothing between.
+    pub(crate) thinking: Vec<Text<'a>>,
     pub(crate) calls: Vec<AskedCall<'a>>,
     /// Of a tool's result: which call it answers, and the tool's name when the client says it.
     pub(crate) call_id: Option<Text<'a>>,
@@ -133,12 +189,37 @@ pub(crate) enum Part<'a> {
     Media(Cow<'a, str>),
 }
 
-/// A call that the model made earlier. The arguments are a string that should hold an object.
-#[derive(Debug)]
+impl<'a> Message<'a> {
+    /// Nothing but a role and what is said.
+    pub(crate) fn plain(role: Role, parts: Vec<Part<'a>>) -> Self {
+        Self { role, parts, thinking: Vec::new(), calls: Vec::new(), call_id: None, tool_name: None }
+    }
+}
+
+/// A call that the model made earlier.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct AskedCall<'a> {
     pub(crate) id: Option<Text<'a>>,
     pub(crate) name: Text<'a>,
-    pub(crate) arguments: Text<'a>,
+    pub(crate) arguments: Arguments<'a>,
+}
+
+/// The same in two spellings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Arguments<'a> {
+    /// A string that should hold an object.
+    Text(Text<'a>),
+    /// The object itself; its kind was checked by the reader.
+    Object(Raw<'a>),
+}
+
+impl Arguments<'_> {
+    pub(crate) fn source(&self) -> &str {
+        match self {
+            Self::Text(text) => text.raw(),
+            Self::Object(object) => object.as_str(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -152,13 +233,20 @@ pub(crate) enum Tool<'a> {
     Custom(Option<Raw<'a>>),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ToolChoice {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ToolChoice<'a> {
     #[default]
     Auto,
     None,
-    /// `required`, a named tool, a list of allowed ones.
-    Forced,
+    /// Some tool must be called.
+    Required,
+    /// This tool must be called.
+    Named(Text<'a>),
+    /// Only these may be called; one must be if so said.
+    Allowed {
+        names: Vec<Text<'a>>,
+        required: bool,
+    },
 }
 
 /// Numbers as the client wrote them.
@@ -169,6 +257,10 @@ pub(crate) struct Sampling<'a> {
     pub(crate) frequency_penalty: Option<&'a str>,
     pub(crate) presence_penalty: Option<&'a str>,
     pub(crate) seed: Option<&'a str>,
+    pub(crate) top_k: Option<&'a str>,
+    pub(crate) min_p: Option<&'a str>,
+    /// Further ones by their names in Ollama's `options`, checked by its reader.
+    pub(crate) further: Vec<(&'static str, &'a str)>,
     pub(crate) stop: Vec<Text<'a>>,
     pub(crate) max_output_tokens: Option<u64>,
 }
@@ -184,6 +276,8 @@ pub(crate) enum Shape<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
     None,
+    /// To think, as much as the model likes.
+    Some,
     Low,
     Medium,
     High,
@@ -197,7 +291,75 @@ pub(crate) struct Extra {
     pub(crate) code: &'static str,
 }
 
-impl ChatRequest<'_> {
+impl<'a> ModelRequest<'a> {
+    /// Nothing read yet.
+    pub(crate) fn blank(client: Format, operation: Operation, body: &'a [u8]) -> Self {
+        Self {
+            client,
+            operation,
+            body,
+            places: Places::default(),
+            model: Cow::Borrowed(""),
+            stream: false,
+            include_usage: false,
+            messages: Vec::new(),
+            joint: Joint::default(),
+            suffix: None,
+            tools: Vec::new(),
+            tool_choice: ToolChoice::Auto,
+            sampling: Sampling::default(),
+            defaults: SamplingDefaults::default(),
+            logprobs: false,
+            top_logprobs: None,
+            shape: Shape::Text,
+            effort: None,
+            embedding: Embedding::default(),
+            choices: 1,
+            extras: Vec::new(),
+            dropped: Vec::new(),
+            outsiders: Vec::new(),
+            runtime: Vec::new(),
+            masks: Masks::default(),
+            look_alike: None,
+            manner: Manner::default(),
+            prompt_chars: 0,
+            prompt_bytes: 0,
+            unheld_bytes: 0,
+            images: 0,
+        }
+    }
+
+    /// Where the client asks for thinking.
+    pub(crate) fn effort_field(&self) -> &'static str {
+        match self.client {
+            Format::OpenAi => "reasoning_effort",
+            Format::Responses => "reasoning",
+            Format::Anthropic => "thinking",
+            Format::Ollama => "think",
+        }
+    }
+}
+
+impl ModelRequest<'_> {
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// How the answer is to be told, for the reply.
+    pub fn manner(&self) -> Manner {
+        self.manner.clone()
+    }
+
+    /// Nothing is asked: in Ollama's dialect that means to load the model, or to unload it.
+    pub fn is_load(&self) -> bool {
+        let nothing_said = self.messages.iter().all(|message| {
+            message.parts.iter().all(|part| matches!(part, Part::Text(text) if text.is_empty()))
+        });
+        self.client == Format::Ollama
+            && matches!(self.operation, Operation::Chat | Operation::Complete)
+            && (self.messages.is_empty() || self.operation == Operation::Complete && nothing_said)
+    }
+
     pub fn model(&self) -> &str {
         &self.model
     }
@@ -258,14 +420,18 @@ pub struct Outbound<'a> {
     pub model: &'a str,
     /// `Some(false)`: the model cannot think, a requested effort is dropped. `None`: not known, send what was asked.
     pub thinks: Option<bool>,
-    /// Send temperature and top_p 1.0 when the caller said nothing, as OpenAI's schema says (the default), or leave the model file's.
-    pub openai_sampling_defaults: bool,
+    /// Where the caller said nothing, send what its dialect promises (temperature and top_p 1.0 for OpenAI's), or leave the
+    /// model file's.
+    pub sampling_defaults: bool,
     /// Fields outside the client's format that this caller may send (`num_ctx`, `keep_alive`, `top_k`, ...). All others are dropped.
     pub options: &'a [String],
     /// Context the runtime is asked for, unless the caller asks and may.
     pub num_ctx: Option<u64>,
     /// How long the model stays in memory, as Ollama writes it (`30m`, `-1`), unless the caller asks and may.
     pub keep_alive: Option<&'a str>,
+    /// A choice of tools that the upstream's dialect cannot say becomes the nearest that it can, and is named as dropped;
+    /// otherwise it is a fault.
+    pub lenient_tool_choice: bool,
     /// Longest answer; a caller's own smaller cap stands.
     pub output_tokens_max: Option<u64>,
     /// A prompt beyond the context is to be refused, not shortened silently (Ollama 0.12.6 and later).
@@ -278,10 +444,11 @@ impl<'a> Outbound<'a> {
         Self {
             model,
             thinks: None,
-            openai_sampling_defaults: false,
+            sampling_defaults: false,
             options: &[],
             num_ctx: None,
             keep_alive: None,
+            lenient_tool_choice: false,
             output_tokens_max: None,
             refuse_truncation: false,
         }

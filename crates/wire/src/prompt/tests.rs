@@ -1,6 +1,10 @@
 //! Every text that a model reads is shown, and what was changed reaches the upstream changed, on both lanes.
 
-use crate::{Channel, Format, Lane, Outbound, ReadLimits, Screen, Verdict, read_chat, write_chat};
+use crate::{Channel, Format, Operation, Outbound, ReadLimits, Screen, Verdict, read_request, write_request};
+
+fn chat(upstream: Format) -> crate::Cell {
+    crate::cell(Format::OpenAi, upstream, Operation::Chat).expect("a cell")
+}
 
 const LIMITS: ReadLimits = ReadLimits { depth: 32, messages: 16, tools: 8, images: 2, image_bytes: 64 };
 
@@ -29,7 +33,7 @@ const BODY: &str = r#"{"model":"key","user":"key","messages":[
 
 #[test]
 fn each_text_is_shown_once() {
-    let mut request = read_chat(Format::OpenAi, BODY.as_bytes(), &LIMITS).expect("read");
+    let mut request = read_request(Format::OpenAi, Operation::Chat, BODY.as_bytes(), &LIMITS).expect("read");
     let mut recorder = Recorder::default();
     assert_eq!(request.screen(&mut recorder), Verdict::Pass);
     let text = |text: &str| (Channel::Text, text.to_owned());
@@ -49,11 +53,11 @@ fn each_text_is_shown_once() {
 
 #[test]
 fn masked_texts_reach_the_upstream_masked() {
-    let mut request = read_chat(Format::OpenAi, BODY.as_bytes(), &LIMITS).expect("read");
+    let mut request = read_request(Format::OpenAi, Operation::Chat, BODY.as_bytes(), &LIMITS).expect("read");
     let verdict = request.screen(&mut Recorder::default());
     assert_eq!(verdict, Verdict::Pass);
     let mut relayed = Vec::new();
-    write_chat(Lane::Relay, Format::OpenAi, &request, &Outbound::to("up"), &mut relayed).expect("written");
+    write_request(chat(Format::OpenAi), &request, &Outbound::to("up"), &mut relayed).expect("written");
     let expected = BODY
         .replace("\"model\":\"key\"", "\"model\":\"up\"")
         .replace("a key", "a ***")
@@ -64,8 +68,7 @@ fn masked_texts_reach_the_upstream_masked() {
         .replace("monkey", "mon***");
     assert_eq!(String::from_utf8_lossy(&relayed), expected);
     let mut translated = Vec::new();
-    write_chat(Lane::Translate, Format::Ollama, &request, &Outbound::to("up"), &mut translated)
-        .expect("written");
+    write_request(chat(Format::Ollama), &request, &Outbound::to("up"), &mut translated).expect("written");
     let expected = r#"{"model":"up","messages":[{"role":"system","content":"a ***\n"},{"role":"user","content":"*** 你","images":["AAAA"]},{"role":"assistant","content":"","thinking":"the ***","tool_calls":[{"id":"key","function":{"index":0,"name":"key","arguments":{"q":"***"}}}]},{"role":"tool","content":"no k e y","tool_name":"key","tool_call_id":"key"}],"stream":false,"tools":[{"type":"function","function":{"name":"key","description":"***?","parameters":{"type":"object","properties":{"url":{"type":"string","description":"mon***"}}}}}]}"#;
     assert_eq!(String::from_utf8_lossy(&translated), expected);
 }
@@ -73,9 +76,9 @@ fn masked_texts_reach_the_upstream_masked() {
 #[test]
 fn texts_that_only_the_relay_lane_sends_are_shown_too() {
     let body = r#"{"model":"m","messages":[{"role":"assistant","content":"a","refusal":"bomb"}]}"#;
-    let mut request = read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).expect("read");
+    let mut request = read_request(Format::OpenAi, Operation::Chat, body.as_bytes(), &LIMITS).expect("read");
     assert_eq!(request.screen(&mut Recorder::default()), Verdict::Stop);
     let body = r#"{"model":"m","messages":[{"role":"user","content":"a"}],"functions":[{"name":"f","description":"bomb"}]}"#;
-    let mut request = read_chat(Format::OpenAi, body.as_bytes(), &LIMITS).expect("read");
+    let mut request = read_request(Format::OpenAi, Operation::Chat, body.as_bytes(), &LIMITS).expect("read");
     assert_eq!(request.screen(&mut Recorder::default()), Verdict::Stop);
 }

@@ -1,0 +1,122 @@
+//! The client's side of a stream: neutral events into its format's bytes, and what can be said before and between them.
+//!
+//! Why one type for all: the outlet decides about events (caps, screen, ends) without knowing who reads them.
+//!
+//! Never here: a dialect's rules.
+
+use crate::error::ErrorBody;
+use crate::event::Event;
+use crate::format::{Format, Operation};
+use crate::frame::sse;
+use crate::openai;
+use crate::reply::Reply;
+
+#[derive(Debug)]
+pub(super) enum Encoder {
+    Chat(openai::encode::Encoder),
+}
+
+impl Encoder {
+    pub(super) fn new(client: Format, operation: Operation) -> Self {
+        match (client, operation) {
+            _ => Self::Chat(openai::encode::Encoder::default()),
+        }
+    }
+
+    pub(super) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(encoder) => encoder.event(event, reply, out),
+        }
+    }
+
+    /// Something was said, if only the role.
+    pub(super) fn has_begun(&self) -> bool {
+        match self {
+            Self::Chat(encoder) => encoder.has_begun(),
+        }
+    }
+
+    /// The format has no pieces of calls.
+    pub(super) fn wants_whole_calls(&self) -> bool {
+        match self {
+            Self::Chat(_) => false,
+        }
+    }
+
+    /// Keeps proxies and clients from giving up a stream that has begun and is silent.
+    pub(super) fn heartbeat(&mut self, _reply: &Reply, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(_) => sse::comment("keepalive", out),
+        }
+    }
+
+    /// What is remembered of the answer so far, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Chat(_) => 0,
+        }
+    }
+
+    /// The last event of a stream that has begun; nothing that looks like a proper end follows it.
+    pub(super) fn fail(&mut self, error: &ErrorBody<'_>, _reply: &Reply, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(_) => openai::error::write_event(error, out),
+        }
+    }
+}
+
+/// A stream whose head is out and whose upstream has not said anything: what its client can be told meanwhile.
+#[derive(Debug)]
+pub struct Opening {
+    client: Format,
+    operation: Operation,
+    reply: Reply,
+}
+
+impl Opening {
+    pub fn new(client: Format, operation: Operation, reply: Reply) -> Self {
+        Self { client, operation, reply }
+    }
+
+    /// Says nothing to a client's program and keeps its stream open.
+    pub fn heartbeat(&self, out: &mut Vec<u8>) {
+        match self.client {
+            Format::OpenAi | Format::Responses | Format::Anthropic => sse::comment("keepalive", out),
+            // A stream of lines has no comments, and a blank line makes Ollama's own client fail: a piece of nothing.
+            Format::Ollama => Encoder::new(self.client, self.operation).heartbeat(&self.reply, out),
+        }
+    }
+
+    /// A comment for people who look at the stream, where the format has such a thing.
+    pub fn comment(&self, text: &str, out: &mut Vec<u8>) {
+        match self.client {
+            Format::OpenAi | Format::Responses | Format::Anthropic => sse::comment(text, out),
+            Format::Ollama => {}
+        }
+    }
+
+    /// The one event of a stream that never had another.
+    pub fn fail(&self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
+        Encoder::new(self.client, self.operation).fail(error, &self.reply, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_one_block_and_lines_have_none() {
+        #[track_caller]
+        fn check(client: Format, text: &str, expected: &str) {
+            let mut out = Vec::new();
+            Opening::new(client, Operation::Chat, Reply::new("x", "m")).comment(text, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+        for client in [Format::OpenAi, Format::Responses, Format::Anthropic] {
+            check(client, "progress {\"position\":1}", ": progress {\"position\":1}\n\n");
+            check(client, "a\r\ndata: b\n\nid: c", ": a  data: b  id: c\n\n");
+        }
+        check(Format::Ollama, "keepalive", "");
+    }
+}
