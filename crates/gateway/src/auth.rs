@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 use subtle::ConstantTimeEq;
+use wire::{Format, Manage};
 
 pub use credentials::deceptive;
 
@@ -44,6 +45,8 @@ pub struct Principal {
     pub weight: u32,
     /// Request fields outside the client's format that pass.
     pub options: Arc<[String]>,
+    /// What it may do to the models of an upstream, or be told of them.
+    pub grants: Arc<[Manage]>,
     /// Longest answer of this key. `None`: the general one.
     pub output_tokens_max: Option<u64>,
 }
@@ -61,8 +64,13 @@ impl Principal {
             priority: Priority::default(),
             weight: 1,
             options: Arc::default(),
+            grants: Arc::default(),
             output_tokens_max: None,
         }
+    }
+
+    pub fn may_manage(&self, what: Manage) -> bool {
+        self.grants.contains(&what)
     }
 
     pub fn may_use(&self, model: &str) -> bool {
@@ -108,10 +116,15 @@ impl KeyRing {
         Self { keys, open: Principal::plain("open") }
     }
 
-    /// The principal of a request, or the one uniform refusal.
-    pub fn identify(&self, headers: &HeaderMap) -> Result<Principal, Error> {
+    /// Who asks for what everybody who may connect may have.
+    pub fn nobody(&self) -> Principal {
+        self.open.clone()
+    }
+
+    /// The principal of a request in a dialect, or the one uniform refusal.
+    pub fn identify(&self, headers: &HeaderMap, format: Format) -> Result<Principal, Error> {
         let Some(keys) = &self.keys else { return Ok(self.open.clone()) };
-        let text = credentials::read(headers, keys.header.as_ref())?;
+        let text = credentials::read(headers, keys.header.as_ref(), format)?;
         let held = keys.find(text).ok_or(Error::BadKey)?;
         let mut principal = held.principal.clone();
         if held.speaks_for_users {
@@ -163,6 +176,7 @@ impl Held {
                 priority: key.priority,
                 weight: key.weight.max(1),
                 options: Arc::from(key.options.as_slice()),
+                grants: Arc::from(key.grants.as_slice()),
                 output_tokens_max: key.output_tokens_max,
             },
             speaks_for_users: key.speaks_for_users,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::HeaderName;
 use http::uri::Authority;
 use ipnet::IpNet;
-use wire::{Format, Strip};
+use wire::{Format, Manage, Strip};
 
 /// Everything one generation of the gateway runs on. Swapped whole on reload.
 #[derive(Clone, Debug)]
@@ -131,6 +131,8 @@ pub struct Key {
     pub weight: u32,
     /// Request fields outside the client's format that pass (`num_ctx`, `keep_alive`, `top_k`, ...); all others are dropped.
     pub options: Vec<String>,
+    /// What it may do to the models of an upstream, or be told of them.
+    pub grants: Vec<Manage>,
     /// Longest answer; sent on as the caller's own cap would be. `None`: the general one.
     pub output_tokens_max: Option<u64>,
 }
@@ -158,6 +160,7 @@ impl Key {
             priority: Priority::default(),
             weight: 1,
             options: Vec::new(),
+            grants: Vec::new(),
             output_tokens_max: None,
         }
     }
@@ -176,6 +179,7 @@ impl std::fmt::Debug for Key {
             .field("priority", &self.priority)
             .field("weight", &self.weight)
             .field("options", &self.options)
+            .field("grants", &self.grants)
             .field("output_tokens_max", &self.output_tokens_max)
             .finish_non_exhaustive()
     }
@@ -380,6 +384,8 @@ pub struct Answer {
     pub reasoning_alias: bool,
     /// Leave the model file's sampling alone instead of OpenAI's 1.0 / 1.0.
     pub model_sampling_defaults: bool,
+    /// A choice of tools that the upstream cannot be told becomes the nearest that it can, instead of a refusal.
+    pub lenient_tool_choice: bool,
     /// Longest answer in tokens; sent on as the caller's own cap would be. `None`: the caller's, or the model's end.
     pub output_tokens_max: Option<u64>,
     /// Let the runtime drop old messages when a chat outgrows the context, instead of refusing it.

@@ -5,10 +5,14 @@
 //!
 //! Never here: upstream text, addresses or paths in anything a caller sees. Details go to the log under the request id.
 
+mod told;
+
 use std::borrow::Cow;
 
 use http::StatusCode;
-use wire::{ErrorBody, ErrorType, Fault, Format, UpstreamFault, UpstreamFaultKind};
+use wire::{ErrorType, Fault, UpstreamFault, UpstreamFaultKind};
+
+pub use told::ErrorRender;
 
 use crate::config::Counts;
 use crate::standing::{Refusal, Remedy};
@@ -40,7 +44,11 @@ pub enum Error {
     #[error("unknown path")]
     NoRoute,
     #[error("method not allowed")]
-    WrongMethod { allow: &'static str },
+    WrongMethod { allow: String },
+    #[error("this operation is not allowed to this key; the operator can allow it by name")]
+    NotGranted,
+    #[error("this operation is not served here")]
+    NotServed,
     #[error("the model '{model}' does not exist or this key may not use it")]
     ModelNotFound { model: String },
     #[error("{}", rate_text(.0))]
@@ -117,13 +125,6 @@ pub enum Blame {
     Nobody,
 }
 
-/// How errors are written for a request: in which dialect, with or without hints.
-#[derive(Clone, Copy, Debug)]
-pub struct ErrorRender {
-    pub format: Format,
-    pub bare: bool,
-}
-
 impl Error {
     /// The table.
     pub fn verdict(&self) -> Verdict {
@@ -160,6 +161,9 @@ impl Error {
             Self::BadKey => row(S::UNAUTHORIZED, InvalidRequest, Some("invalid_api_key"), Caller),
             Self::TwoCredentials => row(S::BAD_REQUEST, InvalidRequest, Some("two_credentials"), Caller),
             Self::AddressRefused => row(S::FORBIDDEN, Permission, Some("address_not_allowed"), Caller),
+            Self::NotGranted | Self::NotServed => {
+                row(S::FORBIDDEN, Permission, Some("operation_not_allowed"), Caller)
+            }
             Self::NoRoute => row(S::NOT_FOUND, InvalidRequest, None, Caller),
             Self::WrongMethod { .. } => row(S::METHOD_NOT_ALLOWED, InvalidRequest, None, Caller),
             Self::ModelNotFound { .. } => row(S::NOT_FOUND, InvalidRequest, Some("model_not_found"), Caller),
@@ -207,20 +211,6 @@ impl Error {
         }
     }
 
-    /// A further sentence for dialects that have room for it; the seed's bodies hold the bare text.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::BadKey => Some("send your key as 'Authorization: Bearer KEY', or ask the operator for one"),
-            Self::PromptTooLong { .. } | Self::ContextExceeded { .. } => {
-                Some("shorten the messages or start a new conversation")
-            }
-            Self::TwoCredentials => Some("send one key, in one header"),
-            Self::ModelNotFound { .. } => Some("GET /v1/models lists the models you may use"),
-            Self::NoRoute => Some("see /v1/chat/completions and /v1/models"),
-            _ => None,
-        }
-    }
-
     /// The request member at fault, in the caller's dialect.
     pub fn param(&self) -> Option<&str> {
         match self {
@@ -241,23 +231,6 @@ impl Error {
             StatusCode::METHOD_NOT_ALLOWED => "wrong_method",
             _ => "refused",
         })
-    }
-
-    /// The body in a dialect. `bare`: the seed's texts, without hints.
-    pub fn render(&self, format: Format, bare: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(192);
-        self.with_body(bare, |body| wire::write_error(format, body, &mut out));
-        out
-    }
-
-    /// Lends the error as a dialect-free body, for streams that have begun.
-    pub fn with_body<T>(&self, bare: bool, write: impl FnOnce(&ErrorBody<'_>) -> T) -> T {
-        let verdict = self.verdict();
-        let text = match self.hint().filter(|_| !bare) {
-            Some(hint) => Cow::Owned(format!("{}; {hint}", self.message())),
-            None => self.message(),
-        };
-        write(&ErrorBody { kind: verdict.kind, message: &text, param: self.param(), code: verdict.code })
     }
 }
 

@@ -121,12 +121,21 @@ impl Exchange {
         }
     }
 
-    pub fn routed(&mut self, route: &'static Route, error_format: Option<Format>) {
+    pub fn routed(&mut self, route: &'static Route) {
         self.route = route.path;
         self.record.route = route.path;
+    }
+
+    /// The caller's dialect, for errors; one that the configuration wants on every route stays.
+    pub fn speaks(&mut self, format: Format, error_format: Option<Format>) {
         if error_format.is_none() {
-            self.errors.format = route.format;
+            self.errors.format = format;
         }
+    }
+
+    /// What the caller and the operator know this request by.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
     }
 
     pub fn identified(&mut self, principal: &Principal) {
@@ -215,7 +224,7 @@ impl Exchange {
     /// Ends with an error that the caller is told by this status.
     pub fn refuse(mut self, error: &Error) {
         self.log(error);
-        let verdict = error.verdict();
+        let verdict = self.errors.verdict(error);
         self.record.status = verdict.status.as_u16();
         self.metrics.refused(error);
         let label = error.label();

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::{Body as _, Incoming};
-use wire::Operation;
+use wire::{Manage, Operation};
 
 use crate::Core;
 use crate::allow::Client;
@@ -30,7 +30,7 @@ use crate::exchange::Exchange;
 use crate::guard::Conn;
 use crate::limit;
 use crate::relay::Body;
-use crate::routes::{self, Match};
+use crate::routes::{self, Access, Match, Route};
 use crate::snapshot::Snapshot;
 
 pub use head::internal_error;
@@ -100,7 +100,7 @@ pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) ->
     let mut body = Some(body);
     let walked = walk(core, &snapshot, conn, parts, &mut body, &mut exchange).await;
     match walked {
-        Ok(Step::Chat(job)) => chat::serve(*job, exchange).await,
+        Ok(Step::Work(job)) => chat::serve(*job, exchange).await,
         Ok(Step::Whole(bytes)) => head::whole(bytes, exchange),
         Err(error) => {
             let mut response = head::refusal(&error, exchange);
@@ -115,7 +115,7 @@ pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) ->
 /// Where the common way ends.
 enum Step {
     Whole(Bytes),
-    Chat(Box<job::Job>),
+    Work(Box<job::Job>),
 }
 
 /// The stages that every request has in common, then the operation's own.
@@ -128,38 +128,57 @@ async fn walk(
     exchange: &mut Exchange,
 ) -> Result<Step, Error> {
     let (head, path) = head::sound(conn, parts, &snapshot.config.input)?;
-    let found = routes::find(&head.method, &path);
-    if let Ok(Match { route, .. }) = &found {
-        exchange.routed(route, snapshot.config.error_format);
+    let found = routes::find(&head.method, &path, &head.headers);
+    let format = routes::dialect(&path, &head.headers);
+    exchange.speaks(format, snapshot.config.error_format);
+    if let Ok(found) = &found {
+        exchange.routed(found.route);
     }
     let client = snapshot.addresses.client(conn.peer.ip(), &head.headers)?;
     exchange.arrived(client.address, &head.method, &head.headers);
-    let principal = snapshot.keys.identify(&head.headers)?;
-    exchange.identified(&principal);
+    let open = matches!(&found, Ok(Match { route, .. }) if route.access == Access::Open);
+    let principal =
+        if open { snapshot.keys.nobody() } else { snapshot.keys.identify(&head.headers, format)? };
+    if !open {
+        exchange.identified(&principal);
+    }
     // Only callers with a key are told which paths exist.
-    let Match { route, model } = found?;
+    let Match { route, name } = found?;
+    exchange.speaks(route.format, snapshot.config.error_format);
+    granted(route, &principal)?;
     let body = head::read_body(&head, body, &snapshot.config.input, &core.budget).await?;
     let head::Whole { bytes: body, held } = body;
     let headers = head.headers;
     let known = Known { snapshot: snapshot.clone(), principal, headers, _client: client, held };
-    match route.operation {
-        Operation::Chat => {
-            let request = chat::read(snapshot, route.format, &body, exchange)?;
+    let whole = match route.operation {
+        Operation::Chat | Operation::Complete | Operation::Embed | Operation::EmbedOne => {
+            let request = chat::read(snapshot, route, &body, exchange)?;
             let job = chat::prepare(core, known, route.format, request, exchange).await?;
-            Ok(Step::Chat(Box::new(job)))
+            return Ok(Step::Work(Box::new(job)));
         }
         Operation::ListModels => {
             known.charge_listing(core, exchange)?;
-            models::list(&known, route.format).await.map(Step::Whole)
+            models::list(&known, route.format).await?
         }
         Operation::RetrieveModel => {
             known.charge_listing(core, exchange)?;
-            let model = model.unwrap_or_default();
+            let model = name.unwrap_or_default();
             exchange.asked(&model, 0, false);
-            models::retrieve(&known, route.format, &model).await.map(Step::Whole)
+            models::retrieve(&known, route.format, &model).await?
         }
         // Whoever has used up his limits may still ask what they are.
-        Operation::Usage => Ok(Step::Whole(usage::show(core, &known))),
+        Operation::Usage => usage::show(core, &known),
+        _ => return Err(Error::NotServed),
+    };
+    Ok(Step::Whole(whole))
+}
+
+/// Before a byte of the body is read: what a key may not do costs nothing.
+fn granted(route: &Route, principal: &Principal) -> Result<(), Error> {
+    match route.operation {
+        Operation::Manage(Manage::Other) => Err(Error::NotServed),
+        Operation::Manage(what) if !principal.may_manage(what) => Err(Error::NotGranted),
+        _ => Ok(()),
     }
 }
 

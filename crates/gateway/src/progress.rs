@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
-use wire::Format;
 
 /// Header by which a caller asks for progress comments.
 pub const HEADER: &str = "x-gatehouse-progress";
@@ -51,10 +50,10 @@ impl Stage {
     }
 
     /// Appends the comment, as far as the dialect has comments.
-    pub fn write_comment(&self, client: Format, out: &mut Vec<u8>) {
+    pub fn write_comment(&self, opening: &wire::Opening, out: &mut Vec<u8>) {
         let state = *self.lock();
         let told = serde_json::to_string(&Told::of(state)).unwrap_or_default();
-        wire::write_comment(client, &format!("progress {told}"), out);
+        opening.comment(&format!("progress {told}"), out);
     }
 }
 
@@ -102,13 +101,18 @@ impl Default for Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wire::{Format, Opening, Operation, Reply};
+
+    fn opening(client: Format) -> Opening {
+        Opening::new(client, Operation::Chat, Reply::new("x", "m"))
+    }
 
     #[tokio::test(start_paused = true)]
     async fn comments_tell_the_stage() {
         let stage = Stage::new();
         let told = |stage: &Stage| {
             let mut out = Vec::new();
-            stage.write_comment(Format::OpenAi, &mut out);
+            stage.write_comment(&opening(Format::OpenAi), &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(told(&stage), ": progress {\"state\":\"reading\"}\n\n");
@@ -126,7 +130,7 @@ mod tests {
     #[test]
     fn a_dialect_without_comments_is_not_told() {
         let mut out = Vec::new();
-        Stage::new().write_comment(Format::Ollama, &mut out);
+        Stage::new().write_comment(&opening(Format::Ollama), &mut out);
         assert!(out.is_empty());
     }
 }

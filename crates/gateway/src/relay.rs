@@ -20,7 +20,7 @@ use wire::{Format, Metered, Progress};
 pub use self::inflow::Inflow;
 use crate::admit::Permit;
 use crate::budget::{Budget, Held};
-use crate::error::{Clock, Error};
+use crate::error::{Clock, Error, ErrorRender};
 use crate::exchange::{End, Exchange};
 use crate::progress::Stage;
 use crate::stop::Reached;
@@ -34,6 +34,8 @@ const COUNTED_BYTES: usize = 4 << 10;
 /// A stream whose first event has arrived, and all that it holds.
 pub struct Flow {
     pub inflow: Inflow,
+    /// The stream's dialect is the route's own, also where error bodies take another.
+    pub client: Format,
     /// Memory of bytes that the client has not taken.
     pub unsent: Budget,
     /// What the first events made.
@@ -102,8 +104,8 @@ enum Phase {
     Opening {
         opening: Opening,
         stage: Option<Stage>,
-        client: Format,
-        bare: bool,
+        told: wire::Opening,
+        errors: ErrorRender,
         heartbeat: Duration,
         next_tick: Instant,
     },
@@ -143,12 +145,12 @@ impl Body {
     pub fn opening(
         opening: Opening,
         stage: Option<Stage>,
-        client: Format,
-        bare: bool,
+        told: wire::Opening,
+        errors: ErrorRender,
         heartbeat: Duration,
     ) -> Self {
         let now = Instant::now();
-        let phase = Phase::Opening { opening, stage, client, bare, heartbeat, next_tick: now };
+        let phase = Phase::Opening { opening, stage, told, errors, heartbeat, next_tick: now };
         let alarm = Box::pin(sleep_until(now));
         Self::Relay(Box::new(Relay { phase, out: Vec::new(), memory: None, alarm }))
     }
@@ -239,20 +241,19 @@ impl Relay {
     }
 
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Phase::Opening { opening, stage, client, bare, heartbeat, next_tick } = &mut self.phase else {
+        let Phase::Opening { opening, stage, told, errors, heartbeat, next_tick } = &mut self.phase else {
             return Poll::Ready(());
         };
         if let Poll::Ready((result, mut exchange)) = opening.as_mut().poll(cx) {
-            // The stream's dialect is the route's own, also where error bodies take another.
-            let (client, bare) = (*client, *bare);
-            self.phase = Phase::Done;
             match result {
                 Ok(flow) => {
+                    self.phase = Phase::Done;
                     exchange.first_byte();
                     self.start(flow, exchange, Instant::now());
                 }
                 Err(error) => {
-                    error.with_body(bare, |body| wire::write_error_event(client, body, &mut self.out));
+                    errors.lend(&error, exchange.id(), |body| told.fail(body, &mut self.out));
+                    self.phase = Phase::Done;
                     exchange.settle_unanswered(&error);
                 }
             }
@@ -262,11 +263,11 @@ impl Relay {
         if now >= *next_tick {
             let every = match stage {
                 Some(stage) => {
-                    stage.write_comment(*client, &mut self.out);
+                    stage.write_comment(told, &mut self.out);
                     STAGE_EVERY
                 }
                 None => {
-                    wire::write_heartbeat(*client, &mut self.out);
+                    told.heartbeat(&mut self.out);
                     *heartbeat
                 }
             };
@@ -324,7 +325,7 @@ impl Relay {
             return Poll::Ready(());
         }
         if now >= *wrote_at + flow.clocks.heartbeat {
-            self.out.extend_from_slice(KEEPALIVE);
+            flow.inflow.heartbeat(&mut self.out);
             *wrote_at = now;
             return Poll::Ready(());
         }
@@ -352,8 +353,8 @@ impl Relay {
             if end == End::UpstreamCut {
                 flow.inflow.upstream_failed(error);
             }
-            let bare = exchange.errors().bare;
-            error.with_body(bare, |body| flow.inflow.fail(body, &mut self.out));
+            let errors = ErrorRender { format: flow.client, ..exchange.errors() };
+            errors.lend(error, exchange.id(), |body| flow.inflow.fail(body, &mut self.out));
             exchange.settle_failed(end, error, flow.inflow.metered());
         }
     }
@@ -368,8 +369,6 @@ impl Drop for Relay {
         }
     }
 }
-
-const KEEPALIVE: &[u8] = b": keepalive\n\n";
 
 /// The answer is complete: settles, frees the slot, and lets the upstream close its message so that the connection is kept.
 fn finish(flow: Flow, exchange: Exchange) {

@@ -67,14 +67,16 @@ pub enum Manage {
     Copy,
     Delete,
     Blobs,
+    /// Templates, system prompts and licences of models.
+    Show,
     /// Accounts, web search, the runtime's own affairs: for nobody.
     Other,
 }
 
 impl Manage {
     /// What a key can be allowed.
-    pub const GRANTED: [Self; 6] =
-        [Self::Pull, Self::Push, Self::Create, Self::Copy, Self::Delete, Self::Blobs];
+    pub const GRANTED: [Self; 7] =
+        [Self::Pull, Self::Push, Self::Create, Self::Copy, Self::Delete, Self::Blobs, Self::Show];
 
     /// The word in the configuration and in records.
     pub fn as_str(self) -> &'static str {
@@ -85,6 +87,7 @@ impl Manage {
             Self::Copy => "copy",
             Self::Delete => "delete",
             Self::Blobs => "blobs",
+            Self::Show => "show",
             Self::Other => "other",
         }
     }

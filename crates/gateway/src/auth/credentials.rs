@@ -9,30 +9,39 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use wire::Fault;
+use wire::{Fault, Format};
 
 use crate::error::Error;
 
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 /// Bounds the work of one digest; no key is near it.
 const KEY_BYTES_MAX: usize = 512;
 const USER_CHARS_MAX: usize = 128;
 
-/// The one credential of a request.
-pub(super) fn read<'a>(headers: &'a HeaderMap, header: Option<&HeaderName>) -> Result<&'a str, Error> {
-    let authorization = only(headers, &AUTHORIZATION)?;
-    let own = match header.filter(|name| **name != AUTHORIZATION) {
-        Some(name) => only(headers, name)?,
-        None => None,
+/// The one credential of a request. Several carriers may show it, as long as they show the same.
+pub(super) fn read<'a>(
+    headers: &'a HeaderMap,
+    header: Option<&HeaderName>,
+    format: Format,
+) -> Result<&'a str, Error> {
+    // Anthropic's SDKs have a header of their own, whatever the operator calls his.
+    let own_name = X_API_KEY;
+    let own = (format == Format::Anthropic).then_some(&own_name);
+    let named = header.filter(|name| **name != AUTHORIZATION && own != Some(*name));
+    let in_header = |name: Option<&HeaderName>| -> Result<Option<Option<&'a str>>, Error> {
+        let value = name.map(|name| only(headers, name)).transpose()?.flatten();
+        Ok(value.map(|value| visible(value.as_bytes())))
     };
-    match (authorization, own) {
-        (None, None) => Err(Error::BadKey),
-        (Some(value), None) => bearer(value).ok_or(Error::BadKey),
-        (None, Some(value)) => visible(value.as_bytes()).ok_or(Error::BadKey),
-        (Some(one), Some(other)) => match (bearer(one), visible(other.as_bytes())) {
-            (Some(one), Some(other)) if one == other => Ok(one),
-            _ => Err(Error::TwoCredentials),
-        },
+    let carriers = [only(headers, &AUTHORIZATION)?.map(bearer), in_header(own)?, in_header(named)?];
+    let mut shown = carriers.into_iter().flatten();
+    let Some(first) = shown.next() else { return Err(Error::BadKey) };
+    match shown.next() {
+        None => first.ok_or(Error::BadKey),
+        Some(second) => {
+            let same = first.is_some() && first == second && shown.all(|other| other == first);
+            first.filter(|_| same).ok_or(Error::TwoCredentials)
+        }
     }
 }
 

@@ -30,7 +30,7 @@ fn headers(list: Headers) -> HeaderMap {
 
 /// What a caller is told: the key's id, or the refusal.
 fn told(ring: &KeyRing, list: Headers) -> String {
-    match ring.identify(&headers(list)) {
+    match ring.identify(&headers(list), Format::OpenAi) {
         Ok(principal) => principal.key_id.to_string(),
         Err(error) => error.label().to_owned(),
     }
@@ -91,6 +91,24 @@ fn without_a_configured_header_only_bearer_counts() {
         assert_eq!(told(&ring, &[("x-api-key", SEED_KEY.as_bytes())]), "invalid_api_key");
         assert_eq!(told(&ring, &[("authorization", b"Bearer prod-key-2024-qwen3")]), "seed");
         assert_eq!(told(&ring, &[("authorization", b"prod-key-2024-qwen3")]), "invalid_api_key");
+    }
+}
+
+#[test]
+fn a_dialect_with_a_header_of_its_own_is_heard_by_it() {
+    let keys = vec![config_key("seed", SEED_KEY), config_key("other", "another-key-0123456789")];
+    for header in [None, Some(HeaderName::from_static("x-gate-key"))] {
+        let ring = KeyRing::new(&Auth::Keys { header, keys: keys.clone() });
+        let told = |list: &[(&'static str, &[u8])]| match ring.identify(&headers(list), Format::Anthropic) {
+            Ok(principal) => principal.key_id.to_string(),
+            Err(error) => error.label().to_owned(),
+        };
+        assert_eq!(told(&[("x-api-key", SEED_KEY.as_bytes())]), "seed");
+        assert_eq!(told(&[("authorization", b"Bearer prod-key-2024-qwen3")]), "seed");
+        let both = [("x-api-key", SEED_KEY.as_bytes()), ("authorization", b"Bearer prod-key-2024-qwen3")];
+        assert_eq!(told(&both), "seed");
+        let two = [("x-api-key", SEED_KEY.as_bytes()), ("authorization", b"Bearer another-key-0123456789")];
+        assert_eq!(told(&two), "two_credentials");
     }
 }
 
@@ -188,7 +206,7 @@ fn without_keys_nobody_gets_in() {
 fn open_is_a_principal_of_its_own() {
     let ring = KeyRing::new(&Auth::Open);
     for list in [&[][..], &[("x-api-key", &b"x"[..]), ("x-user-id", b"root")]] {
-        let principal = ring.identify(&headers(list)).unwrap();
+        let principal = ring.identify(&headers(list), Format::OpenAi).unwrap();
         assert_eq!((&*principal.key_id, principal.user), ("open", None));
     }
 }
@@ -226,7 +244,7 @@ fn users_are_believed_from_keys_that_may_speak() {
         let with = |key: &'static [u8]| {
             let mut list: Vec<(&str, &[u8])> = vec![("x-api-key", key)];
             list.extend(users.iter().map(|user| ("x-user-id", user.as_bytes())));
-            ring.identify(&headers(&list))
+            ring.identify(&headers(&list), Format::OpenAi)
                 .map(|principal| principal.user)
                 .map_err(|error| error.verdict().status)
         };
@@ -255,7 +273,7 @@ fn a_principal_carries_what_its_key_says() {
         strict: true,
         ..config_key("k", "text")
     }]);
-    let principal = ring.identify(&headers(&[("x-api-key", b"text")])).unwrap();
+    let principal = ring.identify(&headers(&[("x-api-key", b"text")]), Format::OpenAi).unwrap();
     assert_eq!((principal.rate.clone(), principal.strict), (RateRule::Own(rate), true));
     for (model, expected) in [("qwen3:32b", true), ("qwen3", false), ("QWEN3:32B", false), ("", false)] {
         assert_eq!(principal.may_use(model), expected, "{model}");
@@ -268,8 +286,10 @@ fn a_principal_carries_what_its_key_says() {
 fn debug_shows_no_secret() {
     let key = config_key("seed", SEED_KEY);
     let ring = ring(vec![key.clone()]);
-    let shown =
-        format!("{ring:?} {key:?} {:?}", ring.identify(&headers(&[("x-api-key", SEED_KEY.as_bytes())])));
+    let shown = format!(
+        "{ring:?} {key:?} {:?}",
+        ring.identify(&headers(&[("x-api-key", SEED_KEY.as_bytes())]), Format::OpenAi)
+    );
     let digest = format!("{:?}", key::digest(SEED_KEY));
     assert!(!shown.contains(SEED_KEY) && !shown.contains(&digest[1..20]), "{shown}");
 }

@@ -6,7 +6,7 @@
 //! Never here: what happens after the first event (`relay`).
 
 use tokio::time::Instant;
-use wire::{AnswerStream, Metered, Operation, Progress, Screen, UpstreamFaultKind};
+use wire::{AnswerStream, Metered, Progress, Screen, UpstreamFaultKind};
 
 use super::job::{Job, Way};
 use super::wait::{self, Permit};
@@ -50,9 +50,7 @@ pub(super) async fn whole(job: &Job, exchange: &mut Exchange) -> Result<Answered
                 Some(screen) => Some(&mut **screen),
                 None => None,
             };
-            let format = way.target.runner.format;
-            let metered =
-                wire::read_answer(way.lane, job.client, format, &job.reply, screen, &body, &mut out)?;
+            let metered = wire::read_answer(way.cell, &job.reply, screen, &body, &mut out)?;
             // Both lie here for a moment; then only what the client has not taken.
             memory.own_up_to(body.len() + out.len());
             drop(body);
@@ -204,8 +202,7 @@ fn may_fare_better(error: &Error) -> bool {
 /// Sends the request; only who holds a permit may. A refusal is read and understood here.
 async fn dispatch(way: &Way, _permit: &Permit) -> Result<Answer, Error> {
     let upstream = &way.target.runner;
-    let path = wire::upstream_path(upstream.format, Operation::Chat);
-    let answer = match upstream.pool.post(path, way.body.clone()).await {
+    let answer = match upstream.pool.post(way.cell.path(), way.body.clone()).await {
         Ok(answer) => answer,
         Err(error) => return Err(unanswered(upstream, error).await),
     };
@@ -257,7 +254,7 @@ async fn begin(
     screen: Option<Box<dyn Screen>>,
 ) -> Result<Begun, Error> {
     let upstream = &way.target.runner;
-    let stream = AnswerStream::new(way.lane, job.client, upstream.format, job.reply.clone(), screen);
+    let stream = AnswerStream::new(way.cell, job.reply.clone(), screen);
     let mut inflow = Inflow::new(upstream.clone(), answer.body, stream, job.core.budget.hold());
     let mut first = Vec::with_capacity(512);
     loop {
@@ -278,5 +275,5 @@ fn flow(job: &Job, begun: Begun, permit: Permit, exchange: &Exchange) -> Flow {
     };
     let Begun { inflow, first, progress } = begun;
     let (unsent, cut) = (job.core.budget.clone(), job.stop.reached(Phase::Cut));
-    Flow { inflow, unsent, first, progress, permit, clocks, cut }
+    Flow { inflow, client: job.client, unsent, first, progress, permit, clocks, cut }
 }

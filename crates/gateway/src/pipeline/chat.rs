@@ -1,4 +1,4 @@
-//! Chat: from a request that was read to a body that streams, or to a whole answer.
+//! Chats, completions and vectors: from a request that was read to a body that streams, or to a whole answer.
 //!
 //! Why here: what a chat needs beyond other requests is decided in this order: may its text pass, who could run it, does
 //! it fit the model's context, what may it cost, what will each of its targets be sent. Then it waits (`wait`), is sent
@@ -18,12 +18,13 @@ use super::attempt::Answered;
 use super::job::{Job, Seat, Way};
 use super::{Known, attempt, head};
 use crate::Core;
-use crate::error::Error;
+use crate::error::{Error, ErrorRender};
 use crate::exchange::Exchange;
 use crate::limit;
 use crate::progress::{self, Stage};
 use crate::relay::{self, Body, Opening};
 use crate::route::{Pool, Target};
+use crate::routes::Route;
 use crate::snapshot::Snapshot;
 
 /// One event of an upstream's stream is this large at most.
@@ -37,11 +38,11 @@ const ANSWER_TOKENS_GUESS: u64 = 512;
 /// Reads the caller's request and checks what needs no upstream.
 pub(super) fn read<'a>(
     snapshot: &Snapshot,
-    format: Format,
+    route: &Route,
     body: &'a [u8],
     exchange: &mut Exchange,
 ) -> Result<ModelRequest<'a>, Error> {
-    let mut request = wire::read_request(format, body, &snapshot.read_limits)?;
+    let mut request = wire::read_request(route.format, route.operation, body, &snapshot.read_limits)?;
     let chars = request.prompt_chars();
     exchange.asked(request.model(), chars, request.stream());
     let max = snapshot.config.input.prompt_chars_max;
@@ -80,7 +81,10 @@ pub(super) async fn prepare(
     let principal = &known.principal;
     let rule_cap = principal.output_tokens_max.or(config.answer.output_tokens_max);
     let choices = request.choices().max(1);
-    let asked = request.max_output_tokens().map(|cap| cap.saturating_mul(choices));
+    // Vectors are no tokens.
+    let writes = matches!(request.operation(), Operation::Chat | Operation::Complete);
+    let cap = if writes { request.max_output_tokens() } else { Some(0) };
+    let asked = cap.map(|cap| cap.saturating_mul(choices));
     // The limiter lowers it to what the key and the configuration allow.
     let ask = limit::Ask {
         principal,
@@ -108,6 +112,8 @@ pub(super) async fn prepare(
         id: head::random_hex(),
         model: pool.public.to_string(),
         include_usage: request.include_usage(),
+        manner: request.manner(),
+        prompt_tokens: prompt.high,
         strip: config.answer.strip,
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()),
         reasoning_alias: config.answer.reasoning_alias,
@@ -115,12 +121,15 @@ pub(super) async fn prepare(
         output_tokens_max: reserved.or_else(|| rule_cap.map(|cap| cap.saturating_mul(choices))),
         output_bytes_max: None,
     };
-    let asks_stage = request.stream() && known.headers.contains_key(progress::HEADER);
+    // A dialect without comments has no way to tell it.
+    let asks_stage =
+        request.stream() && client != Format::Ollama && known.headers.contains_key(progress::HEADER);
     Ok(Job {
         core: core.clone(),
         ways,
         seat,
         client,
+        operation: request.operation(),
         reply,
         stream: request.stream(),
         stage: asks_stage.then(Stage::new),
@@ -210,12 +219,14 @@ async fn way(
         other.runner.format == upstream.format && other.internal == target.internal && way.thinks == thinks
     };
     if let Some(twin) = written.iter().find(same) {
-        let Way { lane, body, dropped, .. } = twin;
+        let Way { cell, body, dropped, .. } = twin;
         let (body, dropped) = (body.clone(), dropped.clone());
-        return Ok(Way { target: target.clone(), thinks, lane: *lane, body, dropped });
+        return Ok(Way { target: target.clone(), thinks, cell: *cell, body, dropped });
     }
     let answer = &known.snapshot.config.answer;
-    let lane = wire::lane(client, upstream.format, Operation::Chat).ok_or_else(|| unsupported("model"))?;
+    let writes = matches!(request.operation(), Operation::Chat | Operation::Complete);
+    let cell =
+        wire::cell(client, upstream.format, request.operation()).ok_or_else(|| unsupported("model"))?;
     let to = Outbound {
         model: &target.internal,
         thinks,
@@ -223,15 +234,16 @@ async fn way(
         options: &known.principal.options,
         num_ctx: pool.context_tokens,
         keep_alive: pool.keep_alive.as_deref(),
-        output_tokens_max,
+        lenient_tool_choice: answer.lenient_tool_choice,
+        output_tokens_max: output_tokens_max.filter(|_| writes),
         refuse_truncation: !answer.truncate,
     };
     let mut body = Vec::with_capacity(1 << 10);
-    let dropped = wire::write_request(lane, upstream.format, request, &to, &mut body)?;
+    let dropped = wire::write_request(cell, request, &to, &mut body)?;
     if let Some(field) = dropped.first().filter(|_| known.principal.strict) {
         return Err(unsupported(field));
     }
-    Ok(Way { target: target.clone(), thinks, lane, body: body.into(), dropped })
+    Ok(Way { target: target.clone(), thinks, cell, body: body.into(), dropped })
 }
 
 fn unsupported(field: &str) -> Fault {
@@ -269,20 +281,21 @@ pub(super) async fn serve(job: Job, mut exchange: Exchange) -> Response<Body> {
 async fn stream(job: Job, exchange: Exchange) -> Response<Body> {
     let mut headers = HeaderMap::new();
     exchange.headers(&mut headers);
-    let (bare, heartbeat, stage) = (exchange.errors().bare, job.clocks.heartbeat, job.stage.clone());
-    let client = job.client;
+    let (heartbeat, stage, client) = (job.clocks.heartbeat, job.stage.clone(), job.client);
+    let errors = ErrorRender { format: client, ..exchange.errors() };
+    let told = wire::Opening::new(client, job.operation, job.reply.clone());
     let mut opening: Opening = Box::pin(open(job, exchange));
     if stage.is_none() {
         tokio::select! {
             biased;
             (opened, exchange) = &mut opening => return match opened {
-                Ok(flow) => head::stream(headers, Body::flowing(flow, exchange)),
+                Ok(flow) => head::stream(client, headers, Body::flowing(flow, exchange)),
                 Err(error) => head::refusal(&error, exchange),
             },
             () = sleep(GRACE) => {}
         }
     }
-    head::stream(headers, Body::opening(opening, stage, client, bare, heartbeat))
+    head::stream(client, headers, Body::opening(opening, stage, told, errors, heartbeat))
 }
 
 async fn open(job: Job, mut exchange: Exchange) -> (Result<crate::relay::Flow, Error>, Exchange) {

@@ -16,7 +16,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use wire::{Fault, Metered};
+use wire::{Fault, Format, Metered};
 
 use super::Head;
 use crate::allow::AddressRules;
@@ -33,6 +33,7 @@ const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-ty
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// The id of a request: the trusted proxy's if it gave a plain one, else a new one.
 pub(super) fn request_id(addresses: &AddressRules, peer: IpAddr, headers: &HeaderMap) -> Arc<str> {
@@ -194,17 +195,21 @@ pub(super) fn answered(bytes: Bytes, mut exchange: Exchange, metered: Metered) -
     response
 }
 
-/// The head of an event stream.
-pub(super) fn stream(exchange_headers: HeaderMap, body: Body) -> Response<Body> {
+/// The head of a stream in the caller's dialect.
+pub(super) fn stream(client: Format, exchange_headers: HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    common(response.headers_mut(), EVENT_STREAM);
+    let kind = match client {
+        Format::OpenAi | Format::Responses | Format::Anthropic => EVENT_STREAM,
+        Format::Ollama => LINES,
+    };
+    common(response.headers_mut(), kind);
     response.headers_mut().extend(exchange_headers);
     response
 }
 
 /// A refusal in the caller's dialect.
 pub(super) fn refusal(error: &Error, exchange: Exchange) -> Response<Body> {
-    let mut response = refused(error, exchange.errors());
+    let mut response = refused(error, exchange.errors(), exchange.id());
     exchange.headers(response.headers_mut());
     exchange.refuse(error);
     response
@@ -212,7 +217,7 @@ pub(super) fn refusal(error: &Error, exchange: Exchange) -> Response<Body> {
 
 /// A refusal of a request that cannot be recorded.
 pub(super) fn unrecorded(error: &Error, errors: ErrorRender, id: &str) -> Response<Body> {
-    let mut response = refused(error, errors);
+    let mut response = refused(error, errors, id);
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
@@ -221,18 +226,18 @@ pub(super) fn unrecorded(error: &Error, errors: ErrorRender, id: &str) -> Respon
 
 /// What is left to say after a panic.
 pub fn internal_error() -> Response<Body> {
-    refused(&Error::Internal, ErrorRender { format: wire::Format::OpenAi, bare: false })
+    refused(&Error::Internal, ErrorRender { format: wire::Format::OpenAi, bare: false }, "")
 }
 
-fn refused(error: &Error, errors: ErrorRender) -> Response<Body> {
-    let verdict = error.verdict();
-    let mut response = Response::new(Body::whole(error.render(errors.format, errors.bare)));
+fn refused(error: &Error, errors: ErrorRender, request_id: &str) -> Response<Body> {
+    let verdict = errors.verdict(error);
+    let mut response = Response::new(Body::whole(errors.body(error, request_id)));
     *response.status_mut() = verdict.status;
     let headers = response.headers_mut();
     common(headers, JSON);
     if let Some(seconds) = verdict.retry_after_s {
         // Who was turned away together must not come back together; a limit's time is exact.
-        let spread = if verdict.status == StatusCode::SERVICE_UNAVAILABLE { random_upto(seconds) } else { 0 };
+        let spread = if is_exact(error) { 0 } else { random_upto(seconds) };
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds + spread));
     }
     if let Some(retry) = verdict.should_retry {
@@ -240,7 +245,9 @@ fn refused(error: &Error, errors: ErrorRender) -> Response<Body> {
     }
     match error {
         Error::WrongMethod { allow } => {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+            if let Ok(allow) = HeaderValue::from_str(allow) {
+                headers.insert(ALLOW, allow);
+            }
         }
         Error::RateLimited(refusal) => {
             if let Some(names) = names_for(refusal.counts) {
@@ -256,6 +263,11 @@ fn refused(error: &Error, errors: ErrorRender) -> Response<Body> {
         close_after(&mut response);
     }
     response
+}
+
+/// Whether a wait is known to the second.
+fn is_exact(error: &Error) -> bool {
+    error.verdict().status != StatusCode::SERVICE_UNAVAILABLE
 }
 
 /// What was not read to its end, or could be read in two ways, must not be taken for the next request.

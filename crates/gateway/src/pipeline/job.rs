@@ -1,4 +1,4 @@
-//! A chat that was read, charged and written, and is ready to wait for its turn.
+//! A request that was read, charged and written, and is ready to wait for its turn.
 //!
 //! Why here: what decides about it (`chat`), what waits for it (`wait`) and what sends it (`attempt`) all hold the same thing,
 //! and none of them needs the others for that.
@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wire::{Format, Lane, Reply, Screen};
+use wire::{Cell, Format, Operation, Reply, Screen};
 
 use super::Known;
 use crate::Core;
@@ -26,6 +26,7 @@ pub(super) struct Job {
     /// Where it may run and what each of these is sent; never empty.
     pub ways: Vec<Way>,
     pub client: Format,
+    pub operation: Operation,
     pub reply: Reply,
     pub stream: bool,
     pub stage: Option<Stage>,
@@ -38,7 +39,7 @@ pub(super) struct Way {
     pub target: Target,
     /// What its upstream said of the model, as far as it was asked: bodies differ by it.
     pub thinks: Option<bool>,
-    pub lane: Lane,
+    pub cell: Cell,
     pub body: Bytes,
     pub dropped: Vec<&'static str>,
 }

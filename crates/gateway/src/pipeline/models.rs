@@ -36,7 +36,7 @@ pub(super) async fn retrieve(known: &Known, format: Format, name: &str) -> Resul
             wire::read_model(upstream.format, &target.internal, &body)?
         }
         // Its list says all that it has to say of a model.
-        Format::OpenAi => {
+        _ => {
             upstream.refresh_models(Duration::ZERO).await?;
             let models = upstream.catalog.models();
             let found = models.iter().find(|entry| entry.name == *target.internal).cloned();

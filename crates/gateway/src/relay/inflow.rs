@@ -96,11 +96,13 @@ impl Inflow {
 
     /// Ready when there is memory for a read; with a fault when there was none for too long.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<UpstreamFault>> {
-        if self.unwritten_bytes <= FREE_BYTES {
+        // Some dialects tell the whole answer once more at its end: until then it lies here.
+        let lying_bytes = self.unwritten_bytes + self.stream.held_bytes();
+        if lying_bytes <= FREE_BYTES {
             self.memory.shrink_to(0);
             return Poll::Ready(None);
         }
-        let wanted = self.unwritten_bytes.next_multiple_of(STEP_BYTES);
+        let wanted = lying_bytes.next_multiple_of(STEP_BYTES);
         loop {
             if self.memory.fit(wanted).is_ok() {
                 self.waiting = None;
@@ -120,6 +122,11 @@ impl Inflow {
     /// Ends the client's stream with an error event.
     pub fn fail(&mut self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
         self.stream.fail(error, out);
+    }
+
+    /// Bytes that keep the client's stream open and say nothing.
+    pub fn heartbeat(&mut self, out: &mut Vec<u8>) {
+        self.stream.heartbeat(out);
     }
 
     pub fn metered(&self) -> Metered {

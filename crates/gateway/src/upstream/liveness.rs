@@ -130,7 +130,7 @@ impl Upstream {
 async fn probe(upstream: &Upstream) -> bool {
     let path = match upstream.format {
         Format::Ollama => "/api/version",
-        Format::OpenAi => "/health",
+        _ => "/health",
     };
     match upstream.pool.get(path).await {
         Ok(answer) => {

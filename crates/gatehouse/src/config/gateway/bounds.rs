@@ -66,6 +66,7 @@ pub(super) fn answer(response: &Section<'_>) -> Answer {
     let mut answer = Answer {
         reasoning_alias: response.flag("reasoning_alias").value,
         model_sampling_defaults: response.flag("model_sampling_defaults").value,
+        lenient_tool_choice: response.flag("lenient_tool_choice").value,
         output_tokens_max: response.number("output_tokens_max").map(|at| at.value),
         truncate: response.flag("truncate").value,
         ..Answer::default()

@@ -5,13 +5,14 @@
 //! Never here: secrets.
 
 use gateway::config::{Key, Models, Priority, RateRule};
+use wire::Manage;
 
 use super::bounds;
 use super::upstreams::is_name;
 use crate::config::section::{Section, clipped};
 
 /// Options that act on one request only. What `wire` cannot write would be allowed in vain, so both lists are its own.
-const OPTIONS: [&str; 15] = [
+const OPTIONS: [&str; 16] = [
     "top_k",
     "top_p",
     "min_p",
@@ -27,6 +28,7 @@ const OPTIONS: [&str; 15] = [
     "think",
     "format",
     "truncate",
+    "system",
 ];
 
 /// Options that act on everybody's model, and how.
@@ -54,6 +56,7 @@ pub(super) struct Rights {
     priority: Priority,
     weight: Option<u32>,
     options: Vec<String>,
+    grants: Vec<Manage>,
     output_tokens_max: Option<u64>,
 }
 
@@ -77,6 +80,7 @@ impl Rights {
             priority,
             weight: table.number("weight").and_then(|at| u32::try_from(at.value).ok()),
             options: options(table),
+            grants: grants(table),
             output_tokens_max: table.number("output_tokens_max").map(|at| at.value),
         }
     }
@@ -92,6 +96,7 @@ impl Rights {
             priority: self.priority,
             weight: self.weight.unwrap_or(plain.weight),
             options: self.options,
+            grants: self.grants,
             output_tokens_max: self.output_tokens_max,
             ..plain
         }
@@ -146,4 +151,20 @@ fn options(table: &Section<'_>) -> Vec<String> {
         }
     }
     listed.into_iter().map(|at| at.value).collect()
+}
+
+fn grants(table: &Section<'_>) -> Vec<Manage> {
+    let listed = table.texts("manage").map(|at| at.value).unwrap_or_default();
+    let mut grants = Vec::new();
+    for word in &listed {
+        match Manage::GRANTED.into_iter().find(|grant| grant.as_str() == word.value) {
+            Some(grant) => grants.push(grant),
+            None => {
+                let known = Manage::GRANTED.map(Manage::as_str).join(", ");
+                let what = format!("`{}` is not an operation that can be allowed", clipped(&word.value));
+                table.report().error(&word.place, what, format!("known here: {known}"));
+            }
+        }
+    }
+    grants
 }

@@ -30,6 +30,11 @@ pub(super) const ROWS: &[Setting] = &[
         false,
         "A request that names no temperature keeps the model file's own. `false`: OpenAI's default of 1.0, as its clients expect.",
     ),
+    flag(
+        "gateway.response.lenient_tool_choice",
+        false,
+        "For runtimes that cannot be told to call a tool (Ollama). `true`: a tool that must be called is the only one sent, a choice among some sends these, and the audit record notes `tool_choice`. `false`: such a choice is a 400.",
+    ),
     optional_number(
         "gateway.response.output_tokens_max",
         (1, TOKENS_MAX),

@@ -90,6 +90,12 @@ pub(super) const ROWS: &[Setting] = &[
         "list of option names",
         "Request fields of the runtime that pass from this key, such as `top_k` or `num_ctx`; all others are dropped and noted in the audit record. Some act on everybody's model: those are warned of.",
     ),
+    texts(
+        "gateway.auth.keys[].manage",
+        "none",
+        "list of `pull`, `push`, `create`, `copy`, `delete`, `blobs`, `show`",
+        "Ollama's routes that change what a runtime has, each allowed by name; without it they answer 403. `show`: `/api/show` also tells templates, system prompts and licences. Every use is in the audit record.",
+    ),
     optional_number(
         "gateway.auth.keys[].output_tokens_max",
         (1, TOKENS_MAX),
