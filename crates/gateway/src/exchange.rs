@@ -14,14 +14,15 @@ use wire::{Estimate, Format, Metered};
 
 use crate::audit;
 use crate::auth::Principal;
-use crate::config::{Counts, FilterAction};
+use crate::config::FilterAction;
 use crate::error::{Blame, Error, ErrorRender};
 use crate::filter::{Filter, Findings};
 use crate::limit::Charge;
 use crate::metrics::Metrics;
+use crate::rate_headers::{Rated, rate_headers};
 use crate::route::Target;
 use crate::routes::{NO_ROUTE, Route};
-use crate::standing::{Standing, Standings};
+use crate::standing::Standings;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,10 +203,10 @@ impl Exchange {
         if let Some(charge) = &self.charge {
             let Standings { requests, tokens } = charge.standings();
             if let Some(standing) = requests {
-                rate_headers(&standing, REQUESTS, headers);
+                rate_headers(self.errors.format, &standing, Rated::Requests, headers);
             }
             if let Some(standing) = tokens {
-                rate_headers(&standing, TOKENS, headers);
+                rate_headers(self.errors.format, &standing, Rated::Tokens, headers);
             }
         }
     }
@@ -366,60 +367,9 @@ impl Spent {
     }
 }
 
-/// `x-ratelimit-*` in OpenAI's names: one set for requests, one for tokens.
-pub fn rate_headers(standing: &Standing, names: [HeaderName; 3], headers: &mut HeaderMap) {
-    let [limit, remaining, reset] = names;
-    headers.insert(limit, HeaderValue::from(standing.limit));
-    headers.insert(remaining, HeaderValue::from(standing.remaining));
-    if let Ok(text) = HeaderValue::try_from(reset_text(standing.reset)) {
-        headers.insert(reset, text);
-    }
-}
-
-/// The names for what a refusal counted; concurrency has none.
-pub fn names_for(counts: Counts) -> Option<[HeaderName; 3]> {
-    match counts {
-        Counts::Requests => Some(REQUESTS),
-        Counts::PromptTokens | Counts::OutputTokens | Counts::Tokens => Some(TOKENS),
-        Counts::Concurrency => None,
-    }
-}
-
-/// Durations as OpenAI writes them: `17ms`, `1s`, `6m0s`.
-fn reset_text(reset: Duration) -> String {
-    let seconds = reset.as_secs();
-    match seconds {
-        0 => format!("{}ms", reset.subsec_millis()),
-        1..=59 => format!("{seconds}s"),
-        _ => format!("{}m{}s", seconds / 60, seconds % 60),
-    }
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-const REQUESTS: [HeaderName; 3] = [
-    HeaderName::from_static("x-ratelimit-limit-requests"),
-    HeaderName::from_static("x-ratelimit-remaining-requests"),
-    HeaderName::from_static("x-ratelimit-reset-requests"),
-];
-const TOKENS: [HeaderName; 3] = [
-    HeaderName::from_static("x-ratelimit-limit-tokens"),
-    HeaderName::from_static("x-ratelimit-remaining-tokens"),
-    HeaderName::from_static("x-ratelimit-reset-tokens"),
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resets_read_like_openai_s() {
-        for (ms, expected) in [(17, "17ms"), (1_000, "1s"), (59_900, "59s"), (360_000, "6m0s")] {
-            assert_eq!(reset_text(Duration::from_millis(ms)), expected);
-        }
-    }
-}

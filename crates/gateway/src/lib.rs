@@ -22,6 +22,7 @@ pub mod limit;
 pub mod metrics;
 mod pipeline;
 mod progress;
+mod rate_headers;
 mod relay;
 pub mod retry;
 mod route;

@@ -11,6 +11,7 @@ mod chat;
 mod head;
 mod job;
 mod models;
+mod unpack;
 mod usage;
 mod wait;
 
@@ -146,7 +147,7 @@ async fn walk(
     let Match { route, name } = found?;
     exchange.speaks(route.format, snapshot.config.error_format);
     granted(route, &principal)?;
-    let body = head::read_body(&head, body, &snapshot.config.input, &core.budget).await?;
+    let body = head::read_body(&head, route.format, body, &snapshot.config.input, &core.budget).await?;
     let head::Whole { bytes: body, held } = body;
     let headers = head.headers;
     let known = Known { snapshot: snapshot.clone(), principal, headers, _client: client, held };

@@ -18,13 +18,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use wire::{Fault, Format, Metered};
 
-use super::Head;
+use super::{Head, unpack};
 use crate::allow::AddressRules;
 use crate::budget::{Budget, Held};
 use crate::config::InputLimits;
 use crate::error::{Error, ErrorRender};
-use crate::exchange::{End, Exchange, names_for, rate_headers};
+use crate::exchange::{End, Exchange};
 use crate::guard::Conn;
+use crate::rate_headers::{Rated, rate_headers};
 use crate::relay::Body;
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -121,6 +122,7 @@ pub(super) struct Whole {
 /// The whole body, bounded in size, time and what all bodies may hold together. Taken only when it has been read to its end.
 pub(super) async fn read_body(
     head: &Head,
+    format: Format,
     body: &mut Option<Incoming>,
     limits: &InputLimits,
     budget: &Budget,
@@ -128,19 +130,33 @@ pub(super) async fn read_body(
     let mut held = budget.hold();
     let Some(incoming) = body else { return Ok(Whole { bytes: Bytes::new(), held }) };
     let max = limits.body_bytes_max;
-    let encoding = head.headers.get(CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Error::BodyEncoded);
-    }
+    let packed = is_packed(&head.headers, format)?;
     let announced = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > max as u64) {
         return Err(Error::BodyTooLarge { max });
     }
     let collected =
         tokio::time::timeout(limits.body_time, collect(incoming, max, announced, &mut held)).await;
-    let bytes = collected.map_err(|_| Error::BodyTooSlow)??;
+    let mut bytes = collected.map_err(|_| Error::BodyTooSlow)??;
     *body = None;
+    if packed {
+        bytes = unpack::zstd(&bytes, max, &mut held)?;
+        held.own_up_to(bytes.len());
+    }
     Ok(Whole { bytes, held })
+}
+
+/// Whether the body is compressed in the one way that a client of its dialect compresses.
+fn is_packed(headers: &HeaderMap, format: Format) -> Result<bool, Error> {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    match (encodings.next().map(HeaderValue::as_bytes), encodings.next()) {
+        (None, _) => Ok(false),
+        (Some(encoding), None) if encoding.eq_ignore_ascii_case(b"identity") => Ok(false),
+        (Some(encoding), None) if format == Format::Responses && encoding.eq_ignore_ascii_case(b"zstd") => {
+            Ok(true)
+        }
+        _ => Err(Error::BodyEncoded),
+    }
 }
 
 /// So much of an announced body is made room for at once; what grows further is copied as it grows.
@@ -250,8 +266,8 @@ fn refused(error: &Error, errors: ErrorRender, request_id: &str) -> Response<Bod
             }
         }
         Error::RateLimited(refusal) => {
-            if let Some(names) = names_for(refusal.counts) {
-                rate_headers(&refusal.standing(), names, headers);
+            if let Some(rated) = Rated::of(refusal.counts) {
+                rate_headers(errors.format, &refusal.standing(), rated, headers);
             }
         }
         _ => {}
