@@ -21,6 +21,8 @@ use crate::play::frames;
 use crate::play::script::Pace;
 
 pub const MODEL: &str = "qwen3:32b";
+/// The same model on the same player, asked in OpenAI's dialect.
+pub const COMPATIBLE_MODEL: &str = "compatible:32b";
 pub const KEY: &str = "gh-bench-0123456789abcdefghijklmnopqrstuvwxyz";
 /// SHA-256 of [`KEY`].
 pub const KEY_DIGEST: &str = "sha256:1395386189bc56d29a4bc3086e64b63f3065914712301129a273136fcb3965b3";
@@ -224,7 +226,14 @@ fn gateway_configuration(listen: SocketAddr, admin: SocketAddr, upstream: Socket
     serde_json::json!({
         "listen": listen.to_string(),
         "admin_listen": admin.to_string(),
-        "ollama_api": format!("http://{upstream}"),
+        "upstreams": [
+            {"name": "native", "url": format!("http://{upstream}"), "format": "ollama"},
+            {"name": "compatible", "url": format!("http://{upstream}"), "format": "openai"},
+        ],
+        "models": [
+            {"name": MODEL, "upstream": "native"},
+            {"name": COMPATIBLE_MODEL, "internal": MODEL, "upstream": "compatible"},
+        ],
         "auth": {"enabled": true, "header_key": "X-Api-Key", "keys": [{"id": "bench", "digest": KEY_DIGEST}]},
         "rate_limit": {"enabled": true, "max_requests": 1_000_000, "window_seconds": 60},
         "input": {"prompt_chars": 1_000_000},

@@ -9,13 +9,49 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::time::sleep;
 
-use crate::house::{House, MODEL};
+use crate::house::{COMPATIBLE_MODEL, House, MODEL};
 use crate::load::leave;
 use crate::load::run::{self, Held};
+use crate::load::target::{Asks, Target};
 use crate::play::script::Pace;
 use crate::report::Table;
 
 const ANSWER_TOKENS: usize = 64;
+
+/// A client's dialect in front of an upstream's.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane {
+    pub name: &'static str,
+    pub client: Asks,
+    pub upstream: Asks,
+    /// Which of the gateway's upstreams is asked.
+    pub model: &'static str,
+}
+
+/// Every lane that streams: one row each.
+pub const LANES: [Lane; 12] = {
+    use Asks::{Anthropic, Completions, Generate, Ollama, OpenAi, Responses};
+    const fn native(name: &'static str, client: Asks, upstream: Asks) -> Lane {
+        Lane { name, client, upstream, model: MODEL }
+    }
+    const fn compatible(name: &'static str, client: Asks, upstream: Asks) -> Lane {
+        Lane { name, client, upstream, model: COMPATIBLE_MODEL }
+    }
+    [
+        native("OpenAI chat on Ollama", OpenAi, Ollama),
+        native("OpenAI completions on Ollama", Completions, Generate),
+        native("OpenAI Responses on Ollama", Responses, Ollama),
+        native("Anthropic on Ollama", Anthropic, Ollama),
+        native("Ollama chat on Ollama", Ollama, Ollama),
+        native("Ollama generate on Ollama", Generate, Generate),
+        compatible("OpenAI chat on OpenAI (relay)", OpenAi, OpenAi),
+        compatible("OpenAI completions on OpenAI (relay)", Completions, Completions),
+        compatible("OpenAI Responses on OpenAI", Responses, OpenAi),
+        compatible("Anthropic on OpenAI", Anthropic, OpenAi),
+        compatible("Ollama chat on OpenAI", Ollama, OpenAi),
+        compatible("Ollama generate on OpenAI", Generate, OpenAi),
+    ]
+};
 
 /// How long and how much.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +148,32 @@ impl House {
                 table.time("first token p50", "µs", target.name, done.to_first.permille(500));
                 table.time("first token p99", "µs", target.name, done.to_first.permille(990));
                 table.time("gap p99", "µs", target.name, done.gaps.permille(990));
+            }
+        }
+        Ok(())
+    }
+
+    /// Streams without gaps in every dialect that a client can speak, in front of an upstream of one: the proxies beside it
+    /// pass that upstream's own bytes.
+    pub async fn lane(&self, table: &mut Table, size: &Size, lane: &Lane) -> Result<()> {
+        const STREAMS: usize = 100;
+        let tokens = size.flood_tokens / 2;
+        self.pace(Pace { frames_per_write: 16, ..Pace::default() }).await?;
+        for round in 0..=size.rounds {
+            for target in self.turn(round) {
+                let ours = target.name == "gatehouse";
+                let asks = if ours { lane.client } else { lane.upstream };
+                let target = Target { asks, ..target.clone() };
+                let model = if ours { lane.model } else { MODEL };
+                let request = target.request(model, 1_000, tokens, true);
+                let before = self.cpu_s(target.name)?;
+                run::streams(&target, request, STREAMS, tokens, Duration::ZERO)
+                    .await
+                    .with_context(|| format!("{}: {}", lane.name, target.name))?;
+                if let (1.., Some(before), Some(after)) = (round, before, self.cpu_s(target.name)?) {
+                    let chunks = (STREAMS * tokens) as f64;
+                    table.cost("CPU per chunk", "µs", target.name, (after - before) * 1e6 / chunks);
+                }
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use bench::house::{House, Programs};
 use bench::machine;
 use bench::play::script::Pace;
 use bench::report::Table;
-use bench::rows::Size;
+use bench::rows::{LANES, Size};
 use clap::Parser;
 use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -93,6 +93,12 @@ async fn bench(arguments: &Arguments) -> Result<()> {
         table.section("200 streams without gaps".to_owned());
         let pace = Pace { frames_per_write: 16, ..Pace::default() };
         house.streams(&mut table, &size, pace, size.flood_tokens, Duration::ZERO).await?;
+    }
+    for lane in &LANES {
+        if wanted("lanes") || wanted(lane.name) {
+            table.section(format!("lane: {}, 100 streams without gaps", lane.name));
+            house.lane(&mut table, &size, lane).await?;
+        }
     }
     for streams in size.slow_streams {
         if wanted("memory") {

@@ -100,15 +100,11 @@ impl Tape {
     }
 
     fn line(&mut self, line: &[u8]) -> Result<()> {
-        const TOKEN: &[u8] = b"\"content\":\" w";
-        let end: &[u8] = match self.asks {
-            Asks::Ollama => b"\"done\":true",
-            Asks::OpenAi => b"data: [DONE]",
-        };
-        if let Some(at) = memchr::memmem::find(line, TOKEN) {
+        let token = self.asks.token();
+        if let Some(at) = memchr::memmem::find(line, token) {
             // " wN" closes with a quote: a longer number must not pass for a shorter one.
             let wanted = format!("{}\"", frames::text(self.tokens));
-            let rest = line.get(at + TOKEN.len() - 2..).unwrap_or_default();
+            let rest = line.get(at + token.len() - 2..).unwrap_or_default();
             ensure!(
                 rest.starts_with(wanted.as_bytes()),
                 "token {}: {}",
@@ -116,9 +112,9 @@ impl Tape {
                 String::from_utf8_lossy(line)
             );
             self.tokens += 1;
-        } else if memchr::memmem::find(line, end).is_some() {
+        } else if memchr::memmem::find(line, self.asks.end()).is_some() {
             self.ended = true;
-        } else if memchr::memmem::find(line, b"\"error\"").is_some() {
+        } else if memchr::memmem::find(line, self.asks.failure()).is_some() {
             bail!("an error in the stream: {}", String::from_utf8_lossy(line));
         }
         Ok(())

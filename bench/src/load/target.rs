@@ -1,6 +1,6 @@
-//! What is asked of whom: the request's bytes, and how its answer's tokens look.
+//! What is asked of whom: the request's bytes, and how its answer's tokens look in each dialect.
 //!
-//! Why here: through nginx and directly the dialect is Ollama's; through the gateway it is OpenAI's. Nothing else differs.
+//! Why here: through nginx and directly the dialect is the player's; through the gateway it is whatever clients speak.
 //!
 //! Never here: sockets.
 
@@ -11,8 +11,73 @@ use std::net::SocketAddr;
 pub enum Asks {
     /// NDJSON from `/api/chat`.
     Ollama,
+    /// NDJSON from `/api/generate`.
+    Generate,
     /// Server-sent events from `/v1/chat/completions`.
     OpenAi,
+    /// Server-sent events from `/v1/completions`.
+    Completions,
+    /// Server-sent events from `/v1/responses`.
+    Responses,
+    /// Server-sent events from `/v1/messages`.
+    Anthropic,
+}
+
+impl Asks {
+    /// What stands before a token's text in a line of a stream.
+    pub fn token(self) -> &'static [u8] {
+        match self {
+            Self::Ollama | Self::OpenAi => b"\"content\":\" w",
+            Self::Generate => b"\"response\":\" w",
+            Self::Completions | Self::Anthropic => b"\"text\":\" w",
+            Self::Responses => b"\"delta\":\" w",
+        }
+    }
+
+    /// What a proper end looks like.
+    pub fn end(self) -> &'static [u8] {
+        match self {
+            Self::Ollama | Self::Generate => b"\"done\":true",
+            Self::OpenAi | Self::Completions => b"data: [DONE]",
+            Self::Responses => b"event: response.completed",
+            Self::Anthropic => b"event: message_stop",
+        }
+    }
+
+    /// What a failure looks like.
+    pub fn failure(self) -> &'static [u8] {
+        match self {
+            Self::Ollama | Self::Generate => b"{\"error\"",
+            Self::OpenAi | Self::Completions => b"data: {\"error\"",
+            Self::Responses => b"event: response.failed",
+            Self::Anthropic => b"event: error",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Ollama => "/api/chat",
+            Self::Generate => "/api/generate",
+            Self::OpenAi => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+            Self::Responses => "/v1/responses",
+            Self::Anthropic => "/v1/messages",
+        }
+    }
+
+    fn body(self, model: &str, prompt: &str, tokens: usize, stream: bool) -> String {
+        let messages = format!("\"messages\":[{{\"role\":\"user\",\"content\":\"{prompt}\"}}]");
+        let head = format!("\"model\":\"{model}\",\"stream\":{stream}");
+        match self {
+            Self::Ollama => format!("{{{head},{messages},\"options\":{{\"num_predict\":{tokens}}}}}"),
+            Self::Generate => {
+                format!("{{{head},\"prompt\":\"{prompt}\",\"options\":{{\"num_predict\":{tokens}}}}}")
+            }
+            Self::OpenAi | Self::Anthropic => format!("{{{head},{messages},\"max_tokens\":{tokens}}}"),
+            Self::Completions => format!("{{{head},\"prompt\":\"{prompt}\",\"max_tokens\":{tokens}}}"),
+            Self::Responses => format!("{{{head},\"input\":\"{prompt}\",\"max_output_tokens\":{tokens}}}"),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -33,19 +98,7 @@ impl Target {
 
     /// A chat request with this prompt, which must need no escaping.
     pub fn asking(&self, model: &str, prompt: &str, tokens: usize, stream: bool) -> Vec<u8> {
-        let messages = format!("\"messages\":[{{\"role\":\"user\",\"content\":\"{prompt}\"}}]");
-        let (path, body) = match self.asks {
-            Asks::Ollama => (
-                "/api/chat",
-                format!(
-                    "{{\"model\":\"{model}\",{messages},\"stream\":{stream},\"options\":{{\"num_predict\":{tokens}}}}}"
-                ),
-            ),
-            Asks::OpenAi => (
-                "/v1/chat/completions",
-                format!("{{\"model\":\"{model}\",{messages},\"stream\":{stream},\"max_tokens\":{tokens}}}"),
-            ),
-        };
+        let (path, body) = (self.asks.path(), self.asks.body(model, prompt, tokens, stream));
         let key = self.key.as_ref().map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{key}content-length: {}\r\n\r\n",
