@@ -42,7 +42,8 @@ pub struct Flow {
     pub first: Vec<u8>,
     /// How far the first bytes came: the stream may have ended with them, well or not.
     pub progress: Progress,
-    pub permit: Permit<Upstream>,
+    /// A slot of the model; what no model works on needs none.
+    pub permit: Option<Permit<Upstream>>,
     pub clocks: StreamClocks,
     /// Resolves when the drain deadline of a stopping process has passed.
     pub cut: Reached,
@@ -373,7 +374,9 @@ impl Drop for Relay {
 /// The answer is complete: settles, frees the slot, and lets the upstream close its message so that the connection is kept.
 fn finish(flow: Flow, exchange: Exchange) {
     exchange.settle(End::Complete, flow.inflow.metered());
-    flow.permit.served();
+    if let Some(permit) = flow.permit {
+        permit.served();
+    }
     flow.inflow.finish();
 }
 

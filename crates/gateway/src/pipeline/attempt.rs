@@ -275,5 +275,6 @@ fn flow(job: &Job, begun: Begun, permit: Permit, exchange: &Exchange) -> Flow {
     };
     let Begun { inflow, first, progress } = begun;
     let (unsent, cut) = (job.core.budget.clone(), job.stop.reached(Phase::Cut));
+    let permit = Some(permit);
     Flow { inflow, client: job.client, unsent, first, progress, permit, clocks, cut }
 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderValue, StatusCode};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 pub use self::body::{AnswerBody, Arrived, read_body, read_body_within};
@@ -92,6 +93,41 @@ impl Pool {
         self.send(self.0.request("POST", path, Some(body))?).await
     }
 
+    /// For what is asked by other methods than these two.
+    pub async fn call(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Answer, SendError> {
+        self.send(self.0.request(method, path, body)?).await
+    }
+
+    /// Sends a body of `length` bytes as it comes, on a connection of its own: it cannot be sent again, and it is not held.
+    pub async fn upload(
+        &self,
+        path: &str,
+        length: u64,
+        mut next: impl AsyncFnMut() -> Result<Option<Bytes>, SendError>,
+    ) -> Result<Answer, SendError> {
+        let head = self.0.head("POST", path, Some(length))?;
+        let mut io = self.0.connect().await?;
+        let mut refused = io.write_all(&head).await.err();
+        while refused.is_none() {
+            let Some(bytes) = next().await? else { break };
+            refused = io.write_all(&bytes).await.err();
+        }
+        // A server that does not want it may have said why before it stopped listening.
+        let mut nothing = Outgoing::new(Vec::new(), Bytes::new());
+        match exchange::run(&mut *io, &mut nothing).await {
+            Ok((head, rest)) => {
+                let body = AnswerBody::new(io, head.framing, rest, None);
+                Ok(Answer { status: head.status, content_type: head.content_type, body })
+            }
+            Err(failure) => Err(refused.map_or_else(|| failure.into(), |e| SendError::Broken(e.to_string()))),
+        }
+    }
+
     async fn send(&self, mut request: Outgoing) -> Result<Answer, SendError> {
         if let Some(kept) = self.0.idle.take() {
             let began = Instant::now();
@@ -101,8 +137,7 @@ impl Pool {
                 Err(failure) => return Err(failure.into()),
             }
         }
-        let dialled = self.0.dial.dial(&self.0.authority).await;
-        let fresh = dialled.map_err(|error| SendError::Connect(error.to_string()))?;
+        let fresh = self.0.connect().await?;
         self.ask(fresh, &mut request).await.map_err(SendError::from)
     }
 
@@ -115,7 +150,16 @@ impl Pool {
 }
 
 impl Shared {
+    async fn connect(&self) -> Result<Box<dyn Stream>, SendError> {
+        self.dial.dial(&self.authority).await.map_err(|error| SendError::Connect(error.to_string()))
+    }
+
     fn request(&self, method: &str, path: &str, body: Option<Bytes>) -> Result<Outgoing, SendError> {
+        let head = self.head(method, path, body.as_ref().map(|body| body.len() as u64))?;
+        Ok(Outgoing::new(head, body.unwrap_or_default()))
+    }
+
+    fn head(&self, method: &str, path: &str, length: Option<u64>) -> Result<Vec<u8>, SendError> {
         // Paths come from a table; one with a blank or a line end in it would be another request.
         if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(SendError::Connect(format!("not a path: {path:?}")));
@@ -125,13 +169,13 @@ impl Shared {
             head.extend_from_slice(part.as_bytes());
         }
         head.extend_from_slice(&self.lines);
-        if let Some(body) = &body {
+        if let Some(length) = length {
             head.extend_from_slice(b"content-type: application/json\r\ncontent-length: ");
-            head.extend_from_slice(body.len().to_string().as_bytes());
+            head.extend_from_slice(length.to_string().as_bytes());
             head.extend_from_slice(b"\r\n");
         }
         head.extend_from_slice(b"\r\n");
-        Ok(Outgoing::new(head, body.unwrap_or_default()))
+        Ok(head)
     }
 }
 
