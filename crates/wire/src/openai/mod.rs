@@ -12,6 +12,7 @@ mod content;
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod error;
+mod fields;
 mod logprobs;
 mod message;
 pub(crate) mod models;

@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::request::extension;
+use super::fields::extension;
 use crate::error::Fault;
 use crate::json::write;
 use crate::request::{Dropped, ModelRequest, Outbound, Outsider, UsagePlace, note};
