@@ -49,6 +49,8 @@ pub fn write_request(
         (Lane::Relay, Format::OpenAi, _) => openai::splice::write(request, to, out),
         (Lane::Translate, Format::OpenAi, Operation::Chat) => openai::write::write(request, to, out),
         (Lane::Translate, Format::Ollama, Operation::Chat) => ollama::request::write(request, to, out),
+        (Lane::Translate, Format::Ollama, Operation::Complete) => ollama::generate::write(request, to, out),
+        (Lane::Translate, Format::Ollama, Operation::Embed) => ollama::embed::write(request, to, out),
         _ => Err(unserved()),
     }
 }

@@ -1,0 +1,42 @@
+//! Vectors, from an upstream's bytes to a client's.
+//!
+//! Never here: a screen: vectors are no text.
+
+use crate::error::UpstreamFault;
+use crate::format::Format;
+use crate::lanes::Cell;
+use crate::ollama;
+use crate::reply::{Metered, Reply, StopReason, Usage};
+use crate::vectors::Vectors;
+
+pub(super) fn answer(
+    cell: Cell,
+    reply: &Reply,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Metered, UpstreamFault> {
+    let vectors = match cell.upstream {
+        Format::Ollama => ollama::embed::read(body)?,
+        _ => return Err(unserved()),
+    };
+    write(cell, &vectors, reply, out)?;
+    let usage = vectors.prompt_tokens.map(|prompt_tokens| Usage { prompt_tokens, output_tokens: 0 });
+    Ok(Metered { usage, stop: Some(StopReason::Stop), ..Metered::default() })
+}
+
+/// In the client's format.
+fn write(
+    cell: Cell,
+    _vectors: &Vectors<'_>,
+    _reply: &Reply,
+    _out: &mut Vec<u8>,
+) -> Result<(), UpstreamFault> {
+    match (cell.client, cell.operation) {
+        _ => Err(unserved()),
+    }
+}
+
+/// The table has a cell that no code is behind.
+fn unserved() -> UpstreamFault {
+    UpstreamFault::protocol("vectors of a dialect that is not served")
+}

@@ -1,0 +1,38 @@
+//! Vectors of texts: what an upstream answered, in no dialect.
+//!
+//! Why as written: a vector is some thousand numbers that only pass through; reading them as floats would cost time and
+//! could change them. Who needs floats makes them of the text.
+//!
+//! Never here: bytes of any dialect.
+
+use crate::error::UpstreamFault;
+use crate::event::Timings;
+use crate::json::{Broken, Kind, Raw, Reader};
+
+/// One for each text, in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Vectors<'a> {
+    /// Arrays of numbers, checked.
+    pub(crate) list: Vec<Raw<'a>>,
+    /// Of all texts together, if the upstream says so.
+    pub(crate) prompt_tokens: Option<u64>,
+    pub(crate) timings: Timings,
+}
+
+/// Passes one array that must hold numbers and nothing else.
+pub(crate) fn numbers<'a>(reader: &mut Reader<'a>) -> Result<Raw<'a>, UpstreamFault> {
+    if reader.kind()? != Kind::Array {
+        return Err(UpstreamFault::protocol("a vector that is no array"));
+    }
+    let start = reader.position();
+    reader.array(|reader, _| reader.number().map(drop))?;
+    Ok(reader.walked(start, reader.passed()))
+}
+
+/// Gives out a vector's numbers as written.
+pub(crate) fn each_number<'a>(vector: Raw<'a>, mut each: impl FnMut(&'a str)) -> Result<(), Broken> {
+    Reader::over(vector.as_str(), 1).array(|reader, _| {
+        each(reader.number()?);
+        Ok(())
+    })
+}
