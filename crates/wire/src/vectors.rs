@@ -25,8 +25,24 @@ pub(crate) fn numbers<'a>(reader: &mut Reader<'a>) -> Result<Raw<'a>, UpstreamFa
         return Err(UpstreamFault::protocol("a vector that is no array"));
     }
     let start = reader.position();
-    reader.array(|reader, _| reader.number().map(drop))?;
+    let mut finite = true;
+    reader.array(|reader, _| -> Result<(), Broken> {
+        finite &= is_finite(reader.number()?);
+        Ok(())
+    })?;
+    if !finite {
+        return Err(UpstreamFault::protocol("a vector holds a number beyond all floats"));
+    }
     Ok(reader.walked(start, reader.passed()))
+}
+
+/// Digits that a float of 64 bits surely has room for: what is longer, or has an exponent, is looked at.
+const DIGITS_SAFE: usize = 300;
+
+/// JSON has no infinity, but its readers make one of `1e999`.
+fn is_finite(written: &str) -> bool {
+    let looked_at = written.len() > DIGITS_SAFE || written.contains(['e', 'E']);
+    !looked_at || written.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// Gives out a vector's numbers as written.

@@ -27,7 +27,7 @@ pub fn read_answer(
     let upstream_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let metered = match (cell.lane, cell.upstream, cell.asked) {
         (_, _, Operation::Embed) => vectors::answer(cell, reply, body, out)?,
-        (Lane::Relay, ..) => openai::relay::whole(reply, screen, body, out)?,
+        (Lane::Relay, ..) => openai::relay::whole(cell.operation, reply, screen, body, out)?,
         (Lane::Translate, Format::OpenAi, _) => told(cell, &openai::decode::whole(body)?, reply, screen, out),
         (Lane::Translate, ..) => told(cell, &ollama::answer::read(body)?, reply, screen, out),
     };
@@ -58,6 +58,7 @@ fn told(
 /// In the client's format.
 fn write(cell: Cell, answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
     match (cell.client, cell.operation) {
+        (Format::OpenAi, Operation::Complete) => openai::completions::answer::write(answer, reply, out),
         _ => openai::answer::write(answer, reply, out),
     }
 }

@@ -13,7 +13,7 @@ use crate::json::{Kind, Text};
 use crate::request::{Extra, ModelRequest, Outsider, Places, Sampling, UsagePlace};
 
 /// Known by name in every operation, and only to runtimes: nobody may send it who was not allowed to.
-const EXTENSIONS: &[&str] = &[
+pub(super) const EXTENSIONS: &[&str] = &[
     "keep_alive",
     "options",
     "num_ctx",
