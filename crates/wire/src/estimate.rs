@@ -42,6 +42,8 @@ impl ModelRequest<'_> {
         for message in &self.messages {
             tally.message(message);
         }
+        // A template may leave it out.
+        tally.only_high_text(self.suffix.unwrap_or_default());
         for tool in &self.tools {
             tally.tool(tool);
         }

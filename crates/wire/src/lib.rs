@@ -27,6 +27,7 @@ pub mod reply;
 pub mod request;
 pub mod screen;
 mod screened;
+mod vectors;
 
 pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind};
 pub use estimate::Estimate;

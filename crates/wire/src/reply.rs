@@ -22,12 +22,14 @@ pub struct Manner {
     pub(crate) sealed_reasoning: bool,
     /// Vectors as base64 of little-endian floats.
     pub(crate) base64: bool,
+    /// Texts that each get a vector.
+    pub(crate) vectors: Option<usize>,
 }
 
 /// What the gateway decides about an answer.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// Random part of our ids (at least 96 bits, URL-safe): the answer's id is `chatcmpl-` plus this, tool call ids are made from it.
+    /// Random part of our ids (at least 96 bits, URL-safe): the answer's id is `chatcmpl-` or `cmpl-` plus this, tool call ids are made from it.
     pub id: String,
     /// The name the client asked for.
     pub model: String,

@@ -53,6 +53,8 @@ pub struct ModelRequest<'a> {
     pub(crate) effort: Option<Effort>,
     pub(crate) embedding: Embedding,
     pub(crate) choices: u64,
+    /// Answers that are made so that the best of them can be chosen.
+    pub(crate) drafts: u64,
     /// Asked for, and expressible in few dialects: field and why it matters, in the order of the body.
     pub(crate) extras: Vec<Extra>,
     /// Sent by the client and in no neutral field.
@@ -315,6 +317,7 @@ impl<'a> ModelRequest<'a> {
             effort: None,
             embedding: Embedding::default(),
             choices: 1,
+            drafts: 1,
             extras: Vec::new(),
             dropped: Vec::new(),
             outsiders: Vec::new(),
@@ -347,7 +350,8 @@ impl ModelRequest<'_> {
 
     /// How the answer is to be told, for the reply.
     pub fn manner(&self) -> Manner {
-        self.manner.clone()
+        let embeds = matches!(self.operation, Operation::Embed | Operation::EmbedOne);
+        Manner { vectors: embeds.then_some(self.messages.len()), ..self.manner.clone() }
     }
 
     /// Nothing is asked: in Ollama's dialect that means to load the model, or to unload it.
@@ -397,9 +401,9 @@ impl ModelRequest<'_> {
         self.images
     }
 
-    /// Answers asked for at once. Under a screen a stream can carry one only.
+    /// Answers made at once, asked for or chosen from. Under a screen a stream can carry one only.
     pub fn choices(&self) -> u64 {
-        self.choices
+        self.choices.max(self.drafts)
     }
 
     /// The caller chose a thinking effort (then, and only then, the upstream's capabilities matter).

@@ -2,10 +2,11 @@
 //!
 //! Never here: streams.
 
+use super::vectors;
 use crate::ending::tokens_in_whole;
 use crate::error::UpstreamFault;
 use crate::event::{Answer, Call, Counts};
-use crate::format::Format;
+use crate::format::{Format, Operation};
 use crate::json::Text;
 use crate::json::write::escaped;
 use crate::lanes::{Cell, Lane};
@@ -25,7 +26,8 @@ pub fn read_answer(
 ) -> Result<Metered, UpstreamFault> {
     let upstream_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let metered = match (cell.lane, cell.upstream, cell.asked) {
-        (Lane::Relay, ..) => openai::relay::whole(reply, screen, body, out)?,
+        (_, _, Operation::Embed) => vectors::answer(cell, reply, body, out)?,
+        (Lane::Relay, ..) => openai::relay::whole(cell.operation, reply, screen, body, out)?,
         (Lane::Translate, Format::OpenAi, _) => told(cell, &openai::decode::whole(body)?, reply, screen, out),
         (Lane::Translate, ..) => told(cell, &ollama::answer::read(body)?, reply, screen, out),
     };
@@ -56,6 +58,7 @@ fn told(
 /// In the client's format.
 fn write(cell: Cell, answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
     match (cell.client, cell.operation) {
+        (Format::OpenAi, Operation::Complete) => openai::completions::answer::write(answer, reply, out),
         _ => openai::answer::write(answer, reply, out),
     }
 }

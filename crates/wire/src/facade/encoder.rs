@@ -14,11 +14,13 @@ use crate::reply::Reply;
 #[derive(Debug)]
 pub(super) enum Encoder {
     Chat(openai::encode::Encoder),
+    Completion(openai::completions::encode::Encoder),
 }
 
 impl Encoder {
     pub(super) fn new(client: Format, operation: Operation) -> Self {
         match (client, operation) {
+            (Format::OpenAi, Operation::Complete) => Self::Completion(Default::default()),
             _ => Self::Chat(openai::encode::Encoder::default()),
         }
     }
@@ -26,6 +28,7 @@ impl Encoder {
     pub(super) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.event(event, reply, out),
+            Self::Completion(encoder) => encoder.event(event, reply, out),
         }
     }
 
@@ -33,34 +36,35 @@ impl Encoder {
     pub(super) fn has_begun(&self) -> bool {
         match self {
             Self::Chat(encoder) => encoder.has_begun(),
+            Self::Completion(encoder) => encoder.has_begun(),
         }
     }
 
     /// The format has no pieces of calls.
     pub(super) fn wants_whole_calls(&self) -> bool {
         match self {
-            Self::Chat(_) => false,
+            Self::Chat(_) | Self::Completion(_) => false,
         }
     }
 
     /// Keeps proxies and clients from giving up a stream that has begun and is silent.
     pub(super) fn heartbeat(&mut self, _reply: &Reply, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(_) => sse::comment("keepalive", out),
+            Self::Chat(_) | Self::Completion(_) => sse::comment("keepalive", out),
         }
     }
 
     /// What is remembered of the answer so far, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         match self {
-            Self::Chat(_) => 0,
+            Self::Chat(_) | Self::Completion(_) => 0,
         }
     }
 
     /// The last event of a stream that has begun; nothing that looks like a proper end follows it.
     pub(super) fn fail(&mut self, error: &ErrorBody<'_>, _reply: &Reply, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(_) => openai::error::write_event(error, out),
+            Self::Chat(_) | Self::Completion(_) => openai::error::write_event(error, out),
         }
     }
 }

@@ -13,6 +13,7 @@ mod outlet;
 mod request;
 mod stream;
 mod translation;
+mod vectors;
 
 pub use answer::read_answer;
 pub use encoder::Opening;

@@ -18,6 +18,8 @@ pub fn read_request<'a>(
 ) -> Result<ModelRequest<'a>, Fault> {
     match (client, operation) {
         (Format::OpenAi, Operation::Chat) => openai::request::read(body, limits),
+        (Format::OpenAi, Operation::Complete) => openai::completions::request::read(body, limits),
+        (Format::OpenAi, Operation::Embed) => openai::embeddings::request::read(body, limits),
         _ => Err(unserved()),
     }
 }
@@ -48,7 +50,12 @@ pub fn write_request(
     match (cell.lane, cell.upstream, cell.asked) {
         (Lane::Relay, Format::OpenAi, _) => openai::splice::write(request, to, out),
         (Lane::Translate, Format::OpenAi, Operation::Chat) => openai::write::write(request, to, out),
+        (Lane::Translate, Format::OpenAi, Operation::Embed) => {
+            openai::embeddings::write::write(request, to, out)
+        }
         (Lane::Translate, Format::Ollama, Operation::Chat) => ollama::request::write(request, to, out),
+        (Lane::Translate, Format::Ollama, Operation::Complete) => ollama::generate::write(request, to, out),
+        (Lane::Translate, Format::Ollama, Operation::Embed) => ollama::embed::write(request, to, out),
         _ => Err(unserved()),
     }
 }

@@ -35,7 +35,7 @@ impl AnswerStream {
     pub fn new(cell: Cell, reply: Reply, screen: Option<Box<dyn Screen>>) -> Self {
         let work = match cell.lane {
             Lane::Translate => Work::Translate(Translation::new(cell, &reply, screen)),
-            Lane::Relay => Work::RelayOpenAi(openai::relay::Relay::new(&reply, screen)),
+            Lane::Relay => Work::RelayOpenAi(openai::relay::Relay::new(cell.operation, &reply, screen)),
         };
         let progress = Progress::Waiting;
         Self { reply, work, metered: Metered::default(), progress, upstream_done: false }

@@ -73,6 +73,11 @@ impl<'a> Reader<'a> {
         self.text.get(start..end).unwrap_or("")
     }
 
+    /// A value that was walked between two offsets, as written.
+    pub(crate) fn walked(&self, start: usize, end: usize) -> Raw<'a> {
+        Raw(self.between(start, end))
+    }
+
     pub(crate) fn kind(&mut self) -> Result<Kind, Broken> {
         self.blank();
         match self.byte() {

@@ -116,7 +116,7 @@ fn called<'a>(reader: &mut Reader<'a>) -> Result<(Option<Text<'a>>, Option<Raw<'
     Ok(function)
 }
 
-fn string<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, Broken> {
+pub(super) fn string<'a>(reader: &mut Reader<'a>) -> Result<Option<Text<'a>>, Broken> {
     if reader.kind()? == Kind::String { reader.string().map(Some) } else { reader.skip().map(|()| None) }
 }
 
@@ -126,7 +126,7 @@ fn list<'a>(reader: &mut Reader<'a>) -> Result<Option<Raw<'a>>, Broken> {
     Ok(Some(raw).filter(|raw| is_list && !raw.is_hollow()))
 }
 
-fn count(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
+pub(super) fn count(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
     if reader.kind()? == Kind::Number {
         Ok(reply::count(reader.number()?))
     } else {
@@ -134,7 +134,7 @@ fn count(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
     }
 }
 
-fn nanos(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
+pub(super) fn nanos(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
     if reader.kind()? == Kind::Number {
         Ok(reader.number()?.parse().ok())
     } else {

@@ -5,7 +5,9 @@
 pub(crate) mod answer;
 pub(crate) mod decode;
 mod duration;
+pub(crate) mod embed;
 pub(crate) mod error;
+pub(crate) mod generate;
 mod line;
 pub(crate) mod models;
 mod options;

@@ -35,13 +35,7 @@ pub(crate) fn write(
     tools(request, to, &mut dropped, out)?;
     format(request, &asked, out);
     think(request, asked.think, to.thinks, &mut dropped, out);
-    if request.logprobs {
-        out.extend_from_slice(b",\"logprobs\":true");
-    }
-    if let Some(count) = request.top_logprobs {
-        out.extend_from_slice(b",\"top_logprobs\":");
-        write::number(out, count);
-    }
+    logprobs(request, out);
     runtime(&asked, to, out);
     options(request, &asked, to, out);
     out.push(b'}');
@@ -49,7 +43,7 @@ pub(crate) fn write(
 }
 
 /// A wish that is made in the client's own format and again in Ollama's.
-fn unambiguous(request: &ModelRequest<'_>, asked: &Asked<'_>) -> Result<(), Fault> {
+pub(super) fn unambiguous(request: &ModelRequest<'_>, asked: &Asked<'_>) -> Result<(), Fault> {
     let sampling = &request.sampling;
     let pairs = [
         ("temperature", sampling.temperature.is_some()),
@@ -71,7 +65,7 @@ fn unambiguous(request: &ModelRequest<'_>, asked: &Asked<'_>) -> Result<(), Faul
     }
 }
 
-fn format(request: &ModelRequest<'_>, asked: &Asked<'_>, out: &mut Vec<u8>) {
+pub(super) fn format(request: &ModelRequest<'_>, asked: &Asked<'_>, out: &mut Vec<u8>) {
     let schema = match (request.shape, asked.format) {
         (Shape::Text, None) => return,
         (Shape::Json, _) => return out.extend_from_slice(b",\"format\":\"json\""),
@@ -81,8 +75,18 @@ fn format(request: &ModelRequest<'_>, asked: &Asked<'_>, out: &mut Vec<u8>) {
     request.masks.copy(schema, out);
 }
 
+pub(super) fn logprobs(request: &ModelRequest<'_>, out: &mut Vec<u8>) {
+    if request.logprobs {
+        out.extend_from_slice(b",\"logprobs\":true");
+    }
+    if let Some(count) = request.top_logprobs {
+        out.extend_from_slice(b",\"top_logprobs\":");
+        write::number(out, count);
+    }
+}
+
 /// What concerns the runtime, not the answer. A caller that may ask has the last word.
-fn runtime(asked: &Asked<'_>, to: &Outbound<'_>, out: &mut Vec<u8>) {
+pub(super) fn runtime(asked: &Asked<'_>, to: &Outbound<'_>, out: &mut Vec<u8>) {
     let mut member = |key: &[u8], value: &[u8]| {
         out.extend_from_slice(key);
         out.extend_from_slice(value);
@@ -102,7 +106,7 @@ fn runtime(asked: &Asked<'_>, to: &Outbound<'_>, out: &mut Vec<u8>) {
 }
 
 /// What this dialect cannot say must not be silently lost.
-fn refuse(request: &ModelRequest<'_>) -> Result<(), Fault> {
+pub(super) fn refuse(request: &ModelRequest<'_>) -> Result<(), Fault> {
     if request.choices > 1 {
         return Err(Fault::new("unsupported_value", "n", "This model gives one choice: 'n' must be 1."));
     }
@@ -143,36 +147,42 @@ fn messages(request: &ModelRequest<'_>, out: &mut Vec<u8>) -> Result<(), Fault> 
 
 /// Role, content (one string, texts joined by a line end), thinking and images.
 fn head(message: &Message<'_>, request: &ModelRequest<'_>, out: &mut Vec<u8>) {
-    let masks = &request.masks;
     out.extend_from_slice(match message.role {
         Role::System => b"{\"role\":\"system\",\"content\":\"".as_slice(),
         Role::User => b"{\"role\":\"user\",\"content\":\"",
         Role::Assistant => b"{\"role\":\"assistant\",\"content\":\"",
         Role::Tool => b"{\"role\":\"tool\",\"content\":\"",
     });
-    let mut first = true;
-    for part in &message.parts {
-        if let Part::Text(text) = part {
-            if !std::mem::take(&mut first) {
-                out.extend_from_slice(request.joint.as_json().as_bytes());
-            }
-            write::text_body(out, masks.shown(*text));
-        }
-    }
+    texts(&message.parts, request, out);
     out.push(b'"');
     if !message.thinking.is_empty() {
         out.extend_from_slice(b",\"thinking\":\"");
-        message.thinking.iter().for_each(|text| write::text_body(out, masks.shown(*text)));
+        message.thinking.iter().for_each(|text| write::text_body(out, request.masks.shown(*text)));
         out.push(b'"');
     }
+    images(&message.parts, out);
+}
+
+/// The inside of one string that holds all texts.
+pub(super) fn texts(parts: &[Part<'_>], request: &ModelRequest<'_>, out: &mut Vec<u8>) {
     let mut first = true;
-    for part in &message.parts {
-        if let Part::Media(base64) = part {
-            out.extend_from_slice(if first { b",\"images\":[\"".as_slice() } else { b",\"" });
-            first = false;
-            out.extend_from_slice(base64.as_bytes());
-            out.push(b'"');
+    for part in parts {
+        let Part::Text(text) = part else { continue };
+        if !std::mem::take(&mut first) {
+            out.extend_from_slice(request.joint.as_json().as_bytes());
         }
+        write::text_body(out, request.masks.shown(*text));
+    }
+}
+
+pub(super) fn images(parts: &[Part<'_>], out: &mut Vec<u8>) {
+    let mut first = true;
+    for part in parts {
+        let Part::Media(base64) = part else { continue };
+        out.extend_from_slice(if first { b",\"images\":[\"".as_slice() } else { b",\"" });
+        first = false;
+        out.extend_from_slice(base64.as_bytes());
+        out.push(b'"');
     }
     if !first {
         out.push(b']');

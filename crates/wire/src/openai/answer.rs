@@ -2,14 +2,14 @@
 //!
 //! Never here: an upstream's dialect.
 
-use super::chunk::{closing, opening};
+use super::chunk::{Form, closing, opening_whole};
 use super::encode::call_members;
 use crate::event::Answer;
 use crate::json::write;
 use crate::reply::Reply;
 
 pub(crate) fn write(answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
-    opening(reply, "chat.completion", answer.created, out);
+    opening_whole(Form::Chat, reply, answer.created, out);
     out.extend_from_slice(b"\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
     if answer.text.is_empty() && !answer.calls.is_empty() {
         out.extend_from_slice(b"null");

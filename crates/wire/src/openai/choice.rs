@@ -2,11 +2,15 @@
 //!
 //! Normalised on the way: the two names of the reasoning field, null where the schema wants text, ids that are missing.
 //!
+//! A choice of a completion is read into the same fields: its text is the content. It has no calls, and logprobs of its own.
+//!
 //! Never here: the order of chunks.
 
 use std::borrow::Cow;
 
-use super::chunk::closing;
+use super::chunk::{Form, closing};
+use super::completions::choice::TextChoice;
+use super::completions::logprobs::Spelt;
 use crate::ending::{Allowance, tokens_in_delta};
 use crate::error::UpstreamFault;
 use crate::event::Logprobs;
@@ -24,6 +28,8 @@ pub(super) struct Choice<'a> {
     pub(super) refusal: Option<Text<'a>>,
     pub(super) calls: Option<Raw<'a>>,
     pub(super) logprobs: Option<Logprobs<'a>>,
+    /// The object of a completion, not looked into.
+    pub(super) spelt: Option<Raw<'a>>,
     pub(super) stop: Option<StopReason>,
 }
 
@@ -72,6 +78,7 @@ impl Choice<'_> {
         if admitted.cut {
             self.calls = self.calls.filter(|_| admitted.calls > 0);
             self.logprobs = None;
+            self.spelt = None;
             self.stop = None;
         }
         Ok(admitted)
@@ -82,20 +89,35 @@ impl Choice<'_> {
         texts.iter().flatten().any(|text| !text.is_empty())
             || self.calls.is_some()
             || self.logprobs.is_some()
+            || self.spelt.is_some()
             || self.stop.is_some()
     }
 }
 
-/// `inner` is the member that holds the content: `delta` or `message`.
-pub(super) fn read<'a>(reader: &mut Reader<'a>, inner: &str) -> Result<Choice<'a>, UpstreamFault> {
+/// A choice of a chunk.
+pub(super) fn read_delta<'a>(reader: &mut Reader<'a>, form: Form) -> Result<Choice<'a>, UpstreamFault> {
+    read(reader, form, "delta")
+}
+
+/// A choice of a whole answer.
+pub(super) fn read_whole<'a>(reader: &mut Reader<'a>, form: Form) -> Result<Choice<'a>, UpstreamFault> {
+    read(reader, form, "message")
+}
+
+/// `inner` is the member that holds what a chat's choice says.
+fn read<'a>(reader: &mut Reader<'a>, form: Form, inner: &str) -> Result<Choice<'a>, UpstreamFault> {
     let mut choice = Choice::default();
     let mut reason = None;
     reader.object(|reader, key| -> Result<(), Broken> {
-        match (key.raw(), reader.kind()?) {
-            ("index", Kind::Number) => choice.index = reader.number()?.parse().unwrap_or(u64::MAX),
-            ("logprobs", Kind::Object) => choice.logprobs = logprobs(reader)?,
-            ("finish_reason", Kind::String) => reason = Some(reader.string()?),
-            (key, Kind::Object) if key == inner => content(reader, &mut choice)?,
+        match (key.raw(), reader.kind()?, form) {
+            ("index", Kind::Number, _) => choice.index = reader.number()?.parse().unwrap_or(u64::MAX),
+            ("finish_reason", Kind::String, _) => reason = Some(reader.string()?),
+            ("logprobs", Kind::Object, Form::Chat) => choice.logprobs = logprobs(reader)?,
+            (key, Kind::Object, Form::Chat) if key == inner => content(reader, &mut choice)?,
+            ("logprobs", Kind::Object, Form::Completion) => choice.spelt = Some(reader.raw()?),
+            ("text", Kind::String, Form::Completion) => choice.content = Some(reader.string()?),
+            // A member of our own: another gateway may be the server.
+            ("reasoning", Kind::String, Form::Completion) => choice.reasoning = Some(reader.string()?),
             _ => reader.skip()?,
         }
         Ok(())
@@ -178,12 +200,17 @@ pub(super) fn write_delta(
 }
 
 /// Writes a choice of a whole answer; `arguments` stand for those of its calls if a screen has passed them.
-pub(super) fn write_message(
+pub(super) fn write_whole(
     choice: &Choice<'_>,
+    form: Form,
     arguments: Option<&[String]>,
     reply: &Reply,
     out: &mut Vec<u8>,
 ) -> Result<(), UpstreamFault> {
+    if form == Form::Completion {
+        write_text(choice, &mut 0, reply, out);
+        return Ok(());
+    }
     index(choice, out);
     out.extend_from_slice(b",\"message\":{\"role\":\"assistant\",\"content\":");
     match choice.content.filter(|text| !text.is_empty()) {
@@ -212,8 +239,24 @@ pub(super) fn write_message(
     Ok(())
 }
 
+/// A choice of a completion, whole or a piece of it. `offset`: characters of its tokens so far.
+pub(super) fn write_text(choice: &Choice<'_>, offset: &mut u64, reply: &Reply, out: &mut Vec<u8>) {
+    index(choice, out);
+    out.extend_from_slice(b",\"text\":");
+    let text = TextChoice {
+        text: choice.content.unwrap_or_default(),
+        thinking: choice.reasoning.filter(|text| !text.is_empty()),
+        logprobs: choice.spelt.map_or(Spelt::Nothing, Spelt::Object),
+        stop: choice.stop,
+    };
+    text.write(offset, reply, out);
+}
+
 /// A choice of a chunk that only ends.
-pub(super) fn write_end(choice: &Choice<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_end(choice: &Choice<'_>, form: Form, reply: &Reply, out: &mut Vec<u8>) {
+    if form == Form::Completion {
+        return write_text(choice, &mut 0, reply, out);
+    }
     index(choice, out);
     out.extend_from_slice(b",\"delta\":{}");
     closing(None, choice.stop, out);

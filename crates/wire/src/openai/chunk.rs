@@ -1,17 +1,63 @@
-//! The frame of a `chat.completion.chunk`: what is equal on every chunk is written once and copied.
+//! The frame of an answer, whole or in chunks: what is equal on every chunk of a stream is written once and copied.
 //!
 //! Never here: what a delta holds.
 
 use crate::event::{Counts, Logprobs};
+use crate::format::Operation;
 use crate::json::write;
 use crate::reply::{Reply, StopReason};
+
+/// Which of the format's two answers this is: a message that is said, or a text that goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    #[default]
+    Chat,
+    Completion,
+}
+
+impl Form {
+    pub(super) fn of(operation: Operation) -> Self {
+        if operation == Operation::Complete { Self::Completion } else { Self::Chat }
+    }
+
+    fn id_prefix(self) -> &'static [u8] {
+        match self {
+            Self::Chat => b"chatcmpl-",
+            Self::Completion => b"cmpl-",
+        }
+    }
+
+    fn whole(self) -> &'static [u8] {
+        match self {
+            Self::Chat => b"chat.completion",
+            Self::Completion => b"text_completion",
+        }
+    }
+
+    /// A completion's pieces are called what it is called as a whole.
+    fn piece(self) -> &'static [u8] {
+        match self {
+            Self::Chat => b"chat.completion.chunk",
+            Self::Completion => b"text_completion",
+        }
+    }
+
+    /// The beginning of the first choice, up to the inside of its delta or to its text.
+    fn first_choice(self) -> &'static [u8] {
+        match self {
+            Self::Chat => b"{\"index\":0,\"delta\":{",
+            Self::Completion => b"{\"index\":0,\"text\":",
+        }
+    }
+}
 
 /// What is written before every delta.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
+    form: Form,
     /// Up to and including `"choices":[`.
     head: Vec<u8>,
-    /// That and the beginning of the first choice's delta.
+    /// That and the beginning of the first choice.
     delta: Vec<u8>,
 }
 
@@ -19,15 +65,23 @@ pub(super) struct Frame {
 const PLAIN_END: &[u8] = b"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
 
 impl Frame {
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, ..Self::default() }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
     /// `created` is the first time that the upstream states; all chunks carry the same.
     pub(super) fn set(&mut self, reply: &Reply, created: Option<u64>) {
         self.head.clear();
         self.head.extend_from_slice(b"data: ");
-        opening(reply, "chat.completion.chunk", created, &mut self.head);
+        opening(self.form, self.form.piece(), reply, created, &mut self.head);
         self.head.extend_from_slice(b"\"choices\":[");
         self.delta.clear();
         self.delta.extend_from_slice(&self.head);
-        self.delta.extend_from_slice(b"{\"index\":0,\"delta\":{");
+        self.delta.extend_from_slice(self.form.first_choice());
     }
 
     pub(super) fn is_set(&self) -> bool {
@@ -39,7 +93,7 @@ impl Frame {
         out.extend_from_slice(&self.head);
     }
 
-    /// Up to the inside of the first choice's delta.
+    /// Up to the inside of the first choice's delta, or to its text.
     pub(super) fn open_delta(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.delta);
     }
@@ -59,12 +113,17 @@ impl Frame {
     }
 }
 
-/// `{"id":…,"object":…,"created":…,"model":…,`: of chunks and of whole answers.
-pub(super) fn opening(reply: &Reply, object: &str, created: Option<u64>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"id\":\"chatcmpl-");
+/// `{"id":…,"object":…,"created":…,"model":…,` of a whole answer.
+pub(super) fn opening_whole(form: Form, reply: &Reply, created: Option<u64>, out: &mut Vec<u8>) {
+    opening(form, form.whole(), reply, created, out);
+}
+
+fn opening(form: Form, object: &[u8], reply: &Reply, created: Option<u64>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":\"");
+    out.extend_from_slice(form.id_prefix());
     write::escape(out, &reply.id);
     out.extend_from_slice(b"\",\"object\":\"");
-    out.extend_from_slice(object.as_bytes());
+    out.extend_from_slice(object);
     out.extend_from_slice(b"\",");
     if !reply.strip.created {
         out.extend_from_slice(b"\"created\":");
@@ -82,6 +141,11 @@ pub(super) fn opening(reply: &Reply, object: &str, created: Option<u64>, out: &m
 pub(super) fn closing(logprobs: Option<Logprobs<'_>>, stop: Option<StopReason>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"logprobs\":");
     super::logprobs::write(logprobs, out);
+    finish(stop, out);
+}
+
+/// `,"finish_reason":…}`: how every choice ends.
+pub(super) fn finish(stop: Option<StopReason>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"finish_reason\":");
     out.extend_from_slice(match stop {
         None => b"null}".as_slice(),

@@ -7,6 +7,7 @@
 //! Never here: another client's dialect; the relay lane (`relay`), which needs no events.
 
 use super::choice::{self, Choice, DEPTH_MAX, each_call};
+use super::chunk::Form;
 use super::relay;
 use crate::error::UpstreamFault;
 use crate::event::{Answer, Block, Call, CallHead, Counts, Decode, Delta, DeltaKind, Event, Read, Timings};
@@ -52,7 +53,7 @@ impl Decoder {
             emit(Event::Start { created: object.created });
         }
         Reader::over(choices.as_str(), DEPTH_MAX).array(|reader, _| -> Result<(), UpstreamFault> {
-            let choice = choice::read(reader, "delta")?;
+            let choice = choice::read_delta(reader, Form::Chat)?;
             // One answer was asked for.
             if choice.index == 0 && self.stop.is_none() { self.choice(&choice, emit) } else { Ok(()) }
         })
@@ -153,7 +154,7 @@ pub(crate) fn whole(body: &[u8]) -> Result<Answer<'_>, UpstreamFault> {
     let choices = choices.ok_or_else(|| UpstreamFault::protocol("an answer without choices"))?;
     let mut first = None;
     Reader::over(choices.as_str(), DEPTH_MAX).array(|reader, position| -> Result<(), UpstreamFault> {
-        let choice = choice::read(reader, "message")?;
+        let choice = choice::read_whole(reader, Form::Chat)?;
         first = first.or((position == 0).then_some(choice));
         Ok(())
     })?;

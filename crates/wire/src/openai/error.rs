@@ -138,6 +138,13 @@ const PARAMS: &[&str] = &[
     "logit_bias",
     "frequency_penalty",
     "presence_penalty",
+    "prompt",
+    "suffix",
+    "best_of",
+    "echo",
+    "input",
+    "dimensions",
+    "encoding_format",
 ];
 
 fn said(body: &[u8]) -> Option<Said> {

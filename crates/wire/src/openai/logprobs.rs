@@ -1,4 +1,4 @@
-//! Writes logprobs as the schema wants them: `bytes` and `top_logprobs` are required there and often left out upstream.
+//! Reads lists of logprobs, and writes them as the schema of chats wants them: `bytes` and `top_logprobs` are required there and often left out upstream.
 //!
 //! Never here: how a token was chosen.
 
@@ -24,41 +24,54 @@ pub(super) fn write(logprobs: Option<Logprobs<'_>>, out: &mut Vec<u8>) {
 }
 
 fn tokens(list: Raw<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
-    let mut reader = Reader::over(list.as_str(), DEPTH_MAX);
     let mut first = true;
     out.push(b'[');
-    reader.array(|reader, _| -> Result<(), Broken> {
+    each_token(list, |listed| {
         write::comma(out, &mut first);
-        token(reader, with_top, out)
+        token(&listed, with_top, out)
     })?;
     out.push(b']');
     Ok(())
 }
 
-fn token(reader: &mut Reader<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
-    let mut text = Text::default();
-    let mut logprob = "0";
-    let mut bytes = None;
-    let mut top = None;
-    reader.object(|reader, key| -> Result<(), Broken> {
-        match (key.raw(), reader.kind()?) {
-            ("token", Kind::String) => text = reader.string()?,
-            ("logprob", Kind::Number) => logprob = reader.number()?,
-            ("bytes", Kind::Array) => bytes = Some(reader.raw()?),
-            ("top_logprobs", Kind::Array) => top = Some(reader.raw()?),
-            _ => reader.skip()?,
-        }
-        Ok(())
-    })?;
+/// A token, or an alternative to one.
+pub(super) struct Token<'a> {
+    pub(super) text: Text<'a>,
+    pub(super) logprob: &'a str,
+    pub(super) bytes: Option<Raw<'a>>,
+    pub(super) top: Option<Raw<'a>>,
+}
+
+pub(super) fn each_token<'a>(
+    list: Raw<'a>,
+    mut each: impl FnMut(Token<'a>) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    Reader::over(list.as_str(), DEPTH_MAX).array(|reader, _| {
+        let mut token = Token { text: Text::default(), logprob: "0", bytes: None, top: None };
+        reader.object(|reader, key| -> Result<(), Broken> {
+            match (key.raw(), reader.kind()?) {
+                ("token", Kind::String) => token.text = reader.string()?,
+                ("logprob", Kind::Number) => token.logprob = reader.number()?,
+                ("bytes", Kind::Array) => token.bytes = Some(reader.raw()?),
+                ("top_logprobs", Kind::Array) => token.top = Some(reader.raw()?),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        each(token)
+    })
+}
+
+fn token(token: &Token<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
     out.extend_from_slice(b"{\"token\":");
-    write::text(out, text);
+    write::text(out, token.text);
     out.extend_from_slice(b",\"logprob\":");
-    out.extend_from_slice(logprob.as_bytes());
+    out.extend_from_slice(token.logprob.as_bytes());
     out.extend_from_slice(b",\"bytes\":");
-    byte_list(bytes, out)?;
+    byte_list(token.bytes, out)?;
     if with_top {
         out.extend_from_slice(b",\"top_logprobs\":");
-        match top {
+        match token.top {
             Some(top) => tokens(top, false, out)?,
             None => out.extend_from_slice(b"[]"),
         }

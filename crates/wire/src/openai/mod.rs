@@ -1,5 +1,8 @@
 //! OpenAI's chat completions and models, as its SDKs speak them and as vLLM, llama.cpp and SGLang serve them.
 //!
+//! Rooms of their own: `completions` and `embeddings`. What is here is the chat's, and what they share with it: `fields`
+//! (members of requests), `chunk` (frames), `logprobs`, and the relay lane.
+//!
 //! Client side: `request` (with `message`, `content`, `tools`), `answer`, `encode`. Upstream side: for clients of the same
 //! dialect `splice` and `relay` (with `choice`, `outlet`, `screening`), for others `write` and `decode`. Both: `error`, `models`.
 //!
@@ -8,10 +11,13 @@
 pub(crate) mod answer;
 mod choice;
 mod chunk;
+pub(crate) mod completions;
 mod content;
 pub(crate) mod decode;
+pub(crate) mod embeddings;
 pub(crate) mod encode;
 pub(crate) mod error;
+mod fields;
 mod logprobs;
 mod message;
 pub(crate) mod models;

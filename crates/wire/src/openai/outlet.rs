@@ -2,8 +2,10 @@
 //!
 //! Never here: what an event holds.
 
+use std::collections::BTreeMap;
+
 use super::choice::{self, Choice};
-use super::chunk::{DONE, Frame};
+use super::chunk::{DONE, Form, Frame};
 use crate::ending::Allowance;
 use crate::error::UpstreamFault;
 use crate::event::Counts;
@@ -18,6 +20,8 @@ pub(super) struct Outlet {
     unfinished: u128,
     pub(super) usage: Option<Counts>,
     pub(super) allowance: Allowance,
+    /// Of a completion's choices: characters of their tokens so far.
+    offsets: BTreeMap<u64, u64>,
 }
 
 /// What a push brings along.
@@ -28,13 +32,14 @@ pub(super) struct Push<'p> {
 }
 
 impl Outlet {
-    pub(super) fn new(reply: &Reply) -> Self {
+    pub(super) fn new(form: Form, reply: &Reply) -> Self {
         Self {
-            frame: Frame::default(),
+            frame: Frame::new(form),
             roles: 0,
             unfinished: 0,
             usage: None,
             allowance: Allowance::of(reply),
+            offsets: BTreeMap::new(),
         }
     }
 
@@ -54,7 +59,7 @@ impl Outlet {
         for index in (0..u128::BITS).filter(|index| self.unfinished & (1 << index) != 0) {
             self.frame.open(push.out);
             let choice = Choice { index: index.into(), stop: Some(reason), ..Choice::default() };
-            choice::write_end(&choice, push.out);
+            choice::write_end(&choice, self.frame.form(), push.reply, push.out);
             Frame::close(push.out);
         }
         push.metered.stop = Some(reason);
@@ -68,6 +73,11 @@ impl Outlet {
     /// The choice's end was read and is not to be written.
     pub(super) fn reopen(&mut self, choice: &Choice<'_>) {
         self.unfinished |= u32::try_from(choice.index).ok().and_then(|i| 1u128.checked_shl(i)).unwrap_or(0);
+    }
+
+    /// Characters of a tracked choice's tokens so far.
+    pub(super) fn offset(&mut self, choice: &Choice<'_>) -> &mut u64 {
+        self.offsets.entry(choice.index).or_default()
     }
 
     /// Whether this is the choice's first delta, which carries the role.

@@ -6,13 +6,14 @@
 //! Never here: a field that is not on the allow-list (`choice` has it).
 
 use super::choice::{self, DEPTH_MAX};
-use super::chunk::{Frame, opening};
+use super::chunk::{Form, Frame, opening_whole};
 use super::error;
 use super::outlet::{Outlet, Push};
 use super::screening::{self, Screening};
 use crate::ending::{Allowance, Reached, tokens_in_whole};
 use crate::error::{ErrorBody, UpstreamFault};
 use crate::event::Counts;
+use crate::format::Operation;
 use crate::frame::sse;
 use crate::json::{Broken, Kind, Raw, Reader};
 use crate::reply::{self, Metered, Reply, StopReason};
@@ -26,10 +27,10 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(reply: &Reply, screen: Option<Box<dyn Screen>>) -> Self {
+    pub(crate) fn new(operation: Operation, reply: &Reply, screen: Option<Box<dyn Screen>>) -> Self {
         Self {
             events: sse::Decoder::new(reply.line_bytes_max),
-            outlet: Outlet::new(reply),
+            outlet: Outlet::new(Form::of(operation), reply),
             screening: screen.map(Screening::new),
         }
     }
@@ -124,12 +125,13 @@ impl Relaying<'_> {
         if let Some(screening) = screening {
             return screening.choices(reader, outlet, push);
         }
+        let form = outlet.frame.form();
         let mut written = false;
         let mut cut = None;
         let mark = push.out.len();
         outlet.frame.open(push.out);
         reader.array(|reader, _| -> Result<(), UpstreamFault> {
-            let mut choice = choice::read(reader, "delta")?;
+            let mut choice = choice::read_delta(reader, form)?;
             if cut.is_some() {
                 return Ok(());
             }
@@ -141,7 +143,14 @@ impl Relaying<'_> {
                 if std::mem::replace(&mut written, true) {
                     push.out.push(b',');
                 }
-                choice::write_delta(&choice, opens, admitted.calls, push.reply, push.out)?;
+                match form {
+                    Form::Chat => {
+                        choice::write_delta(&choice, opens, admitted.calls, push.reply, push.out)?;
+                    }
+                    Form::Completion => {
+                        choice::write_text(&choice, outlet.offset(&choice), push.reply, push.out);
+                    }
+                }
                 push.metered.stop = choice.stop.or(push.metered.stop);
             }
             Ok(())
@@ -229,16 +238,18 @@ fn detail(reader: &mut Reader<'_>, name: &str) -> Result<Option<u64>, Broken> {
 
 /// A whole answer.
 pub(crate) fn whole(
+    operation: Operation,
     reply: &Reply,
     screen: Option<&mut dyn Screen>,
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Metered, UpstreamFault> {
     let mark = out.len();
-    rewrite(reply, screen, body, out).inspect_err(|_| out.truncate(mark))
+    rewrite(Form::of(operation), reply, screen, body, out).inspect_err(|_| out.truncate(mark))
 }
 
 fn rewrite(
+    form: Form,
     reply: &Reply,
     mut screen: Option<&mut dyn Screen>,
     body: &[u8],
@@ -248,21 +259,21 @@ fn rewrite(
     let choices = object.choices.filter(|choices| !choices.is_hollow());
     let choices = choices.ok_or_else(|| UpstreamFault::protocol("an answer without choices"))?;
     let mut metered = Metered { usage: object.usage.map(Counts::metered), ..Metered::default() };
-    opening(reply, "chat.completion", object.created, out);
+    opening_whole(form, reply, object.created, out);
     out.extend_from_slice(b"\"choices\":[");
     let mut reader = Reader::over(choices.as_str(), DEPTH_MAX);
     reader.array(|reader, position| -> Result<(), UpstreamFault> {
         if position > 0 {
             out.push(b',');
         }
-        let mut choice = choice::read(reader, "message")?;
+        let mut choice = choice::read_whole(reader, form)?;
         if choice.stop.is_none() {
             return Err(UpstreamFault::broken("an answer without a finish reason"));
         }
         metered.deltas += tokens_in_whole(choice.admit(&mut Allowance::UNBOUNDED.clone())?.bytes);
         metered.stop = match &mut screen {
-            None => choice::write_message(&choice, None, reply, out).map(|()| choice.stop)?,
-            Some(screen) => screening::message(choice, &mut **screen, reply, out)?,
+            None => choice::write_whole(&choice, form, None, reply, out).map(|()| choice.stop)?,
+            Some(screen) => screening::whole_choice(choice, form, &mut **screen, reply, out)?,
         };
         Ok(())
     })?;

@@ -4,17 +4,14 @@
 //!
 //! Never here: what an upstream supports.
 
-use std::borrow::Cow;
-
+use super::fields::{self, CHOICES_MAX, STOPS_MAX, cap, sampling};
 use super::message::{self, Media};
 use super::tools;
-use crate::body::{Body, Name, Path, noun, wrong_type};
+use crate::body::{Body, Name, Path};
 use crate::error::Fault;
 use crate::format::{Format, Operation};
-use crate::json::{Kind, Raw, Text};
-use crate::request::{
-    Effort, Extra, ModelRequest, Outsider, Places, ReadLimits, Sampling, SamplingDefaults, Shape, UsagePlace,
-};
+use crate::json::{Kind, Raw};
+use crate::request::{Effort, Extra, ModelRequest, ReadLimits, SamplingDefaults, Shape};
 
 /// What we act on or know by name; anything else is noted as unknown.
 const KNOWN: &[&str] = &[
@@ -67,34 +64,9 @@ const KNOWN: &[&str] = &[
     "shift",
 ];
 
-/// Of those, what only runtimes know: nobody may send it who was not allowed to.
-pub(super) const EXTENSIONS: &[&str] = &[
-    "keep_alive",
-    "options",
-    "num_ctx",
-    "top_k",
-    "min_p",
-    "repeat_penalty",
-    "think",
-    "format",
-    "truncate",
-    "shift",
-];
-
-/// Its name in the list of what was dropped.
-pub(super) fn extension(name: &str) -> &'static str {
-    EXTENSIONS.iter().copied().find(|known| *known == name).unwrap_or("(unknown)")
-}
-
-/// Fields outside the format: more have no honest use.
-const OUTSIDERS_MAX: usize = 64;
-
 /// The walk over members keeps one bit for each.
 const _: () = assert!(KNOWN.len() <= 64);
 
-/// Largest cap on an answer: what runtimes hold in a signed 32-bit number.
-const OUTPUT_TOKENS_MAX: u64 = i32::MAX as u64;
-const CHOICES_MAX: u64 = 128;
 const TOP_LOGPROBS_MAX: u64 = 20;
 
 /// The request as far as it is read, with pairs of fields that are settled at the end.
@@ -111,11 +83,10 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequ
     request.defaults = SamplingDefaults { temperature: true, top_p: true, penalties: false };
     let mut draft = Draft { request, max_tokens: None, nested_effort: None };
     body.members_and(&Path::Root, KNOWN, |body, name| match name {
-        Name::Known(name) if !EXTENSIONS.contains(&name) => {
+        Name::Known(name) if fields::is_of_the_format(name) => {
             member(body, name, &mut draft, &mut media, limits)
         }
-        Name::Known(name) => outsider(body, Cow::Borrowed(name), &mut draft.request.outsiders),
-        Name::Other(name) => outsider(body, name, &mut draft.request.outsiders),
+        name => fields::outsider(body, name, &mut draft.request.outsiders),
     })?;
     body.json.finish()?;
     settle(draft, body, &media)
@@ -123,9 +94,7 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequ
 
 fn settle<'a>(draft: Draft<'a>, body: Body<'a>, media: &Media<'_>) -> Result<ModelRequest<'a>, Fault> {
     let Draft { mut request, max_tokens, nested_effort } = draft;
-    if request.places.model.is_empty() {
-        return Err(Path::Root.key("model").missing());
-    }
+    fields::settle(&mut request, body)?;
     if request.messages.is_empty() {
         return Err(Path::Root.key("messages").missing());
     }
@@ -134,10 +103,6 @@ fn settle<'a>(draft: Draft<'a>, body: Body<'a>, media: &Media<'_>) -> Result<Mod
     }
     request.sampling.max_output_tokens = request.sampling.max_output_tokens.or(max_tokens);
     request.effort = request.effort.or(nested_effort);
-    request.dropped = body.dropped;
-    request.look_alike = body.look_alike;
-    request.prompt_chars = body.prompt_chars;
-    request.prompt_bytes = body.prompt_bytes;
     request.images = media.count();
     Ok(request)
 }
@@ -152,10 +117,10 @@ fn member<'a>(
     let at = Path::Root.key(name);
     let request = &mut draft.request;
     match name {
-        "model" => model(body, request)?,
+        "model" => fields::model(body, request)?,
         "messages" => request.messages = message::list(body, &at, limits, media)?,
         "stream" => request.stream = body.optional(|body| body.boolean(&at))?.unwrap_or(false),
-        "stream_options" => stream_options(body, request)?,
+        "stream_options" => fields::stream_options(body, request)?,
         "max_completion_tokens" => {
             request.sampling.max_output_tokens = cap(body, &at, &mut request.places)?;
         }
@@ -177,112 +142,14 @@ fn member<'a>(
         "temperature" | "top_p" | "frequency_penalty" | "presence_penalty" | "seed" | "stop" => {
             sampling(body, name, &mut request.sampling)?;
         }
-        "logit_bias" | "functions" | "function_call" | "prediction" | "audio" | "web_search_options"
-        | "modalities" => {
+        "logit_bias" => fields::logit_bias(body, request)?,
+        "functions" | "function_call" | "prediction" | "audio" | "web_search_options" | "modalities" => {
             extra(body, name, request)?;
         }
         _ => body.ignore(name)?,
     }
     Ok(())
 }
-
-fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
-    let at = Path::Root.key("model");
-    let start = body.json.position();
-    let Some(name) = body.optional(|body| body.string(&at))? else { return Ok(()) };
-    if name.is_empty() {
-        return Err(at.invalid("a model's name is expected"));
-    }
-    request.model = name.decode();
-    request.places.model = start..body.json.passed();
-    Ok(())
-}
-
-fn stream_options<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
-    let at = Path::Root.key("stream_options");
-    let start = body.json.position();
-    if body.json.kind()? == Kind::Null {
-        body.json.null()?;
-        request.places.usage = UsagePlace::Null(start..body.json.passed());
-        return Ok(());
-    }
-    let mut flag = None;
-    body.members(&at, &["include_usage", "include_obfuscation"], |body, name| {
-        if name != "include_usage" {
-            return body.ignore("stream_options.include_obfuscation");
-        }
-        let start = body.json.position();
-        let wanted = body.optional(|body| body.boolean(&at.key("include_usage")))?;
-        request.include_usage = wanted.unwrap_or(false);
-        flag = Some(start..body.json.passed());
-        Ok(())
-    })?;
-    let inside = start + 1..body.json.passed() - 1;
-    let alone = body.json.between(inside.start, inside.end).trim_ascii().is_empty();
-    request.places.usage = flag.map_or(UsagePlace::Object { at: inside.start, alone }, UsagePlace::Flag);
-    Ok(())
-}
-
-fn cap(body: &mut Body<'_>, at: &Path<'_>, places: &mut Places) -> Result<Option<u64>, Fault> {
-    let start = body.json.position();
-    let cap = body.optional(|body| body.integer(at, 1, OUTPUT_TOKENS_MAX))?;
-    places.caps.push((start..body.json.passed(), cap));
-    Ok(cap)
-}
-
-fn outsider<'a>(
-    body: &mut Body<'a>,
-    name: Cow<'a, str>,
-    outsiders: &mut Vec<Outsider<'a>>,
-) -> Result<(), Fault> {
-    if outsiders.len() == OUTSIDERS_MAX {
-        let message =
-            format!("The request has more than {OUTSIDERS_MAX} fields that this API does not know.");
-        return Err(Fault::whole("too_many_parameters", message));
-    }
-    let spot = body.spot;
-    let value = body.json.raw()?;
-    outsiders.push(Outsider { name, value, spot, end: body.json.passed() });
-    Ok(())
-}
-
-fn sampling<'a>(body: &mut Body<'a>, name: &'static str, sampling: &mut Sampling<'a>) -> Result<(), Fault> {
-    let at = Path::Root.key(name);
-    match name {
-        "temperature" => sampling.temperature = body.optional(|body| body.number(&at, 0.0, 2.0))?,
-        "top_p" => sampling.top_p = body.optional(|body| body.number(&at, 0.0, 1.0))?,
-        "frequency_penalty" => {
-            sampling.frequency_penalty = body.optional(|body| body.number(&at, -2.0, 2.0))?;
-        }
-        "presence_penalty" => {
-            sampling.presence_penalty = body.optional(|body| body.number(&at, -2.0, 2.0))?;
-        }
-        "seed" => sampling.seed = body.optional(|body| body.signed(&at))?,
-        _ => sampling.stop = body.optional(|body| stop(body, &at))?.unwrap_or_default(),
-    }
-    Ok(())
-}
-
-fn stop<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Vec<Text<'a>>, Fault> {
-    let mut stops = Vec::new();
-    match body.json.kind()? {
-        Kind::String => stops.push(body.string(at)?),
-        Kind::Array => body.elements(at, STOPS_MAX, |body, index| {
-            stops.push(body.string(&at.index(index))?);
-            Ok(())
-        })?,
-        other => return Err(wrong_type(at, "a string or an array of strings", noun(other))),
-    }
-    let given = stops.len();
-    // An empty one is found in every text: the answer would end before it begins.
-    stops.retain(|stop| !stop.is_empty());
-    if stops.len() < given {
-        body.drop_field("stop");
-    }
-    Ok(stops)
-}
-
-const STOPS_MAX: usize = 64;
 
 fn shape<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Shape<'a>, Fault> {
     let mut kind = None;
@@ -354,7 +221,6 @@ fn extra<'a>(body: &mut Body<'a>, name: &'static str, request: &mut ModelRequest
     let at = Path::Root.key(name);
     let asked = match name {
         "modalities" => body.optional(|body| modalities(body, &at))?.unwrap_or(false),
-        "logit_bias" => body.optional(|body| body.object(&at))?.is_some_and(|map| !map.is_hollow()),
         // Both are read by the model where they are taken at all.
         "functions" => unheld(body, request, |body| body.array(&at))?.is_some_and(|list| !list.is_hollow()),
         "prediction" => unheld(body, request, |body| Ok(body.json.raw()?))?.is_some(),

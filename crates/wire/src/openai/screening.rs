@@ -5,7 +5,8 @@
 //! Never here: a rule (the screen's).
 
 use super::choice::{self, Call, Choice, each_call};
-use super::chunk::Frame;
+use super::chunk::{Form, Frame};
+use super::completions::choice::TextChoice;
 use super::outlet::{Outlet, Push};
 use crate::error::UpstreamFault;
 use crate::json::{Raw, Reader, Text, write};
@@ -40,7 +41,7 @@ impl Screening {
     ) -> Result<Option<StopReason>, UpstreamFault> {
         let mut ended = None;
         reader.array(|reader, _| -> Result<(), UpstreamFault> {
-            let choice = choice::read(reader, "delta")?;
+            let choice = choice::read_delta(reader, outlet.frame.form())?;
             if choice.index != 0 {
                 return Err(UpstreamFault::protocol("more than one choice cannot be screened"));
             }
@@ -127,6 +128,12 @@ fn fragments(
 
 impl Chunks<'_, '_> {
     fn give(&mut self, slot: Slot, text: Text<'_>) {
+        if self.frame.form() == Form::Completion {
+            return match slot {
+                Slot::Thinking => self.text(&TextChoice { thinking: Some(text), ..TextChoice::default() }),
+                _ => self.text(&TextChoice { text, ..TextChoice::default() }),
+            };
+        }
         match slot {
             Slot::Text => self.member(b"\"content\":", text),
             Slot::Refusal => self.member(b"\"refusal\":", text),
@@ -136,6 +143,14 @@ impl Chunks<'_, '_> {
                 self.call(&Call { index, arguments: Some(text), ..Call::default() });
             }
         }
+    }
+
+    /// A piece of a completion.
+    fn text(&mut self, choice: &TextChoice<'_>) {
+        *self.role_sent = true;
+        self.frame.open_delta(self.push.out);
+        choice.write(&mut 0, self.push.reply, self.push.out);
+        Frame::close(self.push.out);
     }
 
     /// Up to the members of the delta. The role comes with the first, beside an empty content that clients expect there.
@@ -183,11 +198,14 @@ impl Chunks<'_, '_> {
     /// An empty content shows that the answer has begun.
     fn role(&mut self) {
         if !*self.role_sent {
-            self.member(b"\"content\":", Text::default());
+            self.give(Slot::Text, Text::default());
         }
     }
 
     fn end(&mut self, stop: Option<StopReason>) {
+        if self.frame.form() == Form::Completion {
+            return self.text(&TextChoice { stop, ..TextChoice::default() });
+        }
         self.role();
         self.frame.open_delta(self.push.out);
         self.close(stop);
@@ -195,8 +213,9 @@ impl Chunks<'_, '_> {
 }
 
 /// A choice of a whole answer. What may leave of it, and why it ended.
-pub(super) fn message(
+pub(super) fn whole_choice(
     said: Choice<'_>,
+    form: Form,
     screen: &mut dyn Screen,
     reply: &Reply,
     out: &mut Vec<u8>,
@@ -227,6 +246,7 @@ pub(super) fn message(
         content: content.as_deref().map(Text::of_json),
         refusal: refusal.as_deref().filter(|text| !text.is_empty()).map(Text::of_json),
         logprobs: None,
+        spelt: None,
         ..said
     };
     if stopped {
@@ -234,6 +254,6 @@ pub(super) fn message(
         choice.calls = None;
         choice.stop = Some(StopReason::ContentFilter);
     }
-    choice::write_message(&choice, Some(&arguments), reply, out)?;
+    choice::write_whole(&choice, form, Some(&arguments), reply, out)?;
     Ok(choice.stop)
 }

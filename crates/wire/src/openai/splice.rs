@@ -12,12 +12,13 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::request::extension;
+use super::fields::extension;
 use crate::error::Fault;
 use crate::json::write;
 use crate::request::{Dropped, ModelRequest, Outbound, Outsider, UsagePlace, note};
 
-/// What no operator can allow: fields by which a caller reaches behind the chat, in whatever runtime reads them.
+/// What no operator can allow: fields by which a caller reaches behind the chat, in whatever runtime reads them. Where such a
+/// name is of the operation itself (`prompt` of completions), the reader knows it and it is no outsider.
 const NEVER: &[&str] = &[
     "options",
     "raw",
@@ -26,6 +27,7 @@ const NEVER: &[&str] = &[
     "system",
     "context",
     "prompt",
+    "prompt_embeds",
     "suffix",
     "images",
     "web_search",

@@ -308,7 +308,7 @@ fn outsiders(request: &ModelRequest<'_>, to: &Outbound<'_>, dropped: &mut Droppe
             Some(name) if may(name) && !given(name) && outsider.value.as_str().parse::<f64>().is_ok() => {
                 member(name, outsider.value.as_str(), out);
             }
-            _ => note(dropped, super::request::extension(&outsider.name)),
+            _ => note(dropped, super::fields::extension(&outsider.name)),
         }
     }
 }
