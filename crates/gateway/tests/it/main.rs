@@ -21,6 +21,7 @@ mod breaker;
 mod clocks;
 mod cold;
 mod context;
+mod dialects;
 mod drain;
 mod fairness;
 mod filtering;
