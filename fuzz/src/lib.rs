@@ -1,14 +1,73 @@
-//! What the fuzz targets share: cutting input into pieces, and the rules that a client's stream must keep.
+//! What the fuzz targets share: cutting input into pieces, and the rules that a client's stream and an upstream's body must
+//! keep.
 //!
 //! Never here: a rule that only holds for well-formed input.
 
 use wire::{
-    AnswerStream, Channel, ErrorBody, ErrorType, Format, Operation, Progress, Reply, Screen, Verdict,
+    AnswerStream, Cell, Channel, ErrorBody, ErrorType, Fault, Format, Lane, ModelRequest, Operation,
+    Outbound, Progress, ReadLimits, Reply, Screen, Verdict,
 };
 
-/// The cell of a chat that came in OpenAI's format.
-fn chat(upstream: Format) -> wire::Cell {
-    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+/// The cell of what came in OpenAI's format.
+pub fn cell(operation: Operation, upstream: Format) -> Cell {
+    wire::cell(Format::OpenAi, upstream, operation).expect("the table has it")
+}
+
+const LIMITS: ReadLimits = ReadLimits { depth: 16, messages: 8, tools: 4, images: 2, image_bytes: 64 };
+
+fn read(operation: Operation, body: &[u8]) -> Result<ModelRequest<'_>, Fault> {
+    wire::read_request(Format::OpenAi, operation, body, &LIMITS)
+}
+
+/// No body makes a reader panic, and what a writer makes of an accepted one is JSON.
+pub fn request(operation: Operation, input: &[u8]) {
+    let Ok(mut request) = read(operation, input) else { return };
+    let estimate = request.prompt_tokens();
+    assert!(estimate.low <= estimate.high && estimate.high <= request.prompt_bytes());
+    let options = ["keep_alive", "num_ctx", "top_k", "think", "format", "options", "x"].map(str::to_owned);
+    let to = Outbound {
+        sampling_defaults: true,
+        options: &options,
+        num_ctx: Some(4096),
+        keep_alive: Some("5m"),
+        output_tokens_max: Some(9),
+        refuse_truncation: true,
+        ..Outbound::to("up\"\n")
+    };
+    for upstream in [Format::Ollama, Format::OpenAi] {
+        let cell = cell(operation, upstream);
+        let mut out = Vec::new();
+        if wire::write_request(cell, &request, &to, &mut out).is_err() {
+            continue;
+        }
+        assert!(wire::json::accepts(&out, 128));
+        if cell.lane() == Lane::Relay {
+            // What the upstream reads is what we read, under its own name for the model.
+            let again = read(operation, &out).expect("the spliced body reads as well");
+            assert_eq!(again.model(), to.model);
+            assert_eq!((again.stream(), again.prompt_chars()), (request.stream(), request.prompt_chars()));
+            assert!(again.include_usage() || !again.stream());
+            assert!(again.max_output_tokens().is_some_and(|cap| cap <= 9));
+        }
+    }
+    // Nor does what a screen does to it.
+    let _verdict = request.screen(&mut Reluctant::default());
+    for upstream in [Format::Ollama, Format::OpenAi] {
+        let mut out = Vec::new();
+        if wire::write_request(cell(operation, upstream), &request, &to, &mut out).is_ok() {
+            assert!(wire::json::accepts(&out, 128));
+        }
+    }
+}
+
+/// A whole answer becomes JSON or nothing.
+pub fn answer(operation: Operation, upstream: Format, input: &[u8]) {
+    let mut out = Vec::new();
+    let reply = Reply::new("0123456789abcdef01234567", "m");
+    match wire::read_answer(cell(operation, upstream), &reply, None, input, &mut out) {
+        Ok(_) => assert!(wire::json::accepts(&out, 128)),
+        Err(_) => assert!(out.is_empty()),
+    }
 }
 
 /// The first byte says how the rest is cut.
@@ -20,16 +79,16 @@ pub fn cut(input: &[u8]) -> (usize, &[u8]) {
 }
 
 /// Feeds a stream whole and in pieces, free, capped and screened: the client's bytes must be equal and clean.
-pub fn stream(upstream: Format, input: &[u8]) {
+pub fn stream(cell: Cell, input: &[u8]) {
     for (cap, screen) in [(None, false), (Some(1), false), (None, true)] {
-        one_way(upstream, input, cap, screen);
+        one_way(cell, input, cap, screen);
     }
 }
 
-fn one_way(upstream: Format, input: &[u8], cap: Option<u64>, screen: bool) {
+fn one_way(cell: Cell, input: &[u8], cap: Option<u64>, screen: bool) {
     let (size, bytes) = cut(input);
-    let (whole, progress) = feed(upstream, bytes, bytes.len().max(1), cap, screen);
-    let (pieces, same) = feed(upstream, bytes, size, cap, screen);
+    let (whole, progress) = feed(cell, bytes, bytes.len().max(1), cap, screen);
+    let (pieces, same) = feed(cell, bytes, size, cap, screen);
     assert_eq!(whole, pieces);
     assert_eq!(progress, same);
     let text = std::str::from_utf8(&whole).expect("UTF-8 goes to clients");
@@ -62,13 +121,7 @@ impl Screen for Reluctant {
     }
 }
 
-fn feed(
-    upstream: Format,
-    bytes: &[u8],
-    size: usize,
-    cap: Option<u64>,
-    screen: bool,
-) -> (Vec<u8>, Progress) {
+fn feed(cell: Cell, bytes: &[u8], size: usize, cap: Option<u64>, screen: bool) -> (Vec<u8>, Progress) {
     let reply = Reply {
         include_usage: true,
         reasoning_alias: true,
@@ -77,7 +130,7 @@ fn feed(
         ..Reply::new("0123456789abcdef01234567", "m")
     };
     let screen = screen.then(|| Box::new(Reluctant::default()) as Box<dyn Screen>);
-    let mut stream = AnswerStream::new(chat(upstream), reply, screen);
+    let mut stream = AnswerStream::new(cell, reply, screen);
     let mut out = Vec::new();
     for piece in bytes.chunks(size) {
         stream.push(piece, &mut out);

@@ -13,9 +13,9 @@ use std::cell::Cell;
 
 use wire::{AnswerStream, Format, Operation, Progress, Reply};
 
-/// The cell of a chat that came in OpenAI's format.
-fn chat(upstream: Format) -> wire::Cell {
-    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+/// The cell of what came in OpenAI's format.
+fn cell(operation: Operation, upstream: Format) -> wire::Cell {
+    wire::cell(Format::OpenAi, upstream, operation).unwrap()
 }
 
 thread_local! {
@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn check(upstream: Format, chunk: &str) {
+fn check(operation: Operation, upstream: Format, chunk: &str) {
     let reply = Reply {
         include_usage: true,
         created: 1_700_000_000,
@@ -50,7 +50,7 @@ fn check(upstream: Format, chunk: &str) {
         line_bytes_max: 1 << 16,
         ..Reply::new("0123456789abcdef01234567", "m")
     };
-    let mut stream = AnswerStream::new(chat(upstream), reply, None);
+    let mut stream = AnswerStream::new(cell(operation, upstream), reply, None);
     let mut out = Vec::with_capacity(1 << 16);
     let (head, tail) = chunk.as_bytes().split_at(chunk.len() / 2);
     let mut round = || {
@@ -73,7 +73,7 @@ fn translating_a_token() {
         let line = format!(
             "{{\"model\":\"up\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",\"message\":{{\"role\":\"assistant\",{message}}},\"done\":false,\"logprobs\":[{{\"token\":\"x\",\"logprob\":-0.5,\"bytes\":[1]}}]}}\n"
         );
-        check(Format::Ollama, &line);
+        check(Operation::Chat, Format::Ollama, &line);
     }
 }
 
@@ -87,6 +87,24 @@ fn relaying_a_token() {
         let event = format!(
             "data: {{\"id\":\"up\",\"created\":5,\"model\":\"up\",\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"finish_reason\":null}}],\"usage\":{{\"prompt_tokens\":1,\"completion_tokens\":2}}}}\n\n"
         );
-        check(Format::OpenAi, &event);
+        check(Operation::Chat, Format::OpenAi, &event);
+    }
+}
+
+#[test]
+fn a_token_of_a_completion() {
+    let logprobs = r#"[{"token":" x","logprob":-0.5,"top_logprobs":[{"token":" x","logprob":-0.5},{"token":"é","logprob":-2}]}]"#;
+    for said in [r#""response":" wor\u003cld""#, r#""response":"","thinking":"b""#] {
+        let line = format!(
+            "{{\"model\":\"up\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",{said},\"done\":false,\"logprobs\":{logprobs}}}\n"
+        );
+        check(Operation::Complete, Format::Ollama, &line);
+    }
+    let lists = r#"{"tokens":[" x"],"token_logprobs":[-0.5],"top_logprobs":[{" x":-0.5}],"text_offset":[7]}"#;
+    for spelt in [lists.to_owned(), format!("{{\"content\":{logprobs}}}"), "null".to_owned()] {
+        let event = format!(
+            "data: {{\"id\":\"up\",\"created\":5,\"choices\":[{{\"index\":0,\"text\":\" wor\\u003cld\",\"logprobs\":{spelt},\"finish_reason\":null}}]}}\n\n"
+        );
+        check(Operation::Complete, Format::OpenAi, &event);
     }
 }

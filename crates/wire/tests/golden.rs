@@ -1,5 +1,6 @@
 //! The golden matrix: `tests/golden/<client>-<upstream>/<case>/` holds a client's request, the body that the upstream gets,
-//! the upstream's answer, and the bytes that the client gets, all as files that a reader can judge.
+//! the upstream's answer, and the bytes that the client gets, all as files that a reader can judge. A client is a format, or
+//! one of its operations other than chat.
 //!
 //! `GOLDEN_WRITE=1 cargo test -p wire --test golden` writes what comes out; look at the difference before you keep it.
 //!
@@ -15,18 +16,26 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wire::{AnswerStream, Format, Operation, Outbound, Progress, ReadLimits, Reply};
+use wire::{AnswerStream, Cell, Format, ModelRequest, Operation, Outbound, Progress, ReadLimits, Reply};
 
 const LIMITS: ReadLimits = ReadLimits { depth: 64, messages: 64, tools: 16, images: 4, image_bytes: 4096 };
-const MATRIX: &[(&str, Format, Format)] =
-    &[("openai-ollama", Format::OpenAi, Format::Ollama), ("openai-openai", Format::OpenAi, Format::OpenAi)];
+/// Folder, operation, the client's format, the upstream's.
+const MATRIX: &[(&str, Operation, Format, Format)] = &[
+    ("openai-ollama", Operation::Chat, Format::OpenAi, Format::Ollama),
+    ("openai-openai", Operation::Chat, Format::OpenAi, Format::OpenAi),
+    ("completions-ollama", Operation::Complete, Format::OpenAi, Format::Ollama),
+    ("completions-openai", Operation::Complete, Format::OpenAi, Format::OpenAi),
+    ("embeddings-ollama", Operation::Embed, Format::OpenAi, Format::Ollama),
+    ("embeddings-openai", Operation::Embed, Format::OpenAi, Format::OpenAi),
+];
 
-fn reply(model: &str, include_usage: bool) -> Reply {
+fn reply(request: &ModelRequest<'_>) -> Reply {
     Reply {
-        include_usage,
+        include_usage: request.include_usage(),
+        manner: request.manner(),
         created: 1_700_000_000,
         line_bytes_max: 1 << 16,
-        ..Reply::new("0123456789abcdef01234567", model)
+        ..Reply::new("0123456789abcdef01234567", request.model())
     }
 }
 
@@ -34,20 +43,21 @@ fn reply(model: &str, include_usage: bool) -> Reply {
 fn every_case_comes_out_as_written() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut count = 0;
-    for (folder, client, upstream) in MATRIX {
+    for (folder, operation, client, upstream) in MATRIX {
+        let cell = wire::cell(*client, *upstream, *operation).unwrap();
         for entry in fs::read_dir(root.join(folder)).unwrap() {
-            case(&entry.unwrap().path(), *client, *upstream);
+            case(&entry.unwrap().path(), cell);
             count += 1;
         }
     }
-    assert!(count >= 16, "only {count} cases were found");
+    assert!(count >= 50, "only {count} cases were found");
 }
 
-fn case(folder: &Path, client: Format, upstream: Format) {
+fn case(folder: &Path, cell: Cell) {
     let body = fs::read(folder.join("request.json")).unwrap();
-    let cell = wire::cell(client, upstream, Operation::Chat).unwrap();
+    let client = cell.client();
     let mut sent = Vec::new();
-    let read = wire::read_request(client, Operation::Chat, &body, &LIMITS).and_then(|request| {
+    let read = wire::read_request(client, cell.operation(), &body, &LIMITS).and_then(|request| {
         let to = Outbound {
             thinks: Some(true),
             sampling_defaults: true,
@@ -65,8 +75,8 @@ fn case(folder: &Path, client: Format, upstream: Format) {
     sent.push(b'\n');
     same(folder, "upstream-request.json", &sent);
     same(folder, "dropped.txt", format!("{}\n", dropped.join("\n")).as_bytes());
-    let reply = reply(request.model(), request.include_usage());
-    let suffix = if client == Format::OpenAi { "sse" } else { "ndjson" };
+    let reply = reply(&request);
+    let suffix = if client == Format::Ollama { "ndjson" } else { "sse" };
     if request.stream() {
         let answer = fs::read(folder.join("answer.stream")).unwrap();
         let client_bytes = streamed(AnswerStream::new(cell, reply, None), &answer);

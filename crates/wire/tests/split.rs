@@ -17,9 +17,9 @@ use wire::{
     AnswerStream, ErrorBody, ErrorType, Format, Operation, Outbound, Progress, ReadLimits, Reply, Screen,
 };
 
-/// The cell of a chat that came in OpenAI's format.
-fn chat(upstream: Format) -> wire::Cell {
-    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+/// The cell of what came in OpenAI's format.
+fn cell(operation: Operation, upstream: Format) -> wire::Cell {
+    wire::cell(Format::OpenAi, upstream, operation).unwrap()
 }
 
 const OLLAMA: Format = Format::Ollama;
@@ -39,7 +39,7 @@ fn reply() -> Reply {
 fn translate(way: Way, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, String) {
     let screen = way.screen.then(|| Box::new(Masker::default()) as Box<dyn Screen>);
     let reply = Reply { output_tokens_max: way.cap, ..reply() };
-    let mut stream = AnswerStream::new(chat(way.upstream), reply, screen);
+    let mut stream = AnswerStream::new(cell(way.operation, way.upstream), reply, screen);
     let mut out = Vec::new();
     for piece in pieces(bytes, cuts) {
         let before = out.len();
@@ -82,6 +82,11 @@ fn lines() -> impl Strategy<Value = String> {
         1 => Just(r#"{"message":{"thinking":"h\u006d","content":"\u003c"},"done":false,"logprobs":[{"token":"x","logprob":-1}]}"#.to_owned()),
         1 => Just(r#"{"message":{"tool_calls":[{"function":{"index":0,"name":"f","arguments":{"a": [1,"\n"]}}},{"id":"q","function":{"name":"g","arguments":{}}}]},"done":false}"#.to_owned()),
         1 => Just(r#"{"message":{"tool_calls":[{"function":{"name":"f","arguments":{}}},{"function":{}}]},"done":false}"#.to_owned()),
+        3 => any::<String>().prop_map(|text| format!(
+            r#"{{"created_at":"2026-01-02T03:04:05Z","response":{},"done":false}}"#,
+            serde_json::to_string(&text).unwrap()
+        )),
+        1 => Just(r#"{"thinking":"h\u006d","response":"\u003c","done":false,"logprobs":[{"token":"x","logprob":-1,"top_logprobs":[{"token":"y","logprob":-2}]}]}"#.to_owned()),
         1 => Just(r#"{"error":"boom"}"#.to_owned()),
         2 => Just(r#"{"message":{"content":""},"done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":4}"#.to_owned()),
         1 => Just(String::new()),
@@ -109,6 +114,11 @@ fn events() -> impl Strategy<Value = String> {
         )),
         1 => Just(r#"data:{"choices":[{"index":1,"delta":{"reasoning_content":"a","reasoning":"a"}},{"index":0,"delta":{}}]}"#.to_owned()),
         1 => Just("data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\ndata: \"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]}}]}".to_owned()),
+        3 => any::<String>().prop_map(|text| format!(
+            r#"data: {{"created":5,"choices":[{{"index":0,"text":{},"finish_reason":null}}]}}"#,
+            serde_json::to_string(&text).unwrap()
+        )),
+        1 => Just(r#"data: {"choices":[{"index":1,"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[null],"top_logprobs":[{"a":-1}],"text_offset":[0]}},{"index":0,"text":"é","reasoning":"b","logprobs":{"content":[{"token":"é","logprob":-1}]}}]}"#.to_owned()),
         2 => Just(r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned()),
         1 => Just("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7}}".to_owned()),
         1 => Just(r#"data: {"error":{"message":"boom","code":500}}"#.to_owned()),
@@ -128,14 +138,17 @@ fn events() -> impl Strategy<Value = String> {
 /// How a stream is carried.
 #[derive(Clone, Copy, Debug)]
 struct Way {
+    operation: Operation,
     upstream: Format,
     screen: bool,
     cap: Option<u64>,
 }
 
 fn check(upstream: Format, text: &str, cuts: &[usize]) {
-    for (screen, cap) in [(false, None), (true, None), (false, Some(2)), (true, Some(2))] {
-        check_way(Way { upstream, screen, cap }, text, cuts);
+    for operation in [Operation::Chat, Operation::Complete] {
+        for (screen, cap) in [(false, None), (true, None), (false, Some(2)), (true, Some(2))] {
+            check_way(Way { operation, upstream, screen, cap }, text, cuts);
+        }
     }
 }
 
@@ -207,9 +220,11 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
 
 const LIMITS: ReadLimits = ReadLimits { depth: 8, messages: 4, tools: 4, images: 2, image_bytes: 64 };
 
-/// Reads, and writes for both lanes; what is written must be JSON.
-fn read_and_write(body: &[u8]) {
-    let Ok(mut request) = wire::read_request(Format::OpenAi, Operation::Chat, body, &LIMITS) else { return };
+const OPERATIONS: [Operation; 3] = [Operation::Chat, Operation::Complete, Operation::Embed];
+
+/// Reads, and writes for both upstreams; what is written must be JSON.
+fn read_and_write(operation: Operation, body: &[u8]) {
+    let Ok(mut request) = wire::read_request(Format::OpenAi, operation, body, &LIMITS) else { return };
     let estimate = request.prompt_tokens();
     assert!(estimate.low <= estimate.high && estimate.high <= request.prompt_bytes());
     let _verdict = request.screen(&mut Masker::default());
@@ -223,7 +238,7 @@ fn read_and_write(body: &[u8]) {
     };
     for upstream in [OLLAMA, COMPATIBLE] {
         let mut out = Vec::new();
-        if wire::write_request(chat(upstream), &request, &to, &mut out).is_ok() {
+        if wire::write_request(cell(operation, upstream), &request, &to, &mut out).is_ok() {
             assert!(wire::json::accepts(&out, 128), "{}", String::from_utf8_lossy(&out));
         }
     }
@@ -256,6 +271,14 @@ fn json_like() -> impl Strategy<Value = String> {
         "\"stream_options\":{",
         "\"tools\":[",
         "\"stop\":",
+        "\"prompt\":\"a secret\",",
+        "\"suffix\":\"b\",",
+        "\"best_of\":",
+        "\"echo\":",
+        "\"logprobs\":",
+        "\"input\":[\"a secret\"],",
+        "\"encoding_format\":\"base64\",",
+        "\"dimensions\":",
         "\"content\":[",
         "{\"type\":\"text\",\"text\":",
         "\"image_url\":",
@@ -273,6 +296,48 @@ fn json_like() -> impl Strategy<Value = String> {
         "\u{0}",
     ]);
     prop::collection::vec(word, 0..24).prop_map(|words| words.concat())
+}
+
+/// Whole answers of either upstream, some of whose values are of another kind than they should be.
+fn answer_like() -> impl Strategy<Value = String> {
+    let value = prop::sample::select(vec![
+        r#""a secret""#,
+        "[0.1,-2e-3]",
+        "[[0.1,1e9],[]]",
+        "[1e999]",
+        r#"[{"token":"a","logprob":-1,"top_logprobs":[{"token":"\ud83d\ude42","logprob":-2}]}]"#,
+        r#"{"tokens":["a"],"token_logprobs":[null],"top_logprobs":null}"#,
+        r#"{"content":"bomb"}"#,
+        r#"[{"index":0,"text":"a bomb","finish_reason":"stop","logprobs":{"content":[{"token":"a"}]}}]"#,
+        r#"[{"index":1,"embedding":[1]},{"index":0,"embedding":[2e-45]}]"#,
+        r#"[{"index":0,"message":{"content":"secret"},"finish_reason":"length"}]"#,
+        "true",
+        "null",
+        "7",
+        "{}",
+        "[]",
+        "\"",
+    ]);
+    let key = prop::sample::select(vec![
+        "response",
+        "thinking",
+        "message",
+        "done",
+        "logprobs",
+        "embeddings",
+        "choices",
+        "data",
+        "usage",
+        "error",
+        "created",
+        "prompt_eval_count",
+        "object",
+        "x",
+    ]);
+    prop::collection::vec((key, value), 0..6).prop_map(|members| {
+        let members: Vec<String> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+        format!("{{{}}}", members.join(","))
+    })
 }
 
 /// Members of a body in any order, some of which are not of the format.
@@ -325,9 +390,31 @@ proptest! {
 
     #[test]
     fn requests_of_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64), text in json_like()) {
-        read_and_write(&bytes);
-        read_and_write(text.as_bytes());
-        read_and_write(format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],{text}}}").as_bytes());
+        for operation in OPERATIONS {
+            read_and_write(operation, &bytes);
+            read_and_write(operation, text.as_bytes());
+            let asked = match operation {
+                Operation::Chat => r#""messages":[{"role":"user","content":"x"}]"#,
+                Operation::Complete => r#""prompt":"x""#,
+                _ => r#""input":["x","secret"]"#,
+            };
+            read_and_write(operation, format!("{{\"model\":\"m\",{asked},{text}}}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn whole_answers_of_any_bytes(text in answer_like(), upstream in prop::sample::select(vec![OLLAMA, COMPATIBLE])) {
+        for operation in OPERATIONS {
+            let mut out = b"x".to_vec();
+            let mut screen = Masker::default();
+            for screen in [None, Some(&mut screen as &mut dyn Screen)] {
+                out.truncate(1);
+                match wire::read_answer(cell(operation, upstream), &reply(), screen, text.as_bytes(), &mut out) {
+                    Ok(_) => prop_assert!(wire::json::accepts(&out[1..], 128), "{}", String::from_utf8_lossy(&out)),
+                    Err(_) => prop_assert_eq!(out.len(), 1),
+                }
+            }
+        }
     }
 
     #[test]
@@ -341,7 +428,7 @@ proptest! {
         let options: &[String] = if allowed { &options } else { &[] };
         let to = Outbound { options, output_tokens_max: Some(5), ..Outbound::to("up") };
         let mut out = Vec::new();
-        let dropped = wire::write_request(chat(Format::OpenAi), &request, &to, &mut out).unwrap();
+        let dropped = wire::write_request(cell(Operation::Chat, Format::OpenAi), &request, &to, &mut out).unwrap();
         let got: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let object = expected.as_object_mut().unwrap();
         let all = object.len();

@@ -122,7 +122,7 @@ fn read<'a>(reader: &mut Reader<'a>, form: Form, inner: &str) -> Result<Choice<'
         }
         Ok(())
     })?;
-    choice.stop = reason.map(stop_reason).transpose()?;
+    choice.stop = reason.map(|reason| stop_reason(reason, form)).transpose()?;
     Ok(choice)
 }
 
@@ -157,10 +157,10 @@ fn logprobs<'a>(reader: &mut Reader<'a>) -> Result<Option<Logprobs<'a>>, Broken>
     Ok(list)
 }
 
-fn stop_reason(reason: Text<'_>) -> Result<StopReason, UpstreamFault> {
+fn stop_reason(reason: Text<'_>, form: Form) -> Result<StopReason, UpstreamFault> {
     match reason.raw() {
         "length" => Ok(StopReason::Length),
-        "tool_calls" | "function_call" => Ok(StopReason::ToolCalls),
+        "tool_calls" | "function_call" if form == Form::Chat => Ok(StopReason::ToolCalls),
         "content_filter" => Ok(StopReason::ContentFilter),
         // vLLM's words for an answer that it gave up.
         "abort" | "error" => Err(UpstreamFault::broken("the upstream gave the answer up")),
