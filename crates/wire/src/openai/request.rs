@@ -6,12 +6,13 @@
 
 use std::borrow::Cow;
 
-use super::message::{self, Media};
+use super::message;
 use super::tools;
 use crate::body::{Body, Name, Path, noun, wrong_type};
 use crate::error::Fault;
 use crate::format::{Format, Operation};
 use crate::json::{Kind, Raw, Text};
+use crate::media::Media;
 use crate::request::{
     Effort, Extra, ModelRequest, Outsider, Places, ReadLimits, Sampling, SamplingDefaults, Shape, UsagePlace,
 };
