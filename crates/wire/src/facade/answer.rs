@@ -34,6 +34,11 @@ pub fn read_answer(
     Ok(Metered { upstream_bytes, ..metered })
 }
 
+/// What Ollama answers to an empty question ([`ModelRequest::is_load`](crate::ModelRequest::is_load)), streamed or not.
+pub fn write_loaded(operation: Operation, reply: &Reply, unloaded: bool, out: &mut Vec<u8>) {
+    ollama::client::load::write(operation, reply, unloaded, out);
+}
+
 /// Counts an answer, lets it through the screen, and writes what is left of it.
 fn told(
     cell: Cell,
@@ -58,6 +63,7 @@ fn told(
 /// In the client's format.
 fn write(cell: Cell, answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
     match (cell.client, cell.operation) {
+        (Format::Ollama, operation) => ollama::client::answer::write(answer, operation, reply, out),
         _ => openai::answer::write(answer, reply, out),
     }
 }

@@ -8,17 +8,19 @@ use crate::error::ErrorBody;
 use crate::event::Event;
 use crate::format::{Format, Operation};
 use crate::frame::sse;
-use crate::openai;
 use crate::reply::Reply;
+use crate::{ollama, openai};
 
 #[derive(Debug)]
 pub(super) enum Encoder {
     Chat(openai::encode::Encoder),
+    Lines(ollama::client::encode::Encoder),
 }
 
 impl Encoder {
     pub(super) fn new(client: Format, operation: Operation) -> Self {
         match (client, operation) {
+            (Format::Ollama, operation) => Self::Lines(ollama::client::encode::Encoder::new(operation)),
             _ => Self::Chat(openai::encode::Encoder::default()),
         }
     }
@@ -26,6 +28,7 @@ impl Encoder {
     pub(super) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.event(event, reply, out),
+            Self::Lines(encoder) => encoder.event(event, reply, out),
         }
     }
 
@@ -33,6 +36,7 @@ impl Encoder {
     pub(super) fn has_begun(&self) -> bool {
         match self {
             Self::Chat(encoder) => encoder.has_begun(),
+            Self::Lines(encoder) => encoder.has_begun(),
         }
     }
 
@@ -40,20 +44,22 @@ impl Encoder {
     pub(super) fn wants_whole_calls(&self) -> bool {
         match self {
             Self::Chat(_) => false,
+            Self::Lines(_) => true,
         }
     }
 
     /// Keeps proxies and clients from giving up a stream that has begun and is silent.
-    pub(super) fn heartbeat(&mut self, _reply: &Reply, out: &mut Vec<u8>) {
+    pub(super) fn heartbeat(&mut self, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) => sse::comment("keepalive", out),
+            Self::Lines(encoder) => encoder.heartbeat(reply, out),
         }
     }
 
     /// What is remembered of the answer so far, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         match self {
-            Self::Chat(_) => 0,
+            Self::Chat(_) | Self::Lines(_) => 0,
         }
     }
 
@@ -61,6 +67,7 @@ impl Encoder {
     pub(super) fn fail(&mut self, error: &ErrorBody<'_>, _reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) => openai::error::write_event(error, out),
+            Self::Lines(_) => ollama::client::encode::Encoder::fail(error, out),
         }
     }
 }
@@ -118,5 +125,32 @@ mod tests {
             check(client, "a\r\ndata: b\n\nid: c", ": a  data: b  id: c\n\n");
         }
         check(Format::Ollama, "keepalive", "");
+    }
+
+    #[test]
+    fn a_stream_that_has_not_begun_can_be_kept_open_and_failed() {
+        #[track_caller]
+        fn check(client: Format, operation: Operation, heartbeat: &str, failure: &str) {
+            let opening =
+                Opening::new(client, operation, Reply { created: 1_767_323_045, ..Reply::new("x", "m") });
+            let mut out = Vec::new();
+            opening.heartbeat(&mut out);
+            assert_eq!(String::from_utf8_lossy(&out), heartbeat);
+            out.clear();
+            opening.fail(&ErrorBody::new(crate::ErrorType::Server, "no\n", 502), &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), failure);
+        }
+        check(
+            Format::Ollama,
+            Operation::Chat,
+            "{\"model\":\"m\",\"created_at\":\"2026-01-02T03:04:05Z\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":false}\n",
+            "{\"error\":\"no\\n\"}\n",
+        );
+        check(
+            Format::Ollama,
+            Operation::Complete,
+            "{\"model\":\"m\",\"created_at\":\"2026-01-02T03:04:05Z\",\"response\":\"\",\"done\":false}\n",
+            "{\"error\":\"no\\n\"}\n",
+        );
     }
 }

@@ -18,8 +18,17 @@ pub fn read_request<'a>(
 ) -> Result<ModelRequest<'a>, Fault> {
     match (client, operation) {
         (Format::OpenAi, Operation::Chat) => openai::request::read(body, limits),
+        (Format::Ollama, Operation::Chat) => ollama::client::chat::read(body, limits),
+        (Format::Ollama, Operation::Complete) => ollama::client::generate::read(body, limits),
+        (Format::Ollama, Operation::Embed) => ollama::client::embed::read(body, limits),
+        (Format::Ollama, Operation::EmbedOne) => ollama::client::embed::read_one(body, limits),
         _ => Err(unserved()),
     }
+}
+
+/// An empty question in Ollama's dialect (`is_load`) that lets the model go.
+pub fn unloads(request: &ModelRequest<'_>) -> bool {
+    ollama::client::load::unloads(request)
 }
 
 impl ModelRequest<'_> {
@@ -45,6 +54,9 @@ pub fn write_request(
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
     unambiguous(request)?;
+    if request.operation == Operation::Complete {
+        ollama::generate::may_instruct(request, to)?;
+    }
     match (cell.lane, cell.upstream, cell.asked) {
         (Lane::Relay, Format::OpenAi, _) => openai::splice::write(request, to, out),
         (Lane::Translate, Format::OpenAi, Operation::Chat) => openai::write::write(request, to, out),

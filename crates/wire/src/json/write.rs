@@ -7,6 +7,7 @@
 
 use memchr::memchr;
 
+use super::read::Reader;
 use super::text::{Raw, Text};
 
 /// A string of ours, with quotes.
@@ -46,6 +47,24 @@ pub(crate) fn text_body(out: &mut Vec<u8>, text: Text<'_>) {
 /// A value as it came.
 pub(crate) fn raw(out: &mut Vec<u8>, value: Raw<'_>) {
     out.extend_from_slice(value.as_str().as_bytes());
+}
+
+/// A value that is known to be JSON, without the blanks between its tokens: it stands on one line.
+pub(crate) fn compact(out: &mut Vec<u8>, value: &str) {
+    let mut rest = value;
+    while let Some(quote) = memchr(b'"', rest.as_bytes()) {
+        let (before, string) = rest.split_at(quote);
+        unspaced(out, before);
+        let mut reader = Reader::over(string, 1);
+        let Ok(inside) = reader.string() else { return };
+        text(out, inside);
+        rest = string.get(reader.passed()..).unwrap_or("");
+    }
+    unspaced(out, rest);
+}
+
+fn unspaced(out: &mut Vec<u8>, tokens: &str) {
+    out.extend(tokens.bytes().filter(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')));
 }
 
 pub(crate) fn number(out: &mut Vec<u8>, number: u64) {
