@@ -43,7 +43,7 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequ
                 Ok(())
             }
             Name::Known(name) => wishes::member(body, name, &mut request),
-            Name::Other(name) => wishes::outsider(body, name, &mut request),
+            Name::Other(name) => body.outsider(name, &mut request.outsiders),
         }
     })?;
     wishes::settle(request, body, &media)

@@ -33,7 +33,7 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequ
                 Ok(())
             }
             Name::Known(name) => wishes::member(body, name, &mut request),
-            Name::Other(name) => wishes::outsider(body, name, &mut request),
+            Name::Other(name) => body.outsider(name, &mut request.outsiders),
         }
     })?;
     wishes::settle(request, body, &Media::new(limits))
@@ -49,7 +49,7 @@ pub(crate) fn read_one<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<Model
             Ok(())
         }
         Name::Known(name) => wishes::member(body, name, &mut request),
-        Name::Other(name) => wishes::outsider(body, name, &mut request),
+        Name::Other(name) => body.outsider(name, &mut request.outsiders),
     })?;
     wishes::settle(request, body, &Media::new(limits))
 }

@@ -51,7 +51,7 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequ
     body.members_and(&Path::Root, KNOWN, |body, name| {
         let Name::Known(name) = name else {
             let Name::Other(name) = name else { return Ok(()) };
-            return wishes::outsider(body, name, &mut request);
+            return body.outsider(name, &mut request.outsiders);
         };
         let at = Path::Root.key(name);
         match name {

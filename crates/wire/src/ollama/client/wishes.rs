@@ -2,20 +2,15 @@
 //!
 //! Never here: what the model is asked (`message`, `generate`, `embed`).
 
-use std::borrow::Cow;
-
 use super::options;
 use crate::body::{Body, Path, noun, wrong_type};
 use crate::error::Fault;
 use crate::format::{Format, Operation};
 use crate::json::Kind;
 use crate::media::Media;
-use crate::request::{Effort, Joint, ModelRequest, Outsider, Shape};
+use crate::request::{Effort, Joint, ModelRequest, Shape};
 
 const TOP_LOGPROBS_MAX: u64 = 20;
-
-/// Members outside the format: more have no honest use.
-const OUTSIDERS_MAX: usize = 64;
 
 pub(super) fn blank(operation: Operation, bytes: &[u8]) -> ModelRequest<'_> {
     let mut request = ModelRequest::blank(Format::Ollama, operation, bytes);
@@ -44,7 +39,7 @@ pub(super) fn member<'a>(
             body.optional(|body| options::read(body, &at, request))?;
         }
         // Of everybody's model, or of its safety: who may say so is decided when the request is written.
-        name => outsider(body, Cow::Borrowed(name), request)?,
+        name => body.outsider(name.into(), &mut request.outsiders)?,
     }
     Ok(())
 }
@@ -55,22 +50,6 @@ fn model<'a>(body: &mut Body<'a>, at: &Path<'_>, request: &mut ModelRequest<'a>)
         request.model = name.decode();
         request.places.model = start..body.json.passed();
     }
-    Ok(())
-}
-
-pub(super) fn outsider<'a>(
-    body: &mut Body<'a>,
-    name: Cow<'a, str>,
-    request: &mut ModelRequest<'a>,
-) -> Result<(), Fault> {
-    if request.outsiders.len() == OUTSIDERS_MAX {
-        let message =
-            format!("The request has more than {OUTSIDERS_MAX} fields that this API does not know.");
-        return Err(Fault::whole("too_many_parameters", message));
-    }
-    let spot = body.spot;
-    let value = body.json.raw()?;
-    request.outsiders.push(Outsider { name, value, spot, end: body.json.passed() });
     Ok(())
 }
 
