@@ -48,6 +48,14 @@ impl Encoder {
         }
     }
 
+    /// What a call is given is JSON of its own there, not text in a string: what is no object cannot be told.
+    pub(super) fn wants_objects(&self) -> bool {
+        match self {
+            Self::Chat(_) => false,
+            Self::Lines(_) => true,
+        }
+    }
+
     /// Keeps proxies and clients from giving up a stream that has begun and is silent.
     pub(super) fn heartbeat(&mut self, reply: &Reply, out: &mut Vec<u8>) {
         match self {

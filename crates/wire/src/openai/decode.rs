@@ -162,9 +162,15 @@ pub(crate) fn whole(body: &[u8]) -> Result<Answer<'_>, UpstreamFault> {
         return Err(UpstreamFault::broken("an answer without a finish reason"));
     };
     let mut calls = Vec::new();
+    // A cut may fall into a call; what came of it is not to be run.
+    let cut = matches!(stop, StopReason::Length | StopReason::ContentFilter);
     if let Some(list) = choice.calls {
         each_call(list, |_, call| {
-            calls.push(whole_call(&call)?);
+            match whole_call(&call) {
+                Ok(call) => calls.push(call),
+                Err(_) if cut => {}
+                Err(fault) => return Err(fault),
+            }
             Ok(())
         })?;
     }
