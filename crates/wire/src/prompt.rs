@@ -77,7 +77,9 @@ impl Walk<'_> {
             Kind::Array => reader.array(|reader, _| self.value(reader, key, free)),
             Kind::String => {
                 let text = reader.string()?;
-                if free || !self.texts.no_text.contains(&key) {
+                // Members of the caller's own making may be called like ours.
+                let key = if free { "" } else { key };
+                if !self.texts.no_text.contains(&key) {
                     self.text(key, text);
                 }
                 Ok(())

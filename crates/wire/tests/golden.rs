@@ -1,4 +1,4 @@
-//! The golden matrix: `tests/golden/<client>-<upstream>/<case>/` holds a client's request, the body that the upstream gets,
+//! The golden matrix: `tests/golden/<client>-<upstream>[-<operation>]/<case>/` holds a client's request, the body that the upstream gets,
 //! the upstream's answer, and the bytes that the client gets, all as files that a reader can judge.
 //!
 //! `GOLDEN_WRITE=1 cargo test -p wire --test golden` writes what comes out; look at the difference before you keep it.
@@ -15,11 +15,23 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wire::{AnswerStream, Format, Operation, Outbound, Progress, ReadLimits, Reply};
+use wire::{AnswerStream, Cell, Format, Operation, Outbound, Progress, ReadLimits, Reply};
 
 const LIMITS: ReadLimits = ReadLimits { depth: 64, messages: 64, tools: 16, images: 4, image_bytes: 4096 };
-const MATRIX: &[(&str, Format, Format)] =
-    &[("openai-ollama", Format::OpenAi, Format::Ollama), ("openai-openai", Format::OpenAi, Format::OpenAi)];
+const MATRIX: &[(&str, Format, Format, Operation)] = {
+    use Format::{Ollama, OpenAi};
+    use Operation::{Chat, Complete, Embed, EmbedOne};
+    &[
+        ("openai-ollama", OpenAi, Ollama, Chat),
+        ("openai-openai", OpenAi, OpenAi, Chat),
+        ("ollama-ollama", Ollama, Ollama, Chat),
+        ("ollama-openai", Ollama, OpenAi, Chat),
+        ("ollama-ollama-complete", Ollama, Ollama, Complete),
+        ("ollama-openai-complete", Ollama, OpenAi, Complete),
+        ("ollama-ollama-embed", Ollama, Ollama, Embed),
+        ("ollama-ollama-embed-one", Ollama, Ollama, EmbedOne),
+    ]
+};
 
 fn reply(model: &str, include_usage: bool) -> Reply {
     Reply {
@@ -34,20 +46,21 @@ fn reply(model: &str, include_usage: bool) -> Reply {
 fn every_case_comes_out_as_written() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut count = 0;
-    for (folder, client, upstream) in MATRIX {
+    for (folder, client, upstream, operation) in MATRIX {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
-            case(&entry.unwrap().path(), *client, *upstream);
+            let cell = wire::cell(*client, *upstream, *operation).unwrap();
+            case(&entry.unwrap().path(), cell);
             count += 1;
         }
     }
-    assert!(count >= 16, "only {count} cases were found");
+    assert!(count >= 64, "only {count} cases were found");
 }
 
-fn case(folder: &Path, client: Format, upstream: Format) {
+fn case(folder: &Path, cell: Cell) {
     let body = fs::read(folder.join("request.json")).unwrap();
-    let cell = wire::cell(client, upstream, Operation::Chat).unwrap();
+    let client = cell.client();
     let mut sent = Vec::new();
-    let read = wire::read_request(client, Operation::Chat, &body, &LIMITS).and_then(|request| {
+    let read = wire::read_request(client, cell.operation(), &body, &LIMITS).and_then(|request| {
         let to = Outbound {
             thinks: Some(true),
             sampling_defaults: true,
@@ -66,7 +79,7 @@ fn case(folder: &Path, client: Format, upstream: Format) {
     same(folder, "upstream-request.json", &sent);
     same(folder, "dropped.txt", format!("{}\n", dropped.join("\n")).as_bytes());
     let reply = reply(request.model(), request.include_usage());
-    let suffix = if client == Format::OpenAi { "sse" } else { "ndjson" };
+    let suffix = if client == Format::Ollama { "ndjson" } else { "sse" };
     if request.stream() {
         let answer = fs::read(folder.join("answer.stream")).unwrap();
         let client_bytes = streamed(AnswerStream::new(cell, reply, None), &answer);

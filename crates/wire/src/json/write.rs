@@ -49,22 +49,22 @@ pub(crate) fn raw(out: &mut Vec<u8>, value: Raw<'_>) {
     out.extend_from_slice(value.as_str().as_bytes());
 }
 
-/// A value that is known to be JSON, without the blanks between its tokens: it stands on one line.
+/// A value as it was read, without the blanks between its parts: it may go into a format whose records are lines.
 pub(crate) fn compact(out: &mut Vec<u8>, value: &str) {
     let mut rest = value;
-    while let Some(quote) = memchr(b'"', rest.as_bytes()) {
-        let (before, string) = rest.split_at(quote);
-        unspaced(out, before);
-        let mut reader = Reader::over(string, 1);
-        let Ok(inside) = reader.string() else { return };
-        text(out, inside);
-        rest = string.get(reader.passed()..).unwrap_or("");
+    while let Some(stop) = rest.find(['"', ' ', '\n', '\r', '\t']) {
+        let (before, after) = rest.split_at(stop);
+        out.extend_from_slice(before.as_bytes());
+        let mut reader = Reader::over(after, 0);
+        rest = match reader.string() {
+            Ok(string) => {
+                text(out, string);
+                after.get(reader.passed()..).unwrap_or("")
+            }
+            Err(_) => after.get(1..).unwrap_or(""),
+        };
     }
-    unspaced(out, rest);
-}
-
-fn unspaced(out: &mut Vec<u8>, tokens: &str) {
-    out.extend(tokens.bytes().filter(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')));
+    out.extend_from_slice(rest.as_bytes());
 }
 
 pub(crate) fn number(out: &mut Vec<u8>, number: u64) {

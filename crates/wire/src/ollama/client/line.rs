@@ -5,7 +5,7 @@
 use super::logprobs;
 use crate::event::{Call, Counts, Logprobs, Timings};
 use crate::format::Operation;
-use crate::json::{Text, object_text, write};
+use crate::json::{Text, write};
 use crate::ollama::time;
 use crate::reply::{Reply, StopReason};
 
@@ -67,15 +67,10 @@ pub(super) fn said(kind: Kind, said: &Said<'_>, id: &str, out: &mut Vec<u8>) {
 }
 
 fn calls(said: &Said<'_>, id: &str, out: &mut Vec<u8>) {
-    let mut first = true;
+    let mut before = b",\"tool_calls\":[".as_slice();
     for (index, call) in (said.calls_before..).zip(said.calls) {
-        // An object must stand here. What a screen made of one that is none any more cannot be told, and is not to be run.
-        let Some(arguments) = object_text(&call.arguments) else { continue };
-        out.extend_from_slice(if std::mem::take(&mut first) {
-            b",\"tool_calls\":[{\"id\":"
-        } else {
-            b",{\"id\":"
-        });
+        out.extend_from_slice(std::mem::replace(&mut before, b","));
+        out.extend_from_slice(b"{\"id\":");
         match call.id {
             Some(id) => write::text(out, id),
             None => {
@@ -91,10 +86,10 @@ fn calls(said: &Said<'_>, id: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"name\":");
         write::text(out, call.name);
         out.extend_from_slice(b",\"arguments\":");
-        write::compact(out, arguments);
+        write::compact(out, &call.arguments);
         out.extend_from_slice(b"}}");
     }
-    if !first {
+    if !said.calls.is_empty() {
         out.push(b']');
     }
 }
