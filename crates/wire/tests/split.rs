@@ -17,10 +17,12 @@ use wire::{
     AnswerStream, ErrorBody, ErrorType, Format, Operation, Outbound, Progress, ReadLimits, Reply, Screen,
 };
 
-/// The cell of a chat that came in OpenAI's format.
-fn chat(upstream: Format) -> wire::Cell {
-    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+fn chat(client: Format, upstream: Format) -> wire::Cell {
+    wire::cell(client, upstream, Operation::Chat).unwrap()
 }
+
+/// Formats of clients whose streams are cut here.
+const CLIENTS: [Format; 2] = [Format::OpenAi, Format::Ollama];
 
 const OLLAMA: Format = Format::Ollama;
 const COMPATIBLE: Format = Format::OpenAi;
@@ -39,7 +41,7 @@ fn reply() -> Reply {
 fn translate(way: Way, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, String) {
     let screen = way.screen.then(|| Box::new(Masker::default()) as Box<dyn Screen>);
     let reply = Reply { output_tokens_max: way.cap, ..reply() };
-    let mut stream = AnswerStream::new(chat(way.upstream), reply, screen);
+    let mut stream = AnswerStream::new(chat(way.client, way.upstream), reply, screen);
     let mut out = Vec::new();
     for piece in pieces(bytes, cuts) {
         let before = out.len();
@@ -61,14 +63,16 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     at.windows(2).map(|pair| bytes.get(pair[0]..pair[1]).unwrap()).collect()
 }
 
-/// What every SDK accepts: `data: ` lines of JSON or the end mark, each followed by a blank line.
-fn assert_clean(sent: &[u8]) {
+/// What every SDK accepts: `data: ` lines of JSON or the end mark, each followed by a blank line; or a line of JSON each.
+fn assert_clean(client: Format, sent: &[u8]) {
     let text = std::str::from_utf8(sent).unwrap();
-    assert!(text.is_empty() || text.ends_with("\n\n"));
+    let (before, after) = if client == Format::Ollama { ("", "\n") } else { ("data: ", "\n\n") };
+    assert!(text.is_empty() || text.ends_with(after));
     assert!(!text.starts_with('\u{feff}'));
-    for event in text.split_terminator("\n\n") {
-        let data = event.strip_prefix("data: ").unwrap();
-        assert!(data == "[DONE]" || wire::json::accepts(data.as_bytes(), 128), "{data:?}");
+    for event in text.split_terminator(after) {
+        let data = event.strip_prefix(before).unwrap();
+        let is_end = client == Format::OpenAi && data == "[DONE]";
+        assert!(is_end || wire::json::accepts(data.as_bytes(), 128), "{data:?}");
         assert!(!data.contains(['\n', '\r', '\u{2028}', '\u{2029}']), "{data:?}");
     }
 }
@@ -128,22 +132,33 @@ fn events() -> impl Strategy<Value = String> {
 /// How a stream is carried.
 #[derive(Clone, Copy, Debug)]
 struct Way {
+    client: Format,
     upstream: Format,
     screen: bool,
     cap: Option<u64>,
 }
 
 fn check(upstream: Format, text: &str, cuts: &[usize]) {
-    for (screen, cap) in [(false, None), (true, None), (false, Some(2)), (true, Some(2))] {
-        check_way(Way { upstream, screen, cap }, text, cuts);
+    for client in CLIENTS {
+        for (screen, cap) in [(false, None), (true, None), (false, Some(2)), (true, Some(2))] {
+            check_way(Way { client, upstream, screen, cap }, text, cuts);
+        }
+    }
+}
+
+/// The end of an answer that is whole.
+fn ends_well(client: Format, sent: &[u8]) -> bool {
+    let text = std::str::from_utf8(sent).unwrap();
+    match client {
+        Format::Ollama => text.lines().last().is_some_and(|line| line.contains(r#","done":true,"#)),
+        _ => text.ends_with("data: [DONE]\n\n"),
     }
 }
 
 fn check_way(way: Way, text: &str, cuts: &[usize]) {
     let whole = translate(way, text.as_bytes(), &[]);
-    assert_clean(&whole.0);
-    let ends_well = whole.0.ends_with(b"data: [DONE]\n\n");
-    assert_eq!(ends_well, whole.1 == Progress::Complete);
+    assert_clean(way.client, &whole.0);
+    assert_eq!(ends_well(way.client, &whole.0), whole.1 == Progress::Complete);
     let every_byte: Vec<usize> = (0..text.len()).collect();
     assert_eq!(translate(way, text.as_bytes(), &every_byte), whole);
     assert_eq!(translate(way, text.as_bytes(), cuts), whole);
@@ -207,13 +222,21 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
 
 const LIMITS: ReadLimits = ReadLimits { depth: 8, messages: 4, tools: 4, images: 2, image_bytes: 64 };
 
-/// Reads, and writes for both lanes; what is written must be JSON.
+/// Reads, and writes for both upstreams; what is written must be JSON.
 fn read_and_write(body: &[u8]) {
-    let Ok(mut request) = wire::read_request(Format::OpenAi, Operation::Chat, body, &LIMITS) else { return };
+    for cell in wire::lanes::cells().filter(|cell| CLIENTS.contains(&cell.client())) {
+        read_and_write_of(cell, body);
+    }
+}
+
+fn read_and_write_of(cell: wire::Cell, body: &[u8]) {
+    let read = wire::read_request(cell.client(), cell.operation(), body, &LIMITS);
+    let Ok(mut request) = read else { return };
     let estimate = request.prompt_tokens();
     assert!(estimate.low <= estimate.high && estimate.high <= request.prompt_bytes());
     let _verdict = request.screen(&mut Masker::default());
-    let options = ["keep_alive", "options", "top_k", "think", "format", "x"].map(str::to_owned);
+    let options = ["keep_alive", "options", "top_k", "think", "format", "system", "num_ctx", "x"];
+    let options = options.map(str::to_owned);
     let to = Outbound {
         sampling_defaults: true,
         options: &options,
@@ -221,11 +244,9 @@ fn read_and_write(body: &[u8]) {
         output_tokens_max: Some(5),
         ..Outbound::to("up")
     };
-    for upstream in [OLLAMA, COMPATIBLE] {
-        let mut out = Vec::new();
-        if wire::write_request(chat(upstream), &request, &to, &mut out).is_ok() {
-            assert!(wire::json::accepts(&out, 128), "{}", String::from_utf8_lossy(&out));
-        }
+    let mut out = Vec::new();
+    if wire::write_request(cell, &request, &to, &mut out).is_ok() {
+        assert!(wire::json::accepts(&out, 128), "{}", String::from_utf8_lossy(&out));
     }
 }
 
@@ -260,6 +281,15 @@ fn json_like() -> impl Strategy<Value = String> {
         "{\"type\":\"text\",\"text\":",
         "\"image_url\":",
         "\"data:;base64,AAAA\"",
+        "\"format\":",
+        "\"prompt\":\"a secret\",",
+        "\"system\":",
+        "\"input\":[",
+        "\"images\":[\"AAAA\"],",
+        "\"options\":{\"num_predict\":",
+        "{\"function\":{\"name\":\"f\",\"arguments\":{",
+        "\"thinking\":",
+        "\"keep_alive\":0,",
         "\"n\":",
         "\"x\":",
         "\"y\":null,",
@@ -328,6 +358,10 @@ proptest! {
         read_and_write(&bytes);
         read_and_write(text.as_bytes());
         read_and_write(format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],{text}}}").as_bytes());
+        for body in ["messages\":[{\"role\":\"user\"", "messages\":[{\"role\":\"assistant\",\"content\":\"a secret\"", "input\":[\"x\"]"] {
+            read_and_write(format!("{{\"model\":\"m\",\"{body},{text}}}]}}").as_bytes());
+            read_and_write(format!("{{\"model\":\"m\",\"{body},{text}}}").as_bytes());
+        }
     }
 
     #[test]
@@ -341,7 +375,7 @@ proptest! {
         let options: &[String] = if allowed { &options } else { &[] };
         let to = Outbound { options, output_tokens_max: Some(5), ..Outbound::to("up") };
         let mut out = Vec::new();
-        let dropped = wire::write_request(chat(Format::OpenAi), &request, &to, &mut out).unwrap();
+        let dropped = wire::write_request(chat(Format::OpenAi, COMPATIBLE), &request, &to, &mut out).unwrap();
         let got: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let object = expected.as_object_mut().unwrap();
         let all = object.len();

@@ -97,7 +97,7 @@ fn capabilities_are_none_when_not_said() {
     assert!(read_capabilities(b"nonsense").is_err());
 }
 
-const DETAILS: &str = r#""details":{"parent_model":"/root/x","format":"gguf","family":"qwen3","families":["qwen3","a/b"],"parameter_size":"32.8B","quantization_level":"Q4_K_M","context_length":40960,"embedding_length":5120}"#;
+const DETAILS: &str = r#""details":{"parent_model":"/var/lib/x","format":"gguf","family":"qwen3","families":["qwen3","a/b"],"parameter_size":"32.8B","quantization_level":"Q4_K_M","context_length":40960,"embedding_length":5120}"#;
 const TOLD: &str = r#""details":{"format":"gguf","family":"qwen3","families":["qwen3"],"parameter_size":"32.8B","quantization_level":"Q4_K_M","context_length":40960,"embedding_length":5120}"#;
 
 #[test]
@@ -154,7 +154,7 @@ fn what_is_in_memory_is_told_under_public_names() {
 fn a_model_is_shown_with_its_texts_or_without() {
     let long = "x".repeat(300);
     let show = format!(
-        r#"{{"license":"L","modelfile":"FROM /root/x","parameters":"stop x","template":"T","system":"S\n",{DETAILS},"messages":[{{"role":"user","content":"hi","images":["AAAA"]}},7],"model_info":{{"general.architecture":"qwen3","qwen3.context_length":40960,"general.tags":["a"],"tokenizer.chat_template":"T","tokenizer.ggml.tokens":null,"long":"{long}","b":true}},"tensors":[{{"name":"t"}}],"projector_info":{{"a":1}},"capabilities":["completion"],"modified_at":"2026-01-02T03:04:05Z","remote_host":"https://x"}}"#
+        r#"{{"license":"L","modelfile":"FROM /var/lib/x","parameters":"stop x","template":"T","system":"S\n",{DETAILS},"messages":[{{"role":"user","content":"hi","images":["AAAA"]}},7],"model_info":{{"general.architecture":"qwen3","qwen3.context_length":40960,"general.tags":["a"],"tokenizer.chat_template":"T","tokenizer.ggml.tokens":null,"long":"{long}","b":true}},"tensors":[{{"name":"t"}}],"projector_info":{{"a":1}},"capabilities":["completion"],"modified_at":"2026-01-02T03:04:05Z","remote_host":"https://x"}}"#
     );
     let shown = read_show(Format::Ollama, "r.internal/q", show.as_bytes()).unwrap();
     assert!(shown.entry.remote);
@@ -170,7 +170,7 @@ fn a_model_is_shown_with_its_texts_or_without() {
     assert_eq!(
         write(Format::Ollama, true),
         format!(
-            r#"{{"license":"L","modelfile":"FROM /root/x","parameters":"stop x","template":"T","system":"S\n","messages":[{{"role":"user","content":"hi"}}],{told}"#
+            r#"{{"license":"L","modelfile":"FROM /var/lib/x","parameters":"stop x","template":"T","system":"S\n","messages":[{{"role":"user","content":"hi"}}],{told}"#
         )
     );
     let object = r#"{"id":"q","object":"model","created":1767323045,"owned_by":"library"}"#;

@@ -39,7 +39,7 @@ fn plain_words_digests_and_counts_pass() {
         r#"{"status":"quantizing F16 model to Q4_K_M (50%)"}"#,
         r#"{"status":"quantizing F16 model to Q4_K_M (50%)"}"#,
     );
-    line(r#"{"status":"copying /root/.ollama/x","digest":"/x","total":-1}"#, r#"{"status":"working"}"#);
+    line(r#"{"status":"copying /var/lib/x","digest":"/x","total":-1}"#, r#"{"status":"working"}"#);
     line(r#"{"status":"a\\b"}"#, r#"{"status":"working"}"#);
     line("{}", r#"{"status":"working"}"#);
 }
