@@ -1,5 +1,6 @@
-//! The golden matrix: `tests/golden/<client>-<upstream>[-<operation>]/<case>/` holds a client's request, the body that the upstream gets,
-//! the upstream's answer, and the bytes that the client gets, all as files that a reader can judge.
+//! The golden matrix: `tests/golden/<client>-<upstream>/<case>/` holds a client's request, the body that the upstream gets,
+//! the upstream's answer, and the bytes that the client gets, all as files that a reader can judge. A client is a format, or
+//! one of its operations other than chat.
 //!
 //! `GOLDEN_WRITE=1 cargo test -p wire --test golden` writes what comes out; look at the difference before you keep it.
 //!
@@ -15,30 +16,28 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wire::{AnswerStream, Cell, Format, Operation, Outbound, Progress, ReadLimits, Reply};
+use wire::{AnswerStream, Cell, Format, ModelRequest, Operation, Outbound, Progress, ReadLimits, Reply};
 
 const LIMITS: ReadLimits = ReadLimits { depth: 64, messages: 64, tools: 16, images: 4, image_bytes: 4096 };
-const MATRIX: &[(&str, Format, Format, Operation)] = {
-    use Format::{Ollama, OpenAi};
-    use Operation::{Chat, Complete, Embed, EmbedOne};
-    &[
-        ("openai-ollama", OpenAi, Ollama, Chat),
-        ("openai-openai", OpenAi, OpenAi, Chat),
-        ("ollama-ollama", Ollama, Ollama, Chat),
-        ("ollama-openai", Ollama, OpenAi, Chat),
-        ("ollama-ollama-complete", Ollama, Ollama, Complete),
-        ("ollama-openai-complete", Ollama, OpenAi, Complete),
-        ("ollama-ollama-embed", Ollama, Ollama, Embed),
-        ("ollama-ollama-embed-one", Ollama, Ollama, EmbedOne),
-    ]
-};
+/// Folder, operation, the client's format, the upstream's.
+const MATRIX: &[(&str, Operation, Format, Format)] = &[
+    ("openai-ollama", Operation::Chat, Format::OpenAi, Format::Ollama),
+    ("openai-openai", Operation::Chat, Format::OpenAi, Format::OpenAi),
+    ("ollama-ollama", Operation::Chat, Format::Ollama, Format::Ollama),
+    ("ollama-openai", Operation::Chat, Format::Ollama, Format::OpenAi),
+    ("generate-ollama", Operation::Complete, Format::Ollama, Format::Ollama),
+    ("generate-openai", Operation::Complete, Format::Ollama, Format::OpenAi),
+    ("embed-ollama", Operation::Embed, Format::Ollama, Format::Ollama),
+    ("embed-one-ollama", Operation::EmbedOne, Format::Ollama, Format::Ollama),
+];
 
-fn reply(model: &str, include_usage: bool) -> Reply {
+fn reply(request: &ModelRequest<'_>) -> Reply {
     Reply {
-        include_usage,
+        include_usage: request.include_usage(),
+        manner: request.manner(),
         created: 1_700_000_000,
         line_bytes_max: 1 << 16,
-        ..Reply::new("0123456789abcdef01234567", model)
+        ..Reply::new("0123456789abcdef01234567", request.model())
     }
 }
 
@@ -46,9 +45,9 @@ fn reply(model: &str, include_usage: bool) -> Reply {
 fn every_case_comes_out_as_written() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut count = 0;
-    for (folder, client, upstream, operation) in MATRIX {
+    for (folder, operation, client, upstream) in MATRIX {
+        let cell = wire::cell(*client, *upstream, *operation).unwrap();
         for entry in fs::read_dir(root.join(folder)).unwrap() {
-            let cell = wire::cell(*client, *upstream, *operation).unwrap();
             case(&entry.unwrap().path(), cell);
             count += 1;
         }
@@ -78,7 +77,7 @@ fn case(folder: &Path, cell: Cell) {
     sent.push(b'\n');
     same(folder, "upstream-request.json", &sent);
     same(folder, "dropped.txt", format!("{}\n", dropped.join("\n")).as_bytes());
-    let reply = reply(request.model(), request.include_usage());
+    let reply = reply(&request);
     let suffix = if client == Format::Ollama { "ndjson" } else { "sse" };
     if request.stream() {
         let answer = fs::read(folder.join("answer.stream")).unwrap();

@@ -57,6 +57,10 @@ pub fn write_request(
     if request.operation == Operation::Complete {
         ollama::generate::may_instruct(request, to)?;
     }
+    if cell.asked == Operation::Embed && cell.upstream == Format::OpenAi && request.messages.is_empty() {
+        // Ollama answers this with no vectors; others call it a fault of ours.
+        return Err(Fault::new("empty_array", "input", "There is no text to embed."));
+    }
     match (cell.lane, cell.upstream, cell.asked) {
         (Lane::Relay, Format::OpenAi, _) => openai::splice::write(request, to, out),
         (Lane::Translate, Format::OpenAi, Operation::Chat) => openai::write::write(request, to, out),

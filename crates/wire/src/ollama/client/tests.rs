@@ -336,6 +336,12 @@ fn texts_to_embed() {
     refused(Operation::Embed, r#"{"model":"m","input":["","","","",""]}"#, "array_above_max_length", "input");
     becomes(Operation::EmbedOne, r#"{"model":"m","prompt":"x"}"#, r#"{"model":"up","input":"x"}"#, &[]);
     becomes(Operation::EmbedOne, r#"{"model":"m"}"#, r#"{"model":"up","input":[]}"#, &[]);
+    for (operation, body) in
+        [(Operation::Embed, r#"{"model":"m","input":[]}"#), (Operation::EmbedOne, r#"{"model":"m"}"#)]
+    {
+        let fault = write(operation, Format::OpenAi, body, &PLAIN).expect_err(body);
+        assert_eq!(fault.code, "empty_array", "other servers know no question without a text");
+    }
     let to = Outbound { refuse_truncation: true, num_ctx: Some(8), output_tokens_max: Some(5), ..PLAIN };
     let sent = write(Operation::Embed, Format::Ollama, r#"{"model":"m","input":"x"}"#, &to);
     let expected = r#"{"model":"up","input":"x","truncate":false,"options":{"num_ctx":8}}"#;
