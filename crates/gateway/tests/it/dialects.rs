@@ -144,7 +144,8 @@ fn line(dialect: &Dialect, text: &str) -> String {
     if dialect.native() {
         return crate::rig::text_line(text);
     }
-    json!({"model": "m", "created_at": "2026-01-02T03:04:05Z", "response": text, "done": false}).to_string() + "\n"
+    json!({"model": "m", "created_at": "2026-01-02T03:04:05Z", "response": text, "done": false}).to_string()
+        + "\n"
 }
 
 fn last(dialect: &Dialect, text: &str) -> String {
@@ -270,7 +271,9 @@ async fn a_limit_of_tokens_ends_each_dialect_properly() {
         })
         .await;
         let mut body = (dialect.body)(true);
-        body.as_object_mut().unwrap().retain(|name, _| name != "max_tokens" || dialect.path == "/v1/messages");
+        body.as_object_mut()
+            .unwrap()
+            .retain(|name, _| name != "max_tokens" || dialect.path == "/v1/messages");
         if dialect.path == "/v1/messages" {
             body["max_tokens"] = json!(3);
         }

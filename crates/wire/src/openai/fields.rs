@@ -31,8 +31,6 @@ pub(super) fn extension(name: &str) -> &'static str {
     EXTENSIONS.iter().copied().find(|known| *known == name).unwrap_or("(unknown)")
 }
 
-/// Fields outside the format: more have no honest use.
-const OUTSIDERS_MAX: usize = 64;
 /// Largest number of tokens that is taken: what runtimes hold in a signed 32-bit number.
 const TOKENS_MAX: u64 = i32::MAX as u64;
 pub(super) const CHOICES_MAX: u64 = 128;
@@ -53,15 +51,7 @@ pub(super) fn outsider<'a>(
         Name::Known(name) => Cow::Borrowed(name),
         Name::Other(name) => name,
     };
-    if outsiders.len() == OUTSIDERS_MAX {
-        let message =
-            format!("The request has more than {OUTSIDERS_MAX} fields that this API does not know.");
-        return Err(Fault::whole("too_many_parameters", message));
-    }
-    let spot = body.spot;
-    let value = body.json.raw()?;
-    outsiders.push(Outsider { name, value, spot, end: body.json.passed() });
-    Ok(())
+    body.outsider(name, outsiders)
 }
 
 pub(super) fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
