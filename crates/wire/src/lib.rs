@@ -6,6 +6,7 @@
 //!
 //! Never here: I/O, time, randomness, async, logging. Whoever calls brings ids and clocks.
 
+mod anthropic;
 mod body;
 mod ending;
 pub mod error;
@@ -34,6 +35,7 @@ pub use estimate::Estimate;
 pub use facade::{
     AnswerStream, Opening, load_path, read_answer, read_capabilities, read_model, read_models, read_refusal,
     read_request, read_resident, write_error, write_load, write_model, write_models, write_request,
+    write_token_count,
 };
 pub use format::{Format, Manage, Operation};
 pub use lanes::{Cell, Lane, cell, upstream_path};

@@ -28,8 +28,27 @@ const OPENAI: Texts = Texts {
     free: &[],
 };
 
+const ANTHROPIC: Texts = Texts {
+    read: &["system", "messages", "tools", "output_config", "output_format"],
+    no_text: &[
+        "role",
+        "type",
+        "id",
+        "tool_use_id",
+        "name",
+        "data",
+        "media_type",
+        "signature",
+        "url",
+        "file_id",
+        "effort",
+    ],
+    free: &["input"],
+};
+
 fn texts(client: Format, _operation: Operation) -> &'static Texts {
     match client {
+        Format::Anthropic => &ANTHROPIC,
         _ => &OPENAI,
     }
 }
@@ -69,7 +88,9 @@ impl Walk<'_> {
             Kind::Array => reader.array(|reader, _| self.value(reader, key, free)),
             Kind::String => {
                 let text = reader.string()?;
-                if free || !self.texts.no_text.contains(&key) {
+                // Members of the caller's own making may be called like ours.
+                let key = if free { "" } else { key };
+                if !self.texts.no_text.contains(&key) {
                     self.text(key, text);
                 }
                 Ok(())
@@ -83,7 +104,7 @@ impl Walk<'_> {
             return;
         }
         let channel = match key {
-            "reasoning" | "reasoning_content" => Channel::Thinking,
+            "reasoning" | "reasoning_content" | "thinking" => Channel::Thinking,
             "arguments" => {
                 self.calls = self.calls.saturating_add(1);
                 Channel::Arguments(self.calls - 1)

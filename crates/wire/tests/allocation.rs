@@ -13,9 +13,8 @@ use std::cell::Cell;
 
 use wire::{AnswerStream, Format, Operation, Progress, Reply};
 
-/// The cell of a chat that came in OpenAI's format.
-fn chat(upstream: Format) -> wire::Cell {
-    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+fn chat(client: Format, upstream: Format) -> wire::Cell {
+    wire::cell(client, upstream, Operation::Chat).unwrap()
 }
 
 thread_local! {
@@ -42,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn check(upstream: Format, chunk: &str) {
+fn check(client: Format, upstream: Format, chunk: &str) {
     let reply = Reply {
         include_usage: true,
         created: 1_700_000_000,
@@ -50,7 +49,7 @@ fn check(upstream: Format, chunk: &str) {
         line_bytes_max: 1 << 16,
         ..Reply::new("0123456789abcdef01234567", "m")
     };
-    let mut stream = AnswerStream::new(chat(upstream), reply, None);
+    let mut stream = AnswerStream::new(chat(client, upstream), reply, None);
     let mut out = Vec::with_capacity(1 << 16);
     let (head, tail) = chunk.as_bytes().split_at(chunk.len() / 2);
     let mut round = || {
@@ -62,7 +61,7 @@ fn check(upstream: Format, chunk: &str) {
     round();
     let before = COUNT.with(Cell::get);
     (0..100).for_each(|_| round());
-    assert_eq!(COUNT.with(Cell::get) - before, 0, "allocations in 200 chunks of {chunk}");
+    assert_eq!(COUNT.with(Cell::get) - before, 0, "allocations in 200 chunks of {chunk} for {client:?}");
 }
 
 #[test]
@@ -73,7 +72,9 @@ fn translating_a_token() {
         let line = format!(
             "{{\"model\":\"up\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",\"message\":{{\"role\":\"assistant\",{message}}},\"done\":false,\"logprobs\":[{{\"token\":\"x\",\"logprob\":-0.5,\"bytes\":[1]}}]}}\n"
         );
-        check(Format::Ollama, &line);
+        for client in [Format::OpenAi, Format::Anthropic] {
+            check(client, Format::Ollama, &line);
+        }
     }
 }
 
@@ -87,6 +88,16 @@ fn relaying_a_token() {
         let event = format!(
             "data: {{\"id\":\"up\",\"created\":5,\"model\":\"up\",\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"finish_reason\":null}}],\"usage\":{{\"prompt_tokens\":1,\"completion_tokens\":2}}}}\n\n"
         );
-        check(Format::OpenAi, &event);
+        check(Format::OpenAi, Format::OpenAi, &event);
+    }
+}
+
+#[test]
+fn translating_a_compatible_servers_token() {
+    for delta in [r#""content":" wor\u003cld""#, r#""reasoning_content":"a""#] {
+        let event = format!(
+            "data: {{\"id\":\"up\",\"created\":5,\"model\":\"up\",\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"finish_reason\":null}}]}}\n\n"
+        );
+        check(Format::Anthropic, Format::OpenAi, &event);
     }
 }

@@ -18,12 +18,17 @@ use std::path::{Path, PathBuf};
 use wire::{AnswerStream, Format, Operation, Outbound, Progress, ReadLimits, Reply};
 
 const LIMITS: ReadLimits = ReadLimits { depth: 64, messages: 64, tools: 16, images: 4, image_bytes: 4096 };
-const MATRIX: &[(&str, Format, Format)] =
-    &[("openai-ollama", Format::OpenAi, Format::Ollama), ("openai-openai", Format::OpenAi, Format::OpenAi)];
+const MATRIX: &[(&str, Format, Format)] = &[
+    ("openai-ollama", Format::OpenAi, Format::Ollama),
+    ("openai-openai", Format::OpenAi, Format::OpenAi),
+    ("anthropic-ollama", Format::Anthropic, Format::Ollama),
+    ("anthropic-openai", Format::Anthropic, Format::OpenAi),
+];
 
 fn reply(model: &str, include_usage: bool) -> Reply {
     Reply {
         include_usage,
+        prompt_tokens: 9,
         created: 1_700_000_000,
         line_bytes_max: 1 << 16,
         ..Reply::new("0123456789abcdef01234567", model)
@@ -40,7 +45,7 @@ fn every_case_comes_out_as_written() {
             count += 1;
         }
     }
-    assert!(count >= 16, "only {count} cases were found");
+    assert!(count >= 54, "only {count} cases were found");
 }
 
 fn case(folder: &Path, client: Format, upstream: Format) {
@@ -66,7 +71,7 @@ fn case(folder: &Path, client: Format, upstream: Format) {
     same(folder, "upstream-request.json", &sent);
     same(folder, "dropped.txt", format!("{}\n", dropped.join("\n")).as_bytes());
     let reply = reply(request.model(), request.include_usage());
-    let suffix = if client == Format::OpenAi { "sse" } else { "ndjson" };
+    let suffix = if client == Format::Ollama { "ndjson" } else { "sse" };
     if request.stream() {
         let answer = fs::read(folder.join("answer.stream")).unwrap();
         let client_bytes = streamed(AnswerStream::new(cell, reply, None), &answer);

@@ -6,13 +6,13 @@ use crate::ending::tokens_in_whole;
 use crate::error::UpstreamFault;
 use crate::event::{Answer, Call, Counts};
 use crate::format::Format;
-use crate::json::Text;
 use crate::json::write::escaped;
+use crate::json::{Text, object_text};
 use crate::lanes::{Cell, Lane};
 use crate::reply::{Metered, Reply, StopReason};
 use crate::screen::{Channel, Screen, Verdict};
 use crate::screened::whole;
-use crate::{ollama, openai};
+use crate::{anthropic, ollama, openai};
 
 /// Turns a whole (non-stream) upstream answer into the client's. With a screen, all text passes through it in the order of
 /// a stream, and logprobs, which spell the text, are left out.
@@ -56,6 +56,7 @@ fn told(
 /// In the client's format.
 fn write(cell: Cell, answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
     match (cell.client, cell.operation) {
+        (Format::Anthropic, _) => anthropic::answer::write(answer, reply, out),
         _ => openai::answer::write(answer, reply, out),
     }
 }
@@ -78,11 +79,17 @@ fn screened(
     };
     let thinking = pass(Channel::Thinking, &answer.thinking.unwrap_or_default().decode());
     let text = pass(Channel::Text, &answer.text.decode());
+    // JSON of its own there, not text in a string: what is no object any more cannot be told.
+    let wants_objects = cell.client == Format::Anthropic;
+    let mut broken = false;
     let mut arguments = Vec::with_capacity(answer.calls.len());
     for (place, call) in (0u32..).zip(&answer.calls) {
         let passed = pass(Channel::Arguments(place), &call.arguments);
-        arguments.push(passed);
+        let object = object_text(&passed).filter(|_| wants_objects).map(str::to_owned);
+        broken |= wants_objects && object.is_none();
+        arguments.push(object.unwrap_or(passed));
     }
+    let stopped = stopped || broken;
     let (thinking, text) = (escaped(&thinking), escaped(&text));
     let thinking = Some(Text::of_json(&thinking)).filter(|text| !text.is_empty());
     let stop = if stopped { StopReason::ContentFilter } else { answer.stop };

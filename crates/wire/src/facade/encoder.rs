@@ -4,6 +4,7 @@
 //!
 //! Never here: a dialect's rules.
 
+use crate::anthropic;
 use crate::error::ErrorBody;
 use crate::event::Event;
 use crate::format::{Format, Operation};
@@ -14,11 +15,13 @@ use crate::reply::Reply;
 #[derive(Debug)]
 pub(super) enum Encoder {
     Chat(openai::encode::Encoder),
+    Messages(anthropic::encode::Encoder),
 }
 
 impl Encoder {
     pub(super) fn new(client: Format, operation: Operation) -> Self {
         match (client, operation) {
+            (Format::Anthropic, _) => Self::Messages(anthropic::encode::Encoder::default()),
             _ => Self::Chat(openai::encode::Encoder::default()),
         }
     }
@@ -26,6 +29,7 @@ impl Encoder {
     pub(super) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.event(event, reply, out),
+            Self::Messages(encoder) => encoder.event(event, reply, out),
         }
     }
 
@@ -33,13 +37,22 @@ impl Encoder {
     pub(super) fn has_begun(&self) -> bool {
         match self {
             Self::Chat(encoder) => encoder.has_begun(),
+            Self::Messages(encoder) => encoder.has_begun(),
         }
     }
 
     /// The format has no pieces of calls.
     pub(super) fn wants_whole_calls(&self) -> bool {
         match self {
+            Self::Chat(_) | Self::Messages(_) => false,
+        }
+    }
+
+    /// What a call is given is JSON of its own there, not text in a string: what is no object cannot be told.
+    pub(super) fn wants_objects(&self) -> bool {
+        match self {
             Self::Chat(_) => false,
+            Self::Messages(_) => true,
         }
     }
 
@@ -47,13 +60,14 @@ impl Encoder {
     pub(super) fn heartbeat(&mut self, _reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) => sse::comment("keepalive", out),
+            Self::Messages(encoder) => encoder.heartbeat(out),
         }
     }
 
     /// What is remembered of the answer so far, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         match self {
-            Self::Chat(_) => 0,
+            Self::Chat(_) | Self::Messages(_) => 0,
         }
     }
 
@@ -61,6 +75,7 @@ impl Encoder {
     pub(super) fn fail(&mut self, error: &ErrorBody<'_>, _reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) => openai::error::write_event(error, out),
+            Self::Messages(_) => anthropic::encode::Encoder::fail(error, out),
         }
     }
 }

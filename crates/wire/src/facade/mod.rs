@@ -6,6 +6,7 @@
 //! Never here: what a format means by its bytes.
 
 mod answer;
+mod count;
 mod encoder;
 mod error;
 mod models;
@@ -15,6 +16,7 @@ mod stream;
 mod translation;
 
 pub use answer::read_answer;
+pub use count::write_token_count;
 pub use encoder::Opening;
 pub use error::{read_refusal, write_error};
 pub use models::{

@@ -167,8 +167,14 @@ impl Outlet {
         let place = self.calls;
         self.calls = place.saturating_add(1);
         let Some(screened) = &mut self.screened else { return self.encode(Event::Call(call), push) };
-        let (arguments, verdict) =
+        let (mut arguments, mut verdict) =
             whole(screened.screen(), Slot::Arguments(place).channel(), &call.arguments);
+        if self.encoder.wants_objects() && verdict == Verdict::Pass {
+            match object_text(&arguments) {
+                Some(object) => arguments = object.to_owned(),
+                None => verdict = Verdict::Stop,
+            }
+        }
         // What may leave of half a call is nothing: somebody would run it.
         if verdict == Verdict::Pass {
             let call = Call { arguments: arguments.into(), ..call };

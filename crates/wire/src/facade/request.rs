@@ -7,7 +7,7 @@ use crate::format::{Format, Operation};
 use crate::lanes::{Cell, Lane};
 use crate::request::{Dropped, ModelRequest, Outbound, ReadLimits};
 use crate::screen::{Screen, Verdict};
-use crate::{ollama, openai, prompt};
+use crate::{anthropic, ollama, openai, prompt};
 
 /// Reads and checks a client's request. Everything that is the caller's fault in any upstream format is found here.
 pub fn read_request<'a>(
@@ -18,6 +18,9 @@ pub fn read_request<'a>(
 ) -> Result<ModelRequest<'a>, Fault> {
     match (client, operation) {
         (Format::OpenAi, Operation::Chat) => openai::request::read(body, limits),
+        (Format::Anthropic, Operation::Chat | Operation::CountTokens) => {
+            anthropic::request::read(operation, body, limits)
+        }
         _ => Err(unserved()),
     }
 }
