@@ -12,7 +12,7 @@
 //!
 //! Never here: a tokenizer, a model's name.
 
-use crate::json::Text;
+use crate::json::{Raw, Text};
 use crate::request::{Arguments, Message, ModelRequest, Part, Role, Shape, Tool};
 
 /// Bounds on the tokens of a prompt.
@@ -34,6 +34,8 @@ const TOOLS_TOKENS: u64 = 192;
 const TOOL_TOKENS: u64 = 32;
 /// As Ollama counts one.
 const IMAGE_TOKENS: u64 = 768;
+/// What a token has on average, where nobody may be promised more.
+const TOKEN_BYTES: usize = 4;
 
 impl ModelRequest<'_> {
     /// Tokens of the prompt: one pass over its text, about a nanosecond a byte, without allocating.
@@ -63,6 +65,31 @@ impl ModelRequest<'_> {
         u64::try_from(self.prompt_bytes).unwrap_or(u64::MAX).saturating_add(self.frame_tokens())
     }
 
+    /// What a client is told that asks for a count: a quarter of the text's bytes, and what images cost. It bounds
+    /// nothing: it is for what a client shows its user, not for reservations.
+    pub fn counted_tokens(&self) -> u64 {
+        let messages = self.messages.iter().map(|message| {
+            let parts = message.parts.iter().map(|part| match part {
+                Part::Text(text) => meant(*text),
+                Part::Media(_) => 0,
+            });
+            let thinking = message.thinking.iter().map(|text| meant(*text));
+            let calls = message.calls.iter().map(|call| meant(call.name) + call.arguments.source().len());
+            parts.sum::<usize>() + thinking.sum::<usize>() + calls.sum::<usize>()
+        });
+        let tools = self.tools.iter().map(|tool| match tool {
+            Tool::Function { name, description, parameters } => {
+                meant(*name) + meant(description.unwrap_or_default()) + raw_bytes(*parameters)
+            }
+            Tool::Custom(definition) => raw_bytes(*definition),
+        });
+        let schema = if let Shape::Schema(schema) = self.shape { schema.as_str().len() } else { 0 };
+        let bytes = messages.sum::<usize>() + tools.sum::<usize>() + schema + self.unheld_bytes;
+        let tokens = u64::try_from(bytes / TOKEN_BYTES).unwrap_or(u64::MAX);
+        let images = u64::try_from(self.images).unwrap_or(u64::MAX).saturating_mul(IMAGE_TOKENS);
+        tokens.saturating_add(images).max(1)
+    }
+
     /// What stands around the texts.
     fn frame_tokens(&self) -> u64 {
         let count = |count: usize, each: u64| u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(each);
@@ -78,6 +105,20 @@ impl ModelRequest<'_> {
         .into_iter()
         .fold(BASE_TOKENS, u64::saturating_add)
     }
+}
+
+/// Bytes that a text means, however its writer escaped it.
+fn meant(text: Text<'_>) -> usize {
+    if !text.is_escaped() {
+        return text.raw().len();
+    }
+    let mut bytes = 0;
+    text.pieces(|piece| bytes += piece.len());
+    bytes
+}
+
+fn raw_bytes(value: Option<Raw<'_>>) -> usize {
+    value.map_or(0, |raw| raw.as_str().len())
 }
 
 /// Sums in parts of a token.

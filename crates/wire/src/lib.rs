@@ -6,6 +6,7 @@
 //!
 //! Never here: I/O, time, randomness, async, logging. Whoever calls brings ids and clocks.
 
+mod anthropic;
 mod body;
 mod ending;
 pub mod error;
@@ -36,7 +37,7 @@ pub use facade::{
     AnswerStream, Opening, load_path, read_answer, read_capabilities, read_manage, read_manage_answer,
     read_model, read_models, read_refusal, read_request, read_resident, read_show, read_show_request,
     unloads, write_error, write_load, write_loaded, write_manage, write_model, write_models, write_request,
-    write_resident, write_show, write_version,
+    write_resident, write_show, write_token_count, write_version,
 };
 pub use format::{Format, Manage, Operation};
 pub use lanes::{Cell, Lane, cell, upstream_path};

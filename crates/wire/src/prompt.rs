@@ -34,9 +34,28 @@ const OLLAMA: Texts = Texts {
     free: &["arguments"],
 };
 
+const ANTHROPIC: Texts = Texts {
+    read: &["system", "messages", "tools", "output_config", "output_format"],
+    no_text: &[
+        "role",
+        "type",
+        "id",
+        "tool_use_id",
+        "name",
+        "data",
+        "media_type",
+        "signature",
+        "url",
+        "file_id",
+        "effort",
+    ],
+    free: &["input"],
+};
+
 fn texts(client: Format, _operation: Operation) -> &'static Texts {
     match client {
         Format::Ollama => &OLLAMA,
+        Format::Anthropic => &ANTHROPIC,
         _ => &OPENAI,
     }
 }

@@ -72,7 +72,7 @@ fn translating_a_token() {
         let line = format!(
             "{{\"model\":\"up\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",\"message\":{{\"role\":\"assistant\",{message}}},\"done\":false,\"logprobs\":[{{\"token\":\"x\",\"logprob\":-0.5,\"bytes\":[1]}}]}}\n"
         );
-        for client in [Format::OpenAi, Format::Ollama] {
+        for client in [Format::OpenAi, Format::Ollama, Format::Anthropic] {
             check(client, Operation::Chat, Format::Ollama, &line);
         }
     }
@@ -116,6 +116,8 @@ fn translating_a_compatible_servers_token() {
         let event = format!(
             "data: {{\"id\":\"up\",\"created\":5,\"model\":\"up\",\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"finish_reason\":null}}]}}\n\n"
         );
-        check(Format::Ollama, Operation::Chat, Format::OpenAi, &event);
+        for client in [Format::Ollama, Format::Anthropic] {
+            check(client, Operation::Chat, Format::OpenAi, &event);
+        }
     }
 }

@@ -23,7 +23,7 @@ fn cell(operation: Operation, upstream: Format) -> wire::Cell {
 }
 
 /// Formats of clients whose streams are cut here.
-const CLIENTS: [Format; 2] = [Format::OpenAi, Format::Ollama];
+const CLIENTS: [Format; 3] = [Format::OpenAi, Format::Anthropic, Format::Ollama];
 
 const OLLAMA: Format = Format::Ollama;
 const COMPATIBLE: Format = Format::OpenAi;
@@ -64,14 +64,22 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     at.windows(2).map(|pair| bytes.get(pair[0]..pair[1]).unwrap()).collect()
 }
 
-/// What every SDK accepts: `data: ` lines of JSON or the end mark, each followed by a blank line; or a line of JSON each.
+/// What every SDK accepts: `data: ` lines of JSON or the end mark, each followed by a blank line, and with its name before
+/// it where the format has names; or a line of JSON each.
 fn assert_clean(client: Format, sent: &[u8]) {
     let text = std::str::from_utf8(sent).unwrap();
     let (before, after) = if client == Format::Ollama { ("", "\n") } else { ("data: ", "\n\n") };
     assert!(text.is_empty() || text.ends_with(after));
     assert!(!text.starts_with('\u{feff}'));
     for event in text.split_terminator(after) {
-        let data = event.strip_prefix(before).unwrap();
+        let mut data = event;
+        if client == Format::Anthropic {
+            let (name, rest) =
+                event.strip_prefix("event: ").and_then(|event| event.split_once('\n')).unwrap();
+            assert!(rest.starts_with(&format!("data: {{\"type\":\"{name}\"")), "{event:?}");
+            data = rest;
+        }
+        let data = data.strip_prefix(before).unwrap();
         let is_end = client == Format::OpenAi && data == "[DONE]";
         assert!(is_end || wire::json::accepts(data.as_bytes(), 128), "{data:?}");
         assert!(!data.contains(['\n', '\r', '\u{2028}', '\u{2029}']), "{data:?}");
@@ -167,6 +175,7 @@ fn ends_well(client: Format, sent: &[u8]) -> bool {
     let text = std::str::from_utf8(sent).unwrap();
     match client {
         Format::Ollama => text.lines().last().is_some_and(|line| line.contains(r#","done":true,"#)),
+        Format::Anthropic => text.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
         _ => text.ends_with("data: [DONE]\n\n"),
     }
 }
@@ -314,6 +323,13 @@ fn json_like() -> impl Strategy<Value = String> {
         "{\"function\":{\"name\":\"f\",\"arguments\":{",
         "\"thinking\":",
         "\"keep_alive\":0,",
+        "\"system\":[",
+        "\"max_tokens\":9,",
+        "{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"f\",\"input\":{",
+        "{\"type\":\"tool_result\",\"tool_use_id\":\"a\",\"content\":",
+        "{\"type\":\"thinking\",\"thinking\":",
+        "\"input_schema\":{",
+        "\"type\":",
         "\"n\":",
         "\"x\":",
         "\"y\":null,",
@@ -434,6 +450,12 @@ proptest! {
         }
         for body in ["messages\":[{\"role\":\"user\"", "messages\":[{\"role\":\"assistant\",\"content\":\"a secret\""] {
             read_and_write(format!("{{\"model\":\"m\",\"{body},{text}}}]}}").as_bytes());
+        }
+        for role in ["user", "assistant"] {
+            let body = format!(
+                "{{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{{\"role\":\"{role}\",\"content\":[{{\"type\":\"text\",\"text\":\"a secret\"}},{text}]}}]}}"
+            );
+            read_and_write(body.as_bytes());
         }
     }
 

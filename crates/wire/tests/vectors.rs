@@ -42,6 +42,8 @@ const SERVED: &[&str] = &[
     "openai.completions",
     "openai.embeddings",
     "openai.models",
+    "anthropic.messages",
+    "anthropic.models",
     "framing.ndjson",
     "framing.sse",
 ];
@@ -61,5 +63,5 @@ fn every_vector_passes() {
         }
     }
     assert!(failures.is_empty(), "{} of {count} fail:\n{}", failures.len(), failures.join("\n"));
-    assert!(count >= 62, "only {count} vectors were found");
+    assert!(count >= 73, "only {count} vectors were found");
 }

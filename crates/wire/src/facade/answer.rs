@@ -13,7 +13,7 @@ use crate::lanes::{Cell, Lane};
 use crate::reply::{Metered, Reply, StopReason};
 use crate::screen::{Channel, Screen, Verdict};
 use crate::screened::whole;
-use crate::{ollama, openai};
+use crate::{anthropic, ollama, openai};
 
 /// Turns a whole (non-stream) upstream answer into the client's. With a screen, all text passes through it in the order of
 /// a stream, and logprobs, which spell the text, are left out.
@@ -65,6 +65,7 @@ fn write(cell: Cell, answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
     match (cell.client, cell.operation) {
         (Format::OpenAi, Operation::Complete) => openai::completions::answer::write(answer, reply, out),
         (Format::Ollama, operation) => ollama::client::answer::write(answer, operation, reply, out),
+        (Format::Anthropic, _) => anthropic::answer::write(answer, reply, out),
         _ => openai::answer::write(answer, reply, out),
     }
 }
@@ -88,7 +89,7 @@ fn screened(
     let thinking = pass(Channel::Thinking, &answer.thinking.unwrap_or_default().decode());
     let text = pass(Channel::Text, &answer.text.decode());
     // JSON of its own there, not text in a string: what is no object any more cannot be told.
-    let wants_objects = cell.client == Format::Ollama;
+    let wants_objects = matches!(cell.client, Format::Ollama | Format::Anthropic);
     let mut broken = false;
     let mut arguments = Vec::with_capacity(answer.calls.len());
     for (place, call) in (0u32..).zip(&answer.calls) {

@@ -9,13 +9,14 @@ use crate::event::Event;
 use crate::format::{Format, Operation};
 use crate::frame::sse;
 use crate::reply::Reply;
-use crate::{ollama, openai};
+use crate::{anthropic, ollama, openai};
 
 #[derive(Debug)]
 pub(super) enum Encoder {
     Chat(openai::encode::Encoder),
     Completion(openai::completions::encode::Encoder),
     Lines(ollama::client::encode::Encoder),
+    Messages(anthropic::encode::Encoder),
 }
 
 impl Encoder {
@@ -23,6 +24,7 @@ impl Encoder {
         match (client, operation) {
             (Format::OpenAi, Operation::Complete) => Self::Completion(Default::default()),
             (Format::Ollama, operation) => Self::Lines(ollama::client::encode::Encoder::new(operation)),
+            (Format::Anthropic, _) => Self::Messages(anthropic::encode::Encoder::default()),
             _ => Self::Chat(openai::encode::Encoder::default()),
         }
     }
@@ -32,6 +34,7 @@ impl Encoder {
             Self::Chat(encoder) => encoder.event(event, reply, out),
             Self::Completion(encoder) => encoder.event(event, reply, out),
             Self::Lines(encoder) => encoder.event(event, reply, out),
+            Self::Messages(encoder) => encoder.event(event, reply, out),
         }
     }
 
@@ -41,13 +44,14 @@ impl Encoder {
             Self::Chat(encoder) => encoder.has_begun(),
             Self::Completion(encoder) => encoder.has_begun(),
             Self::Lines(encoder) => encoder.has_begun(),
+            Self::Messages(encoder) => encoder.has_begun(),
         }
     }
 
     /// The format has no pieces of calls.
     pub(super) fn wants_whole_calls(&self) -> bool {
         match self {
-            Self::Chat(_) | Self::Completion(_) => false,
+            Self::Chat(_) | Self::Completion(_) | Self::Messages(_) => false,
             Self::Lines(_) => true,
         }
     }
@@ -56,7 +60,7 @@ impl Encoder {
     pub(super) fn wants_objects(&self) -> bool {
         match self {
             Self::Chat(_) | Self::Completion(_) => false,
-            Self::Lines(_) => true,
+            Self::Lines(_) | Self::Messages(_) => true,
         }
     }
 
@@ -65,13 +69,14 @@ impl Encoder {
         match self {
             Self::Chat(_) | Self::Completion(_) => sse::comment("keepalive", out),
             Self::Lines(encoder) => encoder.heartbeat(reply, out),
+            Self::Messages(encoder) => encoder.heartbeat(out),
         }
     }
 
     /// What is remembered of the answer so far, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         match self {
-            Self::Chat(_) | Self::Completion(_) | Self::Lines(_) => 0,
+            Self::Chat(_) | Self::Completion(_) | Self::Lines(_) | Self::Messages(_) => 0,
         }
     }
 
@@ -80,6 +85,7 @@ impl Encoder {
         match self {
             Self::Chat(_) | Self::Completion(_) => openai::error::write_event(error, out),
             Self::Lines(_) => ollama::client::encode::Encoder::fail(error, out),
+            Self::Messages(_) => anthropic::encode::Encoder::fail(error, out),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Never here: what a format means by its bytes.
 
 mod answer;
+mod count;
 mod encoder;
 mod error;
 mod manage;
@@ -17,6 +18,7 @@ mod translation;
 mod vectors;
 
 pub use answer::{read_answer, write_loaded};
+pub use count::write_token_count;
 pub use encoder::Opening;
 pub use error::{read_refusal, write_error};
 pub use manage::{read_manage, read_manage_answer, write_manage};

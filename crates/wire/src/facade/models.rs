@@ -9,7 +9,7 @@ use crate::format::Format;
 use crate::models::{Capabilities, ListedModel, ModelEntry, Resident};
 use crate::ollama::show::Shown;
 use crate::request::ReadLimits;
-use crate::{ollama, openai};
+use crate::{anthropic, ollama, openai};
 
 pub fn read_models(upstream: Format, body: &[u8]) -> Result<Vec<ModelEntry>, UpstreamFault> {
     match upstream {
@@ -63,7 +63,8 @@ pub fn write_load(
 /// One model object under its public name.
 pub fn write_model(client: Format, model: &ListedModel<'_>, out: &mut Vec<u8>) {
     match client {
-        Format::OpenAi | Format::Responses | Format::Anthropic => openai::models::write_one(model, out),
+        Format::OpenAi | Format::Responses => openai::models::write_one(model, out),
+        Format::Anthropic => anthropic::models::write_one(model, out),
         Format::Ollama => ollama::models::write_one(model, out),
     }
 }
@@ -71,7 +72,8 @@ pub fn write_model(client: Format, model: &ListedModel<'_>, out: &mut Vec<u8>) {
 /// The list; an empty list is `[]`, never null.
 pub fn write_models<'a>(client: Format, models: impl Iterator<Item = ListedModel<'a>>, out: &mut Vec<u8>) {
     match client {
-        Format::OpenAi | Format::Responses | Format::Anthropic => openai::models::write_list(models, out),
+        Format::OpenAi | Format::Responses => openai::models::write_list(models, out),
+        Format::Anthropic => anthropic::models::write_list(models, out),
         Format::Ollama => ollama::models::write_list(models, out),
     }
 }

@@ -7,7 +7,7 @@ use crate::format::{Format, Operation};
 use crate::lanes::{Cell, Lane};
 use crate::request::{Dropped, ModelRequest, Outbound, ReadLimits};
 use crate::screen::{Screen, Verdict};
-use crate::{ollama, openai, prompt};
+use crate::{anthropic, ollama, openai, prompt};
 
 /// Reads and checks a client's request. Everything that is the caller's fault in any upstream format is found here.
 pub fn read_request<'a>(
@@ -24,6 +24,9 @@ pub fn read_request<'a>(
         (Format::Ollama, Operation::Complete) => ollama::client::generate::read(body, limits),
         (Format::Ollama, Operation::Embed) => ollama::client::embed::read(body, limits),
         (Format::Ollama, Operation::EmbedOne) => ollama::client::embed::read_one(body, limits),
+        (Format::Anthropic, Operation::Chat | Operation::CountTokens) => {
+            anthropic::request::read(operation, body, limits)
+        }
         _ => Err(unserved()),
     }
 }

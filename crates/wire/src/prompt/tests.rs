@@ -135,3 +135,41 @@ fn texts_of_ollamas_prompts() {
     write_request(cell, &request, &Outbound::to("up"), &mut out).expect("written");
     assert_eq!(String::from_utf8_lossy(&out), r#"{"model":"up","input":["a ***","b"]}"#);
 }
+
+const MESSAGES: &str = r#"{"model":"key","max_tokens":9,"metadata":{"user_id":"key"},"system":[{"type":"text","text":"a key"}],"messages":[
+{"role":"user","content":[{"type":"text","text":"the key"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}]},
+{"role":"assistant","content":[{"type":"thinking","thinking":"key","signature":"key"},{"type":"tool_use","id":"key","name":"key","input":{"type":"key","arguments":"no key","n":7,"list":[{"id":"\u006bey"}]}}]},
+{"role":"user","content":[{"type":"tool_result","tool_use_id":"key","content":"my key"}]}],
+"tools":[{"name":"key","description":"key?","input_schema":{"type":"object","properties":{"input":{"type":"string","description":"monkey"}}}}],
+"output_config":{"effort":"low","format":{"type":"json_schema","schema":{"title":"key!"}}}}"#;
+
+#[test]
+fn inputs_of_calls_are_text_whatever_their_members_are_called() {
+    let mut request =
+        read_request(Format::Anthropic, Operation::Chat, MESSAGES.as_bytes(), &LIMITS).expect("read");
+    let mut recorder = Recorder::default();
+    assert_eq!(request.screen(&mut recorder), Verdict::Pass);
+    let text = |text: &str| (Channel::Text, text.to_owned());
+    assert_eq!(
+        recorder.0,
+        [
+            text("a key"),
+            text("the key"),
+            (Channel::Thinking, "key".into()),
+            text("key"),
+            text("no key"),
+            text("key"),
+            text("my key"),
+            text("key?"),
+            // A property that is called like an input: its type is shown as well.
+            text("string"),
+            text("monkey"),
+            text("key!"),
+        ]
+    );
+    let cell = crate::cell(Format::Anthropic, Format::Ollama, Operation::Chat).expect("a cell");
+    let mut written = Vec::new();
+    write_request(cell, &request, &Outbound::to("up"), &mut written).expect("written");
+    let expected = r#"{"model":"up","messages":[{"role":"system","content":"a ***"},{"role":"user","content":"the ***","images":["AAAA"]},{"role":"assistant","content":"","thinking":"***","tool_calls":[{"id":"key","function":{"index":0,"name":"key","arguments":{"type":"***","arguments":"no ***","n":7,"list":[{"id":"***"}]}}}]},{"role":"tool","content":"my ***","tool_name":"key","tool_call_id":"key"}],"stream":false,"tools":[{"type":"function","function":{"name":"key","description":"***?","parameters":{"type":"object","properties":{"input":{"type":"string","description":"mon***"}}}}}],"format":{"title":"***!"},"think":"low","options":{"num_predict":9}}"#;
+    assert_eq!(String::from_utf8_lossy(&written), expected);
+}

@@ -50,6 +50,35 @@ fn lists() {
 }
 
 #[test]
+fn anthropics_lists_are_one_page() {
+    #[track_caller]
+    fn check(names: &[(&str, u64)], expected: &str) {
+        let models: Vec<ModelEntry> =
+            names.iter().map(|(name, created)| ModelEntry::new(name, *created, false)).collect();
+        let mut out = Vec::new();
+        write_models(Format::Anthropic, models.iter().map(ModelEntry::listed), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+    let model = |name: &str, time: &str| {
+        format!(r#"{{"type":"model","id":"{name}","display_name":"{name}","created_at":"{time}"}}"#)
+    };
+    check(&[], r#"{"data":[],"has_more":false,"first_id":null,"last_id":null}"#);
+    let one = model("a:1", "2009-02-13T23:31:30Z");
+    check(
+        &[("a:1", 1_234_567_890)],
+        &format!(r#"{{"data":[{one}],"has_more":false,"first_id":"a:1","last_id":"a:1"}}"#),
+    );
+    let (unknown, never) = (model("b", "1970-01-01T00:00:00Z"), model("c", "1970-01-01T00:00:00Z"));
+    check(
+        &[("a:1", 1_234_567_890), ("b", 0), ("h.x/c", u64::MAX)],
+        &format!(r#"{{"data":[{one},{unknown},{never}],"has_more":false,"first_id":"a:1","last_id":"c"}}"#),
+    );
+    let mut out = Vec::new();
+    write_model(Format::Anthropic, &ModelEntry::new("b", 0, false).listed(), &mut out);
+    assert_eq!(String::from_utf8_lossy(&out), unknown);
+}
+
+#[test]
 fn what_is_in_memory() {
     let ps = br#"{"models":[{"name":"n","model":"n","size":10,"size_vram":4,"context_length":4096,"expires_at":"x"},{"name":"o","context_length":0},{"size":-1,"model":"p"},{}]}"#;
     let resident = |name: &str, context_tokens, size_bytes, vram_bytes| Resident {
