@@ -18,6 +18,7 @@ pub mod frame;
 pub mod json;
 pub mod lanes;
 mod masks;
+mod media;
 pub mod models;
 mod ollama;
 mod openai;

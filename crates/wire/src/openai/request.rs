@@ -4,16 +4,15 @@
 //!
 //! Never here: what an upstream supports.
 
-use std::borrow::Cow;
-
-use super::message::{self, Media};
+use super::message;
 use super::tools;
 use crate::body::{Body, Name, Path, noun, wrong_type};
 use crate::error::Fault;
 use crate::format::{Format, Operation};
 use crate::json::{Kind, Raw, Text};
+use crate::media::Media;
 use crate::request::{
-    Effort, Extra, ModelRequest, Outsider, Places, ReadLimits, Sampling, SamplingDefaults, Shape, UsagePlace,
+    Effort, Extra, ModelRequest, Places, ReadLimits, Sampling, SamplingDefaults, Shape, UsagePlace,
 };
 
 /// What we act on or know by name; anything else is noted as unknown.
@@ -86,9 +85,6 @@ pub(super) fn extension(name: &str) -> &'static str {
     EXTENSIONS.iter().copied().find(|known| *known == name).unwrap_or("(unknown)")
 }
 
-/// Fields outside the format: more have no honest use.
-const OUTSIDERS_MAX: usize = 64;
-
 /// The walk over members keeps one bit for each.
 const _: () = assert!(KNOWN.len() <= 64);
 
@@ -114,8 +110,8 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequ
         Name::Known(name) if !EXTENSIONS.contains(&name) => {
             member(body, name, &mut draft, &mut media, limits)
         }
-        Name::Known(name) => outsider(body, Cow::Borrowed(name), &mut draft.request.outsiders),
-        Name::Other(name) => outsider(body, name, &mut draft.request.outsiders),
+        Name::Known(name) => body.outsider(name.into(), &mut draft.request.outsiders),
+        Name::Other(name) => body.outsider(name, &mut draft.request.outsiders),
     })?;
     body.json.finish()?;
     settle(draft, body, &media)
@@ -228,22 +224,6 @@ fn cap(body: &mut Body<'_>, at: &Path<'_>, places: &mut Places) -> Result<Option
     let cap = body.optional(|body| body.integer(at, 1, OUTPUT_TOKENS_MAX))?;
     places.caps.push((start..body.json.passed(), cap));
     Ok(cap)
-}
-
-fn outsider<'a>(
-    body: &mut Body<'a>,
-    name: Cow<'a, str>,
-    outsiders: &mut Vec<Outsider<'a>>,
-) -> Result<(), Fault> {
-    if outsiders.len() == OUTSIDERS_MAX {
-        let message =
-            format!("The request has more than {OUTSIDERS_MAX} fields that this API does not know.");
-        return Err(Fault::whole("too_many_parameters", message));
-    }
-    let spot = body.spot;
-    let value = body.json.raw()?;
-    outsiders.push(Outsider { name, value, spot, end: body.json.passed() });
-    Ok(())
 }
 
 fn sampling<'a>(body: &mut Body<'a>, name: &'static str, sampling: &mut Sampling<'a>) -> Result<(), Fault> {
