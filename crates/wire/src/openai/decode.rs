@@ -66,7 +66,9 @@ impl Decoder {
         }
         // Why it will not answer is what it has to say, where a dialect knows no refusals.
         let text = choice.content.filter(|text| !text.is_empty()).or(choice.refusal);
-        if says(text) || choice.logprobs.is_some() {
+        // Those of a call's own tokens belong to no text, and must not part its fragments.
+        let lone_logprobs = choice.logprobs.is_some() && choice.calls.is_none();
+        if says(text) || lone_logprobs {
             self.open(Open::Text, emit);
             let (text, logprobs) = (text.unwrap_or_default(), choice.logprobs);
             emit(Event::Delta(Delta { kind: DeltaKind::Text, text, logprobs }));
