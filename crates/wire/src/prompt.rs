@@ -28,8 +28,28 @@ const OPENAI: Texts = Texts {
     free: &[],
 };
 
+const RESPONSES: Texts = Texts {
+    read: &["input", "instructions", "tools", "text"],
+    no_text: &[
+        "role",
+        "type",
+        "id",
+        "call_id",
+        "name",
+        "namespace",
+        "image_url",
+        "detail",
+        "file_id",
+        "status",
+        "phase",
+        "verbosity",
+    ],
+    free: &[],
+};
+
 fn texts(client: Format, _operation: Operation) -> &'static Texts {
     match client {
+        Format::Responses => &RESPONSES,
         _ => &OPENAI,
     }
 }
@@ -83,7 +103,7 @@ impl Walk<'_> {
             return;
         }
         let channel = match key {
-            "reasoning" | "reasoning_content" => Channel::Thinking,
+            "reasoning" | "reasoning_content" | "encrypted_content" => Channel::Thinking,
             "arguments" => {
                 self.calls = self.calls.saturating_add(1);
                 Channel::Arguments(self.calls - 1)

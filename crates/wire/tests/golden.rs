@@ -15,18 +15,23 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wire::{AnswerStream, Format, Operation, Outbound, Progress, ReadLimits, Reply};
+use wire::{AnswerStream, Format, ModelRequest, Operation, Outbound, Progress, ReadLimits, Reply};
 
 const LIMITS: ReadLimits = ReadLimits { depth: 64, messages: 64, tools: 16, images: 4, image_bytes: 4096 };
-const MATRIX: &[(&str, Format, Format)] =
-    &[("openai-ollama", Format::OpenAi, Format::Ollama), ("openai-openai", Format::OpenAi, Format::OpenAi)];
+const MATRIX: &[(&str, Format, Format)] = &[
+    ("openai-ollama", Format::OpenAi, Format::Ollama),
+    ("openai-openai", Format::OpenAi, Format::OpenAi),
+    ("responses-ollama", Format::Responses, Format::Ollama),
+    ("responses-openai", Format::Responses, Format::OpenAi),
+];
 
-fn reply(model: &str, include_usage: bool) -> Reply {
+fn reply(request: &ModelRequest<'_>) -> Reply {
     Reply {
-        include_usage,
+        include_usage: request.include_usage(),
+        manner: request.manner(),
         created: 1_700_000_000,
         line_bytes_max: 1 << 16,
-        ..Reply::new("0123456789abcdef01234567", model)
+        ..Reply::new("0123456789abcdef01234567", request.model())
     }
 }
 
@@ -40,7 +45,7 @@ fn every_case_comes_out_as_written() {
             count += 1;
         }
     }
-    assert!(count >= 16, "only {count} cases were found");
+    assert!(count >= 40, "only {count} cases were found");
 }
 
 fn case(folder: &Path, client: Format, upstream: Format) {
@@ -65,8 +70,8 @@ fn case(folder: &Path, client: Format, upstream: Format) {
     sent.push(b'\n');
     same(folder, "upstream-request.json", &sent);
     same(folder, "dropped.txt", format!("{}\n", dropped.join("\n")).as_bytes());
-    let reply = reply(request.model(), request.include_usage());
-    let suffix = if client == Format::OpenAi { "sse" } else { "ndjson" };
+    let reply = reply(&request);
+    let suffix = if client == Format::Ollama { "ndjson" } else { "sse" };
     if request.stream() {
         let answer = fs::read(folder.join("answer.stream")).unwrap();
         let client_bytes = streamed(AnswerStream::new(cell, reply, None), &answer);

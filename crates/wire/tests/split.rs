@@ -17,10 +17,12 @@ use wire::{
     AnswerStream, ErrorBody, ErrorType, Format, Operation, Outbound, Progress, ReadLimits, Reply, Screen,
 };
 
-/// The cell of a chat that came in OpenAI's format.
-fn chat(upstream: Format) -> wire::Cell {
-    wire::cell(Format::OpenAi, upstream, Operation::Chat).unwrap()
+fn chat(client: Format, upstream: Format) -> wire::Cell {
+    wire::cell(client, upstream, Operation::Chat).unwrap()
 }
+
+/// Formats of clients whose streams are cut here.
+const CLIENTS: [Format; 2] = [Format::OpenAi, Format::Responses];
 
 const OLLAMA: Format = Format::Ollama;
 const COMPATIBLE: Format = Format::OpenAi;
@@ -39,7 +41,7 @@ fn reply() -> Reply {
 fn translate(way: Way, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, String) {
     let screen = way.screen.then(|| Box::new(Masker::default()) as Box<dyn Screen>);
     let reply = Reply { output_tokens_max: way.cap, ..reply() };
-    let mut stream = AnswerStream::new(chat(way.upstream), reply, screen);
+    let mut stream = AnswerStream::new(chat(way.client, way.upstream), reply, screen);
     let mut out = Vec::new();
     for piece in pieces(bytes, cuts) {
         let before = out.len();
@@ -61,14 +63,23 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     at.windows(2).map(|pair| bytes.get(pair[0]..pair[1]).unwrap()).collect()
 }
 
-/// What every SDK accepts: `data: ` lines of JSON or the end mark, each followed by a blank line.
-fn assert_clean(sent: &[u8]) {
+/// What every SDK accepts: `data: ` lines of JSON or the end mark, each followed by a blank line, and with its name before
+/// it where the format has names.
+fn assert_clean(client: Format, sent: &[u8]) {
     let text = std::str::from_utf8(sent).unwrap();
     assert!(text.is_empty() || text.ends_with("\n\n"));
     assert!(!text.starts_with('\u{feff}'));
     for event in text.split_terminator("\n\n") {
-        let data = event.strip_prefix("data: ").unwrap();
-        assert!(data == "[DONE]" || wire::json::accepts(data.as_bytes(), 128), "{data:?}");
+        let mut data = event;
+        if client == Format::Responses {
+            let (name, rest) =
+                event.strip_prefix("event: ").and_then(|event| event.split_once('\n')).unwrap();
+            assert!(rest.starts_with(&format!("data: {{\"type\":\"{name}\"")), "{event:?}");
+            data = rest;
+        }
+        let data = data.strip_prefix("data: ").unwrap();
+        let is_end = client == Format::OpenAi && data == "[DONE]";
+        assert!(is_end || wire::json::accepts(data.as_bytes(), 128), "{data:?}");
         assert!(!data.contains(['\n', '\r', '\u{2028}', '\u{2029}']), "{data:?}");
     }
 }
@@ -128,22 +139,36 @@ fn events() -> impl Strategy<Value = String> {
 /// How a stream is carried.
 #[derive(Clone, Copy, Debug)]
 struct Way {
+    client: Format,
     upstream: Format,
     screen: bool,
     cap: Option<u64>,
 }
 
 fn check(upstream: Format, text: &str, cuts: &[usize]) {
-    for (screen, cap) in [(false, None), (true, None), (false, Some(2)), (true, Some(2))] {
-        check_way(Way { upstream, screen, cap }, text, cuts);
+    for client in CLIENTS {
+        for (screen, cap) in [(false, None), (true, None), (false, Some(2)), (true, Some(2))] {
+            check_way(Way { client, upstream, screen, cap }, text, cuts);
+        }
+    }
+}
+
+/// Whether it ends as an answer does that is whole.
+fn ends_well(client: Format, sent: &[u8]) -> bool {
+    let text = std::str::from_utf8(sent).unwrap();
+    let last = text.trim_end().rsplit("\n\n").next().unwrap();
+    match client {
+        Format::Responses => ["completed", "incomplete"]
+            .iter()
+            .any(|end| last.starts_with(&format!("event: response.{end}\n"))),
+        _ => last == "data: [DONE]",
     }
 }
 
 fn check_way(way: Way, text: &str, cuts: &[usize]) {
     let whole = translate(way, text.as_bytes(), &[]);
-    assert_clean(&whole.0);
-    let ends_well = whole.0.ends_with(b"data: [DONE]\n\n");
-    assert_eq!(ends_well, whole.1 == Progress::Complete);
+    assert_clean(way.client, &whole.0);
+    assert_eq!(ends_well(way.client, &whole.0), whole.1 == Progress::Complete);
     let every_byte: Vec<usize> = (0..text.len()).collect();
     assert_eq!(translate(way, text.as_bytes(), &every_byte), whole);
     assert_eq!(translate(way, text.as_bytes(), cuts), whole);
@@ -207,9 +232,13 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
 
 const LIMITS: ReadLimits = ReadLimits { depth: 8, messages: 4, tools: 4, images: 2, image_bytes: 64 };
 
-/// Reads, and writes for both lanes; what is written must be JSON.
+/// Reads, and writes for both upstreams; what is written must be JSON.
 fn read_and_write(body: &[u8]) {
-    let Ok(mut request) = wire::read_request(Format::OpenAi, Operation::Chat, body, &LIMITS) else { return };
+    CLIENTS.iter().for_each(|client| read_and_write_of(*client, body));
+}
+
+fn read_and_write_of(client: Format, body: &[u8]) {
+    let Ok(mut request) = wire::read_request(client, Operation::Chat, body, &LIMITS) else { return };
     let estimate = request.prompt_tokens();
     assert!(estimate.low <= estimate.high && estimate.high <= request.prompt_bytes());
     let _verdict = request.screen(&mut Masker::default());
@@ -223,7 +252,7 @@ fn read_and_write(body: &[u8]) {
     };
     for upstream in [OLLAMA, COMPATIBLE] {
         let mut out = Vec::new();
-        if wire::write_request(chat(upstream), &request, &to, &mut out).is_ok() {
+        if wire::write_request(chat(client, upstream), &request, &to, &mut out).is_ok() {
             assert!(wire::json::accepts(&out, 128), "{}", String::from_utf8_lossy(&out));
         }
     }
@@ -260,6 +289,15 @@ fn json_like() -> impl Strategy<Value = String> {
         "{\"type\":\"text\",\"text\":",
         "\"image_url\":",
         "\"data:;base64,AAAA\"",
+        "\"instructions\":",
+        "{\"type\":\"function_call\",\"call_id\":\"a\",\"name\":\"f\",\"namespace\":\"n\",\"arguments\":",
+        "{\"type\":\"function_call_output\",\"call_id\":\"a\",\"output\":",
+        "{\"type\":\"reasoning\",\"summary\":[",
+        "{\"type\":\"input_text\",\"text\":",
+        "{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[",
+        "{\"type\":\"function\",\"name\":\"f\"}",
+        "\"include\":[",
+        "\"type\":",
         "\"n\":",
         "\"x\":",
         "\"y\":null,",
@@ -328,6 +366,8 @@ proptest! {
         read_and_write(&bytes);
         read_and_write(text.as_bytes());
         read_and_write(format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],{text}}}").as_bytes());
+        read_and_write(format!("{{\"model\":\"m\",\"input\":\"a secret\",{text}}}").as_bytes());
+        read_and_write(format!("{{\"model\":\"m\",\"input\":[{{\"role\":\"assistant\",\"content\":\"x\"}},{text}]}}").as_bytes());
     }
 
     #[test]
@@ -341,7 +381,7 @@ proptest! {
         let options: &[String] = if allowed { &options } else { &[] };
         let to = Outbound { options, output_tokens_max: Some(5), ..Outbound::to("up") };
         let mut out = Vec::new();
-        let dropped = wire::write_request(chat(Format::OpenAi), &request, &to, &mut out).unwrap();
+        let dropped = wire::write_request(chat(Format::OpenAi, COMPATIBLE), &request, &to, &mut out).unwrap();
         let got: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let object = expected.as_object_mut().unwrap();
         let all = object.len();

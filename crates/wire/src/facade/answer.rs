@@ -12,7 +12,7 @@ use crate::lanes::{Cell, Lane};
 use crate::reply::{Metered, Reply, StopReason};
 use crate::screen::{Channel, Screen, Verdict};
 use crate::screened::whole;
-use crate::{ollama, openai};
+use crate::{ollama, openai, responses};
 
 /// Turns a whole (non-stream) upstream answer into the client's. With a screen, all text passes through it in the order of
 /// a stream, and logprobs, which spell the text, are left out.
@@ -56,6 +56,7 @@ fn told(
 /// In the client's format.
 fn write(cell: Cell, answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
     match (cell.client, cell.operation) {
+        (Format::Responses, _) => responses::answer::write(answer, reply, out),
         _ => openai::answer::write(answer, reply, out),
     }
 }

@@ -8,17 +8,19 @@ use crate::error::ErrorBody;
 use crate::event::Event;
 use crate::format::{Format, Operation};
 use crate::frame::sse;
-use crate::openai;
 use crate::reply::Reply;
+use crate::{openai, responses};
 
 #[derive(Debug)]
 pub(super) enum Encoder {
     Chat(openai::encode::Encoder),
+    Response(Box<responses::encode::Encoder>),
 }
 
 impl Encoder {
     pub(super) fn new(client: Format, operation: Operation) -> Self {
         match (client, operation) {
+            (Format::Responses, _) => Self::Response(Box::default()),
             _ => Self::Chat(openai::encode::Encoder::default()),
         }
     }
@@ -26,6 +28,7 @@ impl Encoder {
     pub(super) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.event(event, reply, out),
+            Self::Response(encoder) => encoder.event(event, reply, out),
         }
     }
 
@@ -33,20 +36,22 @@ impl Encoder {
     pub(super) fn has_begun(&self) -> bool {
         match self {
             Self::Chat(encoder) => encoder.has_begun(),
+            Self::Response(encoder) => encoder.has_begun(),
         }
     }
 
     /// The format has no pieces of calls.
     pub(super) fn wants_whole_calls(&self) -> bool {
         match self {
-            Self::Chat(_) => false,
+            Self::Chat(_) | Self::Response(_) => false,
         }
     }
 
     /// Keeps proxies and clients from giving up a stream that has begun and is silent.
-    pub(super) fn heartbeat(&mut self, _reply: &Reply, out: &mut Vec<u8>) {
+    pub(super) fn heartbeat(&mut self, reply: &Reply, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(_) => sse::comment("keepalive", out),
+            Self::Response(encoder) if encoder.has_begun() => encoder.heartbeat(reply, out),
+            Self::Chat(_) | Self::Response(_) => sse::comment("keepalive", out),
         }
     }
 
@@ -54,13 +59,31 @@ impl Encoder {
     pub(super) fn held_bytes(&self) -> usize {
         match self {
             Self::Chat(_) => 0,
+            Self::Response(encoder) => encoder.held_bytes(),
+        }
+    }
+
+    /// Where the events stand, where a dialect numbers them.
+    pub(super) fn mark(&self) -> u64 {
+        match self {
+            Self::Chat(_) => 0,
+            Self::Response(encoder) => encoder.mark(),
+        }
+    }
+
+    /// What was written since the mark is taken back; only a failure may follow.
+    pub(super) fn take_back(&mut self, mark: u64) {
+        match self {
+            Self::Chat(_) => {}
+            Self::Response(encoder) => encoder.take_back(mark),
         }
     }
 
     /// The last event of a stream that has begun; nothing that looks like a proper end follows it.
-    pub(super) fn fail(&mut self, error: &ErrorBody<'_>, _reply: &Reply, out: &mut Vec<u8>) {
+    pub(super) fn fail(&mut self, error: &ErrorBody<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) => openai::error::write_event(error, out),
+            Self::Response(encoder) => encoder.fail(error, reply, out),
         }
     }
 }

@@ -4,12 +4,13 @@
 
 use crate::error::{ErrorBody, UpstreamFault};
 use crate::format::Format;
-use crate::{ollama, openai};
+use crate::{ollama, openai, responses};
 
 /// Renders an error body in a client's format (OpenAI: the object with four keys; Ollama: `{"error":"text"}`).
 pub fn write_error(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
     match client {
-        Format::OpenAi | Format::Responses | Format::Anthropic => openai::error::write(error, out),
+        Format::OpenAi | Format::Anthropic => openai::error::write(error, out),
+        Format::Responses => responses::error::write(error, out),
         Format::Ollama => ollama::error::write(error, out),
     }
 }

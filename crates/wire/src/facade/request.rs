@@ -7,7 +7,7 @@ use crate::format::{Format, Operation};
 use crate::lanes::{Cell, Lane};
 use crate::request::{Dropped, ModelRequest, Outbound, ReadLimits};
 use crate::screen::{Screen, Verdict};
-use crate::{ollama, openai, prompt};
+use crate::{ollama, openai, prompt, responses};
 
 /// Reads and checks a client's request. Everything that is the caller's fault in any upstream format is found here.
 pub fn read_request<'a>(
@@ -18,6 +18,7 @@ pub fn read_request<'a>(
 ) -> Result<ModelRequest<'a>, Fault> {
     match (client, operation) {
         (Format::OpenAi, Operation::Chat) => openai::request::read(body, limits),
+        (Format::Responses, Operation::Chat) => responses::request::read(body, limits),
         _ => Err(unserved()),
     }
 }

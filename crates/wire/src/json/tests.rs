@@ -113,3 +113,17 @@ fn what_is_written_reads_the_same_and_holds_no_line_separator() {
     write::text(&mut out, text("\"a\u{2028}b\\u2028c\u{2029}â\""));
     assert_eq!(out, "\"a\\u2028b\\u2028c\\u2029â\"".as_bytes());
 }
+
+#[test]
+fn a_value_fits_into_a_line() {
+    #[track_caller]
+    fn check(value: &str, expected: &str) {
+        let mut out = Vec::new();
+        write::compact(&mut out, value);
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+    check("{\n \"a b\" : [ 1 ,\t\"x\\\" \" ] , \"c\":null\r\n}", r#"{"a b":[1,"x\" "],"c":null}"#);
+    check(" \"\u{2028}\" ", r#""\u2028""#);
+    check("-1.5e3", "-1.5e3");
+    check("\"\"", "\"\"");
+}

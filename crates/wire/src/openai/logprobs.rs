@@ -1,4 +1,4 @@
-//! Writes logprobs as the schema wants them: `bytes` and `top_logprobs` are required there and often left out upstream.
+//! Writes logprobs as the schemas want them: `bytes` and `top_logprobs` are required there and often left out upstream.
 //!
 //! Never here: how a token was chosen.
 
@@ -15,7 +15,7 @@ pub(super) fn write(logprobs: Option<Logprobs<'_>>, out: &mut Vec<u8>) {
     };
     let mark = out.len();
     out.extend_from_slice(b"{\"content\":");
-    if tokens(list, true, out).is_ok() {
+    if tokens(list, Spelling::AsGiven, true, out).is_ok() {
         out.extend_from_slice(b",\"refusal\":null}");
     } else {
         out.truncate(mark);
@@ -23,19 +23,45 @@ pub(super) fn write(logprobs: Option<Logprobs<'_>>, out: &mut Vec<u8>) {
     }
 }
 
-fn tokens(list: Raw<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
+/// What stands for the bytes of a token where an upstream leaves them out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spelling {
+    /// `null`.
+    AsGiven,
+    /// The bytes of the token's text, where the schema allows no null.
+    Always,
+}
+
+/// The tokens of a list, without its brackets, each with its bytes. Of a list that is not one of tokens nothing is written.
+pub(crate) fn spelled(list: Logprobs<'_>, out: &mut Vec<u8>) {
+    let mark = out.len();
+    match tokens(list.0, Spelling::Always, true, out) {
+        Ok(()) => {
+            out.pop();
+            out.remove(mark);
+        }
+        Err(_) => out.truncate(mark),
+    }
+}
+
+fn tokens(list: Raw<'_>, spelling: Spelling, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
     let mut reader = Reader::over(list.as_str(), DEPTH_MAX);
     let mut first = true;
     out.push(b'[');
     reader.array(|reader, _| -> Result<(), Broken> {
         write::comma(out, &mut first);
-        token(reader, with_top, out)
+        token(reader, spelling, with_top, out)
     })?;
     out.push(b']');
     Ok(())
 }
 
-fn token(reader: &mut Reader<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
+fn token(
+    reader: &mut Reader<'_>,
+    spelling: Spelling,
+    with_top: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Broken> {
     let mut text = Text::default();
     let mut logprob = "0";
     let mut bytes = None;
@@ -55,11 +81,15 @@ fn token(reader: &mut Reader<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(
     out.extend_from_slice(b",\"logprob\":");
     out.extend_from_slice(logprob.as_bytes());
     out.extend_from_slice(b",\"bytes\":");
-    byte_list(bytes, out)?;
+    match bytes {
+        Some(bytes) => byte_list(bytes, out)?,
+        None if spelling == Spelling::Always => spell(text, out),
+        None => out.extend_from_slice(b"null"),
+    }
     if with_top {
         out.extend_from_slice(b",\"top_logprobs\":");
         match top {
-            Some(top) => tokens(top, false, out)?,
+            Some(top) => tokens(top, spelling, false, out)?,
             None => out.extend_from_slice(b"[]"),
         }
     }
@@ -68,11 +98,7 @@ fn token(reader: &mut Reader<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(
 }
 
 /// Numbers only, one by one: raw bytes of an upstream never pass.
-fn byte_list(bytes: Option<Raw<'_>>, out: &mut Vec<u8>) -> Result<(), Broken> {
-    let Some(bytes) = bytes else {
-        out.extend_from_slice(b"null");
-        return Ok(());
-    };
+fn byte_list(bytes: Raw<'_>, out: &mut Vec<u8>) -> Result<(), Broken> {
     let mut reader = Reader::over(bytes.as_str(), DEPTH_MAX);
     let mut first = true;
     out.push(b'[');
@@ -83,4 +109,17 @@ fn byte_list(bytes: Option<Raw<'_>>, out: &mut Vec<u8>) -> Result<(), Broken> {
     })?;
     out.push(b']');
     Ok(())
+}
+
+/// The bytes of a token's text.
+fn spell(text: Text<'_>, out: &mut Vec<u8>) {
+    let mut first = true;
+    out.push(b'[');
+    text.pieces(|piece| {
+        for byte in piece.bytes() {
+            write::comma(out, &mut first);
+            write::number(out, byte.into());
+        }
+    });
+    out.push(b']');
 }

@@ -67,7 +67,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// Of those, what only runtimes know: nobody may send it who was not allowed to.
-pub(super) const EXTENSIONS: &[&str] = &[
+pub(crate) const EXTENSIONS: &[&str] = &[
     "keep_alive",
     "options",
     "num_ctx",
@@ -91,7 +91,7 @@ const _: () = assert!(KNOWN.len() <= 64);
 /// Largest cap on an answer: what runtimes hold in a signed 32-bit number.
 const OUTPUT_TOKENS_MAX: u64 = i32::MAX as u64;
 const CHOICES_MAX: u64 = 128;
-const TOP_LOGPROBS_MAX: u64 = 20;
+pub(crate) const TOP_LOGPROBS_MAX: u64 = 20;
 
 /// The request as far as it is read, with pairs of fields that are settled at the end.
 struct Draft<'a> {
@@ -182,7 +182,7 @@ fn member<'a>(
     Ok(())
 }
 
-fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
+pub(crate) fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
     let at = Path::Root.key("model");
     let start = body.json.position();
     let Some(name) = body.optional(|body| body.string(&at))? else { return Ok(()) };
@@ -219,7 +219,7 @@ fn stream_options<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Re
     Ok(())
 }
 
-fn cap(body: &mut Body<'_>, at: &Path<'_>, places: &mut Places) -> Result<Option<u64>, Fault> {
+pub(crate) fn cap(body: &mut Body<'_>, at: &Path<'_>, places: &mut Places) -> Result<Option<u64>, Fault> {
     let start = body.json.position();
     let cap = body.optional(|body| body.integer(at, 1, OUTPUT_TOKENS_MAX))?;
     places.caps.push((start..body.json.passed(), cap));
@@ -304,7 +304,7 @@ fn json_schema<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Option<Raw<'a>>
     Ok(schema)
 }
 
-fn effort(body: &mut Body<'_>, at: &Path<'_>) -> Result<Effort, Fault> {
+pub(crate) fn effort(body: &mut Body<'_>, at: &Path<'_>) -> Result<Effort, Fault> {
     match &*body.string(at)?.decode() {
         "none" => Ok(Effort::None),
         "minimal" | "low" => Ok(Effort::Low),
