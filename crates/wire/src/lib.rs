@@ -27,6 +27,7 @@ mod prompt;
 mod refusal;
 pub mod reply;
 pub mod request;
+mod responses;
 pub mod screen;
 mod screened;
 mod vectors;

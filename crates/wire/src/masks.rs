@@ -1,4 +1,4 @@
-//! Texts of a request that a screen has changed, by their place in the body.
+//! Texts of a request that leave otherwise than they came, by their place in the body: changed by a screen, or named in full.
 //!
 //! Why by place: every text of a request is lent from the body, so its address is its place; texts stay what they are, and
 //! both lanes, the one that splices the body and the one that writes it anew, put the same in the same places.

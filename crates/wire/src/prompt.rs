@@ -52,10 +52,30 @@ const ANTHROPIC: Texts = Texts {
     free: &["input"],
 };
 
+const RESPONSES: Texts = Texts {
+    read: &["input", "instructions", "tools", "text"],
+    no_text: &[
+        "role",
+        "type",
+        "id",
+        "call_id",
+        "name",
+        "namespace",
+        "image_url",
+        "detail",
+        "file_id",
+        "status",
+        "phase",
+        "verbosity",
+    ],
+    free: &[],
+};
+
 fn texts(client: Format, _operation: Operation) -> &'static Texts {
     match client {
         Format::Ollama => &OLLAMA,
         Format::Anthropic => &ANTHROPIC,
+        Format::Responses => &RESPONSES,
         _ => &OPENAI,
     }
 }
@@ -112,7 +132,7 @@ impl Walk<'_> {
             return;
         }
         let channel = match key {
-            "reasoning" | "reasoning_content" | "thinking" => Channel::Thinking,
+            "reasoning" | "reasoning_content" | "thinking" | "encrypted_content" => Channel::Thinking,
             "arguments" => {
                 self.calls = self.calls.saturating_add(1);
                 Channel::Arguments(self.calls - 1)

@@ -18,12 +18,31 @@ pub struct Strip {
 pub struct Manner {
     /// Members of the request that the format repeats in its answers, as JSON without the braces.
     pub(crate) echo: Option<Arc<str>>,
+    /// Tools that the upstream knows by a longer name than the client.
+    pub(crate) spaced: Option<Arc<[Spaced]>>,
     /// Thinking is also sent in the form that the client sends back.
     pub(crate) sealed_reasoning: bool,
     /// Vectors as base64 of little-endian floats.
     pub(crate) base64: bool,
     /// Texts that each get a vector.
     pub(crate) vectors: Option<usize>,
+}
+
+/// A tool of a namespace: the name in full, and where in it the tool's own begins, after one character between the two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spaced {
+    pub(crate) full: String,
+    pub(crate) own: usize,
+}
+
+impl Manner {
+    /// The namespace and the name by which the client knows a tool.
+    pub(crate) fn own_name<'n>(&self, full: &'n str) -> (Option<&'n str>, &'n str) {
+        let spaced = self.spaced.iter().flat_map(|list| list.iter()).find(|spaced| spaced.full == full);
+        let split =
+            spaced.and_then(|spaced| full.get(..spaced.own.saturating_sub(1)).zip(full.get(spaced.own..)));
+        split.map_or((None, full), |(space, own)| (Some(space), own))
+    }
 }
 
 /// What the gateway decides about an answer.

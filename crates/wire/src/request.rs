@@ -66,6 +66,8 @@ pub struct ModelRequest<'a> {
     pub(crate) runtime: Vec<(&'static str, Raw<'a>)>,
     /// What a screen has put in the place of texts.
     pub(crate) masks: Masks,
+    /// Names of tools that stand in a namespace, written out with it, in the place of the bare ones.
+    pub(crate) spaced: Masks,
     /// A key that is one of ours but for its letters' case: two readers may disagree on it.
     pub(crate) look_alike: Option<&'static str>,
     /// How the answer is to be told.
@@ -323,6 +325,7 @@ impl<'a> ModelRequest<'a> {
             outsiders: Vec::new(),
             runtime: Vec::new(),
             masks: Masks::default(),
+            spaced: Masks::new(body),
             look_alike: None,
             manner: Manner::default(),
             prompt_chars: 0,
@@ -330,6 +333,11 @@ impl<'a> ModelRequest<'a> {
             unheld_bytes: 0,
             images: 0,
         }
+    }
+
+    /// A tool's name as the upstream is told it.
+    pub(crate) fn tool_name<'s>(&'s self, name: Text<'s>) -> Text<'s> {
+        self.spaced.shown(name)
     }
 
     /// Where the client asks for thinking.

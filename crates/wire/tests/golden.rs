@@ -35,6 +35,8 @@ const MATRIX: &[(&str, Operation, Format, Format)] = &[
     ("embed-one-ollama", Operation::EmbedOne, Format::Ollama, Format::Ollama),
     ("anthropic-ollama", Operation::Chat, Format::Anthropic, Format::Ollama),
     ("anthropic-openai", Operation::Chat, Format::Anthropic, Format::OpenAi),
+    ("responses-ollama", Operation::Chat, Format::Responses, Format::Ollama),
+    ("responses-openai", Operation::Chat, Format::Responses, Format::OpenAi),
 ];
 
 fn reply(request: &ModelRequest<'_>) -> Reply {
@@ -59,7 +61,7 @@ fn every_case_comes_out_as_written() {
             count += 1;
         }
     }
-    assert!(count >= 139, "only {count} cases were found");
+    assert!(count >= 166, "only {count} cases were found");
 }
 
 fn case(folder: &Path, cell: Cell) {

@@ -23,7 +23,7 @@ fn cell(operation: Operation, upstream: Format) -> wire::Cell {
 }
 
 /// Formats of clients whose streams are cut here.
-const CLIENTS: [Format; 3] = [Format::OpenAi, Format::Anthropic, Format::Ollama];
+const CLIENTS: [Format; 4] = Format::ALL;
 
 const OLLAMA: Format = Format::Ollama;
 const COMPATIBLE: Format = Format::OpenAi;
@@ -73,7 +73,7 @@ fn assert_clean(client: Format, sent: &[u8]) {
     assert!(!text.starts_with('\u{feff}'));
     for event in text.split_terminator(after) {
         let mut data = event;
-        if client == Format::Anthropic {
+        if matches!(client, Format::Anthropic | Format::Responses) {
             let (name, rest) =
                 event.strip_prefix("event: ").and_then(|event| event.split_once('\n')).unwrap();
             assert!(rest.starts_with(&format!("data: {{\"type\":\"{name}\"")), "{event:?}");
@@ -176,7 +176,13 @@ fn ends_well(client: Format, sent: &[u8]) -> bool {
     match client {
         Format::Ollama => text.lines().last().is_some_and(|line| line.contains(r#","done":true,"#)),
         Format::Anthropic => text.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
-        _ => text.ends_with("data: [DONE]\n\n"),
+        Format::Responses => {
+            let last = text.trim_end().rsplit("\n\n").next().unwrap();
+            ["completed", "incomplete"]
+                .iter()
+                .any(|end| last.starts_with(&format!("event: response.{end}\n")))
+        }
+        Format::OpenAi => text.ends_with("data: [DONE]\n\n"),
     }
 }
 
@@ -329,6 +335,14 @@ fn json_like() -> impl Strategy<Value = String> {
         "{\"type\":\"tool_result\",\"tool_use_id\":\"a\",\"content\":",
         "{\"type\":\"thinking\",\"thinking\":",
         "\"input_schema\":{",
+        "\"instructions\":",
+        "{\"type\":\"function_call\",\"call_id\":\"a\",\"name\":\"f\",\"namespace\":\"n\",\"arguments\":",
+        "{\"type\":\"function_call_output\",\"call_id\":\"a\",\"output\":",
+        "{\"type\":\"reasoning\",\"summary\":[",
+        "{\"type\":\"input_text\",\"text\":",
+        "{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[",
+        "{\"type\":\"function\",\"name\":\"f\"}",
+        "\"include\":[",
         "\"type\":",
         "\"n\":",
         "\"x\":",
@@ -444,6 +458,7 @@ proptest! {
             r#""messages":[{"role":"assistant","content":"a secret"}]"#,
             r#""prompt":"x""#,
             r#""input":["x","secret"]"#,
+            r#""input":"a secret""#,
         ] {
             read_and_write(format!("{{\"model\":\"m\",{asked},{text}}}").as_bytes());
             read_and_write(format!("{{\"model\":\"m\",\"max_tokens\":5,{asked},{text}}}").as_bytes());
@@ -451,6 +466,7 @@ proptest! {
         for body in ["messages\":[{\"role\":\"user\"", "messages\":[{\"role\":\"assistant\",\"content\":\"a secret\""] {
             read_and_write(format!("{{\"model\":\"m\",\"{body},{text}}}]}}").as_bytes());
         }
+        read_and_write(format!("{{\"model\":\"m\",\"input\":[{{\"role\":\"assistant\",\"content\":\"x\"}},{text}]}}").as_bytes());
         for role in ["user", "assistant"] {
             let body = format!(
                 "{{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{{\"role\":\"{role}\",\"content\":[{{\"type\":\"text\",\"text\":\"a secret\"}},{text}]}}]}}"

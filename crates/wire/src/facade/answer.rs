@@ -13,7 +13,7 @@ use crate::lanes::{Cell, Lane};
 use crate::reply::{Metered, Reply, StopReason};
 use crate::screen::{Channel, Screen, Verdict};
 use crate::screened::whole;
-use crate::{anthropic, ollama, openai};
+use crate::{anthropic, ollama, openai, responses};
 
 /// Turns a whole (non-stream) upstream answer into the client's. With a screen, all text passes through it in the order of
 /// a stream, and logprobs, which spell the text, are left out.
@@ -66,6 +66,7 @@ fn write(cell: Cell, answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
         (Format::OpenAi, Operation::Complete) => openai::completions::answer::write(answer, reply, out),
         (Format::Ollama, operation) => ollama::client::answer::write(answer, operation, reply, out),
         (Format::Anthropic, _) => anthropic::answer::write(answer, reply, out),
+        (Format::Responses, _) => responses::answer::write(answer, reply, out),
         _ => openai::answer::write(answer, reply, out),
     }
 }

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::format::{Format, Operation};
 use crate::frame::sse;
 use crate::reply::Reply;
-use crate::{anthropic, ollama, openai};
+use crate::{anthropic, ollama, openai, responses};
 
 #[derive(Debug)]
 pub(super) enum Encoder {
@@ -17,6 +17,7 @@ pub(super) enum Encoder {
     Completion(openai::completions::encode::Encoder),
     Lines(ollama::client::encode::Encoder),
     Messages(anthropic::encode::Encoder),
+    Response(Box<responses::encode::Encoder>),
 }
 
 impl Encoder {
@@ -25,6 +26,7 @@ impl Encoder {
             (Format::OpenAi, Operation::Complete) => Self::Completion(Default::default()),
             (Format::Ollama, operation) => Self::Lines(ollama::client::encode::Encoder::new(operation)),
             (Format::Anthropic, _) => Self::Messages(anthropic::encode::Encoder::default()),
+            (Format::Responses, _) => Self::Response(Box::default()),
             _ => Self::Chat(openai::encode::Encoder::default()),
         }
     }
@@ -35,6 +37,7 @@ impl Encoder {
             Self::Completion(encoder) => encoder.event(event, reply, out),
             Self::Lines(encoder) => encoder.event(event, reply, out),
             Self::Messages(encoder) => encoder.event(event, reply, out),
+            Self::Response(encoder) => encoder.event(event, reply, out),
         }
     }
 
@@ -45,13 +48,14 @@ impl Encoder {
             Self::Completion(encoder) => encoder.has_begun(),
             Self::Lines(encoder) => encoder.has_begun(),
             Self::Messages(encoder) => encoder.has_begun(),
+            Self::Response(encoder) => encoder.has_begun(),
         }
     }
 
     /// The format has no pieces of calls.
     pub(super) fn wants_whole_calls(&self) -> bool {
         match self {
-            Self::Chat(_) | Self::Completion(_) | Self::Messages(_) => false,
+            Self::Chat(_) | Self::Completion(_) | Self::Messages(_) | Self::Response(_) => false,
             Self::Lines(_) => true,
         }
     }
@@ -59,7 +63,7 @@ impl Encoder {
     /// What a call is given is JSON of its own there, not text in a string: what is no object cannot be told.
     pub(super) fn wants_objects(&self) -> bool {
         match self {
-            Self::Chat(_) | Self::Completion(_) => false,
+            Self::Chat(_) | Self::Completion(_) | Self::Response(_) => false,
             Self::Lines(_) | Self::Messages(_) => true,
         }
     }
@@ -67,7 +71,8 @@ impl Encoder {
     /// Keeps proxies and clients from giving up a stream that has begun and is silent.
     pub(super) fn heartbeat(&mut self, reply: &Reply, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(_) | Self::Completion(_) => sse::comment("keepalive", out),
+            Self::Response(encoder) if encoder.has_begun() => encoder.heartbeat(reply, out),
+            Self::Chat(_) | Self::Completion(_) | Self::Response(_) => sse::comment("keepalive", out),
             Self::Lines(encoder) => encoder.heartbeat(reply, out),
             Self::Messages(encoder) => encoder.heartbeat(out),
         }
@@ -77,15 +82,33 @@ impl Encoder {
     pub(super) fn held_bytes(&self) -> usize {
         match self {
             Self::Chat(_) | Self::Completion(_) | Self::Lines(_) | Self::Messages(_) => 0,
+            Self::Response(encoder) => encoder.held_bytes(),
+        }
+    }
+
+    /// Where the events stand, where a dialect numbers them.
+    pub(super) fn mark(&self) -> u64 {
+        match self {
+            Self::Chat(_) | Self::Completion(_) | Self::Lines(_) | Self::Messages(_) => 0,
+            Self::Response(encoder) => encoder.mark(),
+        }
+    }
+
+    /// What was written since the mark is taken back; only a failure may follow.
+    pub(super) fn take_back(&mut self, mark: u64) {
+        match self {
+            Self::Chat(_) | Self::Completion(_) | Self::Lines(_) | Self::Messages(_) => {}
+            Self::Response(encoder) => encoder.take_back(mark),
         }
     }
 
     /// The last event of a stream that has begun; nothing that looks like a proper end follows it.
-    pub(super) fn fail(&mut self, error: &ErrorBody<'_>, _reply: &Reply, out: &mut Vec<u8>) {
+    pub(super) fn fail(&mut self, error: &ErrorBody<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) | Self::Completion(_) => openai::error::write_event(error, out),
             Self::Lines(_) => ollama::client::encode::Encoder::fail(error, out),
             Self::Messages(_) => anthropic::encode::Encoder::fail(error, out),
+            Self::Response(encoder) => encoder.fail(error, reply, out),
         }
     }
 }

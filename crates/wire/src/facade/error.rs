@@ -4,13 +4,14 @@
 
 use crate::error::{ErrorBody, UpstreamFault};
 use crate::format::Format;
-use crate::{anthropic, ollama, openai};
+use crate::{anthropic, ollama, openai, responses};
 
 /// Renders an error body in a client's format (OpenAI: the object with four keys; Anthropic: an object
 /// that names its type; Ollama: `{"error":"text"}`).
 pub fn write_error(client: Format, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
     match client {
-        Format::OpenAi | Format::Responses => openai::error::write(error, out),
+        Format::OpenAi => openai::error::write(error, out),
+        Format::Responses => responses::error::write(error, out),
         Format::Anthropic => anthropic::error::write(error, out),
         Format::Ollama => ollama::error::write(error, out),
     }

@@ -70,7 +70,7 @@ impl Outlet {
         record: &[u8],
         push: &mut Push<'_>,
     ) -> Result<Reached, UpstreamFault> {
-        let mark = push.out.len();
+        let (mark, events) = (push.out.len(), self.encoder.mark());
         let mut broken = None;
         let read = decoder.record(record, &mut |event| {
             if let Err(fault) = self.event(event, push) {
@@ -88,6 +88,7 @@ impl Outlet {
             Err(fault) => {
                 // Half a record's events are taken back: a failure writes nothing.
                 push.out.truncate(mark);
+                self.encoder.take_back(events);
                 Err(fault)
             }
         }

@@ -7,7 +7,7 @@ use crate::format::{Format, Operation};
 use crate::lanes::{Cell, Lane};
 use crate::request::{Dropped, ModelRequest, Outbound, ReadLimits};
 use crate::screen::{Screen, Verdict};
-use crate::{anthropic, ollama, openai, prompt};
+use crate::{anthropic, ollama, openai, prompt, responses};
 
 /// Reads and checks a client's request. Everything that is the caller's fault in any upstream format is found here.
 pub fn read_request<'a>(
@@ -27,6 +27,7 @@ pub fn read_request<'a>(
         (Format::Anthropic, Operation::Chat | Operation::CountTokens) => {
             anthropic::request::read(operation, body, limits)
         }
+        (Format::Responses, Operation::Chat) => responses::request::read(body, limits),
         _ => Err(unserved()),
     }
 }

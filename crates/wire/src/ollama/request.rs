@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use super::options::{Asked, twice, write_keep_alive};
 use crate::body::Path;
 use crate::error::Fault;
+use crate::format::Format;
 use crate::json::{Raw, Text, object_text, write};
-use crate::masks::Masks;
 use crate::request::{
     Arguments, AskedCall, Dropped, Effort, Message, ModelRequest, Outbound, Part, Role, Shape, Tool,
     ToolChoice, note,
@@ -132,12 +132,13 @@ fn messages(request: &ModelRequest<'_>, out: &mut Vec<u8>) -> Result<(), Fault> 
         head(message, request, out);
         if !message.calls.is_empty() {
             let at = Path::Root.key("messages");
-            calls(&message.calls, &request.masks, &at.index(index), out)?;
+            calls(&message.calls, request, &at.index(index), out)?;
             called.extend(message.calls.iter().filter_map(|call| Some((call.id?.decode(), call.name))));
         }
         if message.role == Role::Tool {
             let looked_up = || message.call_id.and_then(|id| called.get(&id.decode()).copied());
-            member(out, b",\"tool_name\":", message.tool_name.or_else(looked_up));
+            let name = message.tool_name.or_else(looked_up);
+            member(out, b",\"tool_name\":", name.map(|name| request.tool_name(name)));
             member(out, b",\"tool_call_id\":", message.call_id);
         }
         out.push(b'}');
@@ -196,7 +197,13 @@ fn member(out: &mut Vec<u8>, key: &[u8], value: Option<Text<'_>>) {
     }
 }
 
-fn calls(calls: &[AskedCall<'_>], masks: &Masks, at: &Path<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn calls(
+    calls: &[AskedCall<'_>],
+    request: &ModelRequest<'_>,
+    at: &Path<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let masks = &request.masks;
     out.extend_from_slice(b",\"tool_calls\":[");
     for (index, call) in calls.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"{" } else { b",{" });
@@ -208,16 +215,28 @@ fn calls(calls: &[AskedCall<'_>], masks: &Masks, at: &Path<'_>, out: &mut Vec<u8
         out.extend_from_slice(b"\"function\":{\"index\":");
         write::number(out, u64::try_from(index).unwrap_or(u64::MAX));
         out.extend_from_slice(b",\"name\":");
-        write::text(out, call.name);
+        write::text(out, request.tool_name(call.name));
         out.extend_from_slice(b",\"arguments\":");
         match call.arguments {
             Arguments::Object(object) => masks.copy(object, out),
-            Arguments::Text(text) => arguments(masks.shown(text), &at.key("tool_calls").index(index), out)?,
+            Arguments::Text(text) => arguments(masks.shown(text), &at.key("tool_calls").index(index), out)
+                .map_err(|fault| where_it_stood(fault, request.client))?,
         }
         out.extend_from_slice(b"}}");
     }
     out.push(b']');
     Ok(())
+}
+
+/// A dialect whose calls are no members of messages is told the list that they stood in.
+fn where_it_stood(fault: Fault, client: Format) -> Fault {
+    match client {
+        Format::Responses => {
+            let why = "the arguments of a function call must be a string that holds a JSON object";
+            Path::Root.key("input").invalid(why)
+        }
+        _ => fault,
+    }
 }
 
 /// A string that holds an object becomes the object, its keys in their order and its numbers as written.
@@ -254,7 +273,8 @@ fn tools(
     }
     let chosen = |tool: &&Tool<'_>| match (only, tool) {
         (Some(only), Tool::Function { name, .. }) => {
-            only.iter().any(|allowed| allowed.decode() == name.decode())
+            let name = request.tool_name(*name).decode();
+            only.iter().any(|allowed| allowed.decode() == name)
         }
         _ => true,
     };
@@ -268,7 +288,7 @@ fn tools(
         let Tool::Function { name, description, parameters } = tool else { continue };
         write::comma(out, &mut first);
         out.extend_from_slice(b"{\"type\":\"function\",\"function\":{\"name\":");
-        write::text(out, *name);
+        write::text(out, request.tool_name(*name));
         member(out, b",\"description\":", description.map(|text| request.masks.shown(text)));
         out.extend_from_slice(b",\"parameters\":");
         match parameters {

@@ -21,7 +21,7 @@ const PREFIXES: &[&str] = &[
 ];
 
 /// Parts of one message; text in so many pieces has no honest use.
-const PARTS_MAX: usize = 4096;
+pub(crate) const PARTS_MAX: usize = 4096;
 
 pub(super) fn read<'a>(
     body: &mut Body<'a>,
@@ -99,7 +99,16 @@ fn image<'a>(body: &mut Body<'a>, at: &Path<'_>, media: &mut Media<'_>) -> Resul
         }
         other => return Err(wrong_type(at, "an object or a string", noun(other))),
     };
-    let url = url.ok_or_else(|| at.key("url").missing())?.decode();
+    data_url(url.ok_or_else(|| at.key("url").missing())?, at, media)
+}
+
+/// The base64 of a data URL, admitted.
+pub(crate) fn data_url<'a>(
+    url: Text<'a>,
+    at: &Path<'_>,
+    media: &mut Media<'_>,
+) -> Result<Cow<'a, str>, Fault> {
+    let url = url.decode();
     let Some(prefix) = PREFIXES.iter().find(|prefix| url.starts_with(**prefix)).copied() else {
         return Err(refused(at, &url));
     };

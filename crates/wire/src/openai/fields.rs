@@ -13,7 +13,7 @@ use crate::json::{Kind, Text};
 use crate::request::{Extra, ModelRequest, Outsider, Places, Sampling, UsagePlace};
 
 /// Known by name in every operation, and only to runtimes: nobody may send it who was not allowed to.
-pub(super) const EXTENSIONS: &[&str] = &[
+pub(crate) const EXTENSIONS: &[&str] = &[
     "keep_alive",
     "options",
     "num_ctx",
@@ -27,22 +27,22 @@ pub(super) const EXTENSIONS: &[&str] = &[
 ];
 
 /// Its name in the list of what was dropped.
-pub(super) fn extension(name: &str) -> &'static str {
+pub(crate) fn extension(name: &str) -> &'static str {
     EXTENSIONS.iter().copied().find(|known| *known == name).unwrap_or("(unknown)")
 }
 
 /// Largest number of tokens that is taken: what runtimes hold in a signed 32-bit number.
 const TOKENS_MAX: u64 = i32::MAX as u64;
-pub(super) const CHOICES_MAX: u64 = 128;
-pub(super) const STOPS_MAX: usize = 64;
+pub(crate) const CHOICES_MAX: u64 = 128;
+pub(crate) const STOPS_MAX: usize = 64;
 
 /// Whether a name that a reader knows belongs to the format, or to runtimes only.
-pub(super) fn is_of_the_format(name: &str) -> bool {
+pub(crate) fn is_of_the_format(name: &str) -> bool {
     !EXTENSIONS.contains(&name)
 }
 
 /// Keeps a member apart that is outside the format: who may send which is decided when the request is written.
-pub(super) fn outsider<'a>(
+pub(crate) fn outsider<'a>(
     body: &mut Body<'a>,
     name: Name<'a>,
     outsiders: &mut Vec<Outsider<'a>>,
@@ -54,7 +54,7 @@ pub(super) fn outsider<'a>(
     body.outsider(name, outsiders)
 }
 
-pub(super) fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
+pub(crate) fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
     let at = Path::Root.key("model");
     let start = body.json.position();
     let Some(name) = body.optional(|body| body.string(&at))? else { return Ok(()) };
@@ -66,7 +66,7 @@ pub(super) fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> 
     Ok(())
 }
 
-pub(super) fn stream_options<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
+pub(crate) fn stream_options<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
     let at = Path::Root.key("stream_options");
     let start = body.json.position();
     if body.json.kind()? == Kind::Null {
@@ -91,14 +91,14 @@ pub(super) fn stream_options<'a>(body: &mut Body<'a>, request: &mut ModelRequest
     Ok(())
 }
 
-pub(super) fn cap(body: &mut Body<'_>, at: &Path<'_>, places: &mut Places) -> Result<Option<u64>, Fault> {
+pub(crate) fn cap(body: &mut Body<'_>, at: &Path<'_>, places: &mut Places) -> Result<Option<u64>, Fault> {
     let start = body.json.position();
     let cap = body.optional(|body| body.integer(at, 1, TOKENS_MAX))?;
     places.caps.push((start..body.json.passed(), cap));
     Ok(cap)
 }
 
-pub(super) fn sampling<'a>(
+pub(crate) fn sampling<'a>(
     body: &mut Body<'a>,
     name: &'static str,
     sampling: &mut Sampling<'a>,
@@ -139,7 +139,7 @@ fn stop<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Vec<Text<'a>>, Fault> 
 }
 
 /// A map that asks for nothing asks for nothing; any other is a wish that few dialects can express.
-pub(super) fn logit_bias<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
+pub(crate) fn logit_bias<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
     let at = Path::Root.key("logit_bias");
     if body.optional(|body| body.object(&at))?.is_some_and(|map| !map.is_hollow()) {
         request.extras.push(Extra { field: "logit_bias", code: "unsupported_parameter" });
@@ -148,7 +148,7 @@ pub(super) fn logit_bias<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>
 }
 
 /// What the walk has noticed becomes the request's; a request without a model is none.
-pub(super) fn settle<'a>(request: &mut ModelRequest<'a>, body: Body<'a>) -> Result<(), Fault> {
+pub(crate) fn settle<'a>(request: &mut ModelRequest<'a>, body: Body<'a>) -> Result<(), Fault> {
     if request.places.model.is_empty() {
         return Err(Path::Root.key("model").missing());
     }

@@ -1,4 +1,5 @@
-//! Reads lists of logprobs, and writes them as the schema of chats wants them: `bytes` and `top_logprobs` are required there and often left out upstream.
+//! Reads lists of logprobs, and writes them as the schemas want them: `bytes` and `top_logprobs` are required there and often
+//! left out upstream.
 //!
 //! Never here: how a token was chosen.
 
@@ -15,7 +16,7 @@ pub(super) fn write(logprobs: Option<Logprobs<'_>>, out: &mut Vec<u8>) {
     };
     let mark = out.len();
     out.extend_from_slice(b"{\"content\":");
-    if tokens(list, true, out).is_ok() {
+    if tokens(list, Spelling::AsGiven, true, out).is_ok() {
         out.extend_from_slice(b",\"refusal\":null}");
     } else {
         out.truncate(mark);
@@ -23,12 +24,33 @@ pub(super) fn write(logprobs: Option<Logprobs<'_>>, out: &mut Vec<u8>) {
     }
 }
 
-fn tokens(list: Raw<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
+/// What stands for the bytes of a token where an upstream leaves them out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spelling {
+    /// `null`.
+    AsGiven,
+    /// The bytes of the token's text, where the schema allows no null.
+    Always,
+}
+
+/// The tokens of a list, without its brackets, each with its bytes. Of a list that is not one of tokens nothing is written.
+pub(crate) fn spelled(list: Logprobs<'_>, out: &mut Vec<u8>) {
+    let mark = out.len();
+    match tokens(list.0, Spelling::Always, true, out) {
+        Ok(()) => {
+            out.pop();
+            out.remove(mark);
+        }
+        Err(_) => out.truncate(mark),
+    }
+}
+
+fn tokens(list: Raw<'_>, spelling: Spelling, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
     let mut first = true;
     out.push(b'[');
     each_token(list, |listed| {
         write::comma(out, &mut first);
-        token(&listed, with_top, out)
+        token(&listed, spelling, with_top, out)
     })?;
     out.push(b']');
     Ok(())
@@ -62,17 +84,21 @@ pub(super) fn each_token<'a>(
     })
 }
 
-fn token(token: &Token<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
+fn token(token: &Token<'_>, spelling: Spelling, with_top: bool, out: &mut Vec<u8>) -> Result<(), Broken> {
     out.extend_from_slice(b"{\"token\":");
     write::text(out, token.text);
     out.extend_from_slice(b",\"logprob\":");
     out.extend_from_slice(token.logprob.as_bytes());
     out.extend_from_slice(b",\"bytes\":");
-    byte_list(token.bytes, out)?;
+    match token.bytes {
+        Some(bytes) => byte_list(bytes, out)?,
+        None if spelling == Spelling::Always => spell(token.text, out),
+        None => out.extend_from_slice(b"null"),
+    }
     if with_top {
         out.extend_from_slice(b",\"top_logprobs\":");
         match token.top {
-            Some(top) => tokens(top, false, out)?,
+            Some(top) => tokens(top, spelling, false, out)?,
             None => out.extend_from_slice(b"[]"),
         }
     }
@@ -81,11 +107,7 @@ fn token(token: &Token<'_>, with_top: bool, out: &mut Vec<u8>) -> Result<(), Bro
 }
 
 /// Numbers only, one by one: raw bytes of an upstream never pass.
-fn byte_list(bytes: Option<Raw<'_>>, out: &mut Vec<u8>) -> Result<(), Broken> {
-    let Some(bytes) = bytes else {
-        out.extend_from_slice(b"null");
-        return Ok(());
-    };
+fn byte_list(bytes: Raw<'_>, out: &mut Vec<u8>) -> Result<(), Broken> {
     let mut reader = Reader::over(bytes.as_str(), DEPTH_MAX);
     let mut first = true;
     out.push(b'[');
@@ -96,4 +118,17 @@ fn byte_list(bytes: Option<Raw<'_>>, out: &mut Vec<u8>) -> Result<(), Broken> {
     })?;
     out.push(b']');
     Ok(())
+}
+
+/// The bytes of a token's text.
+fn spell(text: Text<'_>, out: &mut Vec<u8>) {
+    let mut first = true;
+    out.push(b'[');
+    text.pieces(|piece| {
+        for byte in piece.bytes() {
+            write::comma(out, &mut first);
+            write::number(out, byte.into());
+        }
+    });
+    out.push(b']');
 }

@@ -68,7 +68,7 @@ const KNOWN: &[&str] = &[
 /// The walk over members keeps one bit for each.
 const _: () = assert!(KNOWN.len() <= 64);
 
-const TOP_LOGPROBS_MAX: u64 = 20;
+pub(crate) const TOP_LOGPROBS_MAX: u64 = 20;
 
 /// The request as far as it is read, with pairs of fields that are settled at the end.
 struct Draft<'a> {
@@ -192,7 +192,7 @@ fn json_schema<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Option<Raw<'a>>
     Ok(schema)
 }
 
-fn effort(body: &mut Body<'_>, at: &Path<'_>) -> Result<Effort, Fault> {
+pub(crate) fn effort(body: &mut Body<'_>, at: &Path<'_>) -> Result<Effort, Fault> {
     match &*body.string(at)?.decode() {
         "none" => Ok(Effort::None),
         "minimal" | "low" => Ok(Effort::Low),

@@ -67,14 +67,19 @@ fn function<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Tool<'a>, Fault> {
 
 pub(super) fn choice<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<ToolChoice<'a>, Fault> {
     match body.json.kind()? {
-        Kind::String => match &*body.string(at)?.decode() {
-            "auto" => Ok(ToolChoice::Auto),
-            "none" => Ok(ToolChoice::None),
-            "required" => Ok(ToolChoice::Required),
-            _ => Err(at.invalid("expected 'auto', 'none', 'required' or an object")),
-        },
+        Kind::String => choice_word(body, at),
         Kind::Object => object_choice(body, at),
         other => Err(wrong_type(at, "a string or an object", noun(other))),
+    }
+}
+
+/// A choice that names no tool.
+pub(crate) fn choice_word<'a>(body: &mut Body<'_>, at: &Path<'_>) -> Result<ToolChoice<'a>, Fault> {
+    match &*body.string(at)?.decode() {
+        "auto" => Ok(ToolChoice::Auto),
+        "none" => Ok(ToolChoice::None),
+        "required" => Ok(ToolChoice::Required),
+        _ => Err(at.invalid("expected 'auto', 'none', 'required' or an object")),
     }
 }
 
@@ -110,7 +115,7 @@ fn function_name<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Text<'a>, Fau
 }
 
 /// Tools of one choice; more have no honest use.
-const ALLOWED_MAX: usize = 1024;
+pub(crate) const ALLOWED_MAX: usize = 1024;
 
 fn allowed_tools<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<(Vec<Text<'a>>, bool), Fault> {
     let mut required = false;

@@ -131,7 +131,7 @@ fn one_message<'r>(
     }
     for (position, call) in (0u64..).zip(&message.calls) {
         out.extend_from_slice(if position == 0 { b",\"tool_calls\":[".as_slice() } else { b"," });
-        asked_call(call, position, masks, out);
+        asked_call(call, position, request, out);
     }
     if !message.calls.is_empty() {
         out.push(b']');
@@ -194,11 +194,12 @@ fn media_type(base64: &str) -> &'static str {
     }
 }
 
-fn asked_call(call: &AskedCall<'_>, position: u64, masks: &Masks, out: &mut Vec<u8>) {
+fn asked_call(call: &AskedCall<'_>, position: u64, request: &ModelRequest<'_>, out: &mut Vec<u8>) {
+    let masks = &request.masks;
     out.extend_from_slice(b"{\"id\":");
     call_id(call, position, out);
     out.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
-    write::text(out, call.name);
+    write::text(out, request.tool_name(call.name));
     out.extend_from_slice(b",\"arguments\":");
     match call.arguments {
         Arguments::Text(text) => write::text(out, masks.shown(text)),
@@ -221,7 +222,7 @@ fn tools(request: &ModelRequest<'_>, out: &mut Vec<u8>) {
         let Tool::Function { name, description, parameters } = tool else { continue };
         write::comma(out, &mut first);
         out.extend_from_slice(b"{\"type\":\"function\",\"function\":{\"name\":");
-        write::text(out, *name);
+        write::text(out, request.tool_name(*name));
         if let Some(description) = description {
             out.extend_from_slice(b",\"description\":");
             write::text(out, request.masks.shown(*description));

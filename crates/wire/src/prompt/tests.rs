@@ -173,3 +173,51 @@ fn inputs_of_calls_are_text_whatever_their_members_are_called() {
     let expected = r#"{"model":"up","messages":[{"role":"system","content":"a ***"},{"role":"user","content":"the ***","images":["AAAA"]},{"role":"assistant","content":"","thinking":"***","tool_calls":[{"id":"key","function":{"index":0,"name":"key","arguments":{"type":"***","arguments":"no ***","n":7,"list":[{"id":"***"}]}}}]},{"role":"tool","content":"my ***","tool_name":"key","tool_call_id":"key"}],"stream":false,"tools":[{"type":"function","function":{"name":"key","description":"***?","parameters":{"type":"object","properties":{"input":{"type":"string","description":"mon***"}}}}}],"format":{"title":"***!"},"think":"low","options":{"num_predict":9}}"#;
     assert_eq!(String::from_utf8_lossy(&written), expected);
 }
+
+const RESPONSE: &str = r#"{"model":"key","user":"key","instructions":"the key","input":[
+{"role":"user","content":[{"type":"input_text","text":"\u006bey"},{"type":"input_image","image_url":"data:;base64,AAAA","detail":"key"}]},
+{"type":"reasoning","id":"key","summary":[],"encrypted_content":"a key"},
+{"type":"function_call","id":"key","call_id":"key","name":"key","namespace":"key","arguments":"{\"q\":\"key\"}"},
+{"type":"function_call_output","call_id":"key","output":"monkey"},
+{"type":"function_call_output","call_id":"key","output":[{"type":"input_text","text":"no key"}]}],
+"tools":[{"type":"namespace","name":"key","description":"keys","tools":[{"type":"function","name":"key","description":"key?","parameters":{"type":"object","title":"key!"}}]}],
+"text":{"format":{"type":"json_schema","name":"key","schema":{"description":"a key"}},"verbosity":"low"},"metadata":{"a":"key"}}"#;
+
+#[test]
+fn texts_of_a_response_are_shown_and_reach_the_upstream_masked() {
+    let mut request =
+        read_request(Format::Responses, Operation::Chat, RESPONSE.as_bytes(), &LIMITS).expect("read");
+    let mut recorder = Recorder::default();
+    assert_eq!(request.screen(&mut recorder), Verdict::Pass);
+    let text = |text: &str| (Channel::Text, text.to_owned());
+    assert_eq!(
+        recorder.0,
+        [
+            text("the key"),
+            text("key"),
+            (Channel::Thinking, "a key".into()),
+            (Channel::Arguments(0), r#"{"q":"key"}"#.into()),
+            text("monkey"),
+            text("no key"),
+            text("keys"),
+            text("key?"),
+            text("key!"),
+            text("a key"),
+        ]
+    );
+    for (upstream, expected) in [
+        (
+            Format::Ollama,
+            r#"{"model":"up","messages":[{"role":"system","content":"the ***"},{"role":"user","content":"***","images":["AAAA"]},{"role":"assistant","content":"","thinking":"a ***","tool_calls":[{"id":"key","function":{"index":0,"name":"key.key","arguments":{"q":"***"}}}]},{"role":"tool","content":"mon***","tool_name":"key.key","tool_call_id":"key"},{"role":"tool","content":"no ***","tool_name":"key.key","tool_call_id":"key"}],"stream":false,"tools":[{"type":"function","function":{"name":"key.key","description":"***?","parameters":{"type":"object","title":"***!"}}}],"format":{"description":"a ***"}}"#,
+        ),
+        (
+            Format::OpenAi,
+            r#"{"model":"up","messages":[{"role":"system","content":"the ***"},{"role":"user","content":[{"type":"text","text":"***"},{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,AAAA"}}]},{"role":"assistant","content":null,"reasoning_content":"a ***","tool_calls":[{"id":"key","type":"function","function":{"name":"key.key","arguments":"{\"q\":\"***\"}"}}]},{"role":"tool","content":"mon***","tool_call_id":"key"},{"role":"tool","content":"no ***","tool_call_id":"key"}],"stream":false,"tools":[{"type":"function","function":{"name":"key.key","description":"***?","parameters":{"type":"object","title":"***!"}}}],"response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"description":"a ***"}}}}"#,
+        ),
+    ] {
+        let cell = crate::cell(Format::Responses, upstream, Operation::Chat).expect("a cell");
+        let mut out = Vec::new();
+        write_request(cell, &request, &Outbound::to("up"), &mut out).expect("written");
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+}
