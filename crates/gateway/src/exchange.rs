@@ -175,6 +175,12 @@ impl Exchange {
         self.record.dropped = dropped.to_vec();
     }
 
+    /// Asked of an upstream without a slot: no model works on it.
+    pub fn works_on(&mut self, upstream: Arc<str>) {
+        self.admitted = true;
+        self.record.upstream = Some(upstream);
+    }
+
     /// From now on a model works on it.
     pub fn sent(&mut self) {
         self.sent_at = Some(Instant::now());

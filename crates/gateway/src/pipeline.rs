@@ -10,6 +10,8 @@ mod attempt;
 mod chat;
 mod head;
 mod job;
+mod load;
+mod manage;
 mod models;
 mod unpack;
 mod usage;
@@ -30,7 +32,7 @@ use crate::error::{Error, ErrorRender};
 use crate::exchange::Exchange;
 use crate::guard::Conn;
 use crate::limit;
-use crate::relay::Body;
+use crate::relay::{Body, Flow};
 use crate::routes::{self, Access, Match, Route};
 use crate::snapshot::Snapshot;
 
@@ -47,6 +49,10 @@ struct Known {
 }
 
 impl Known {
+    fn of(snapshot: &Arc<Snapshot>, principal: Principal, head: Head, client: Client, held: Held) -> Self {
+        Self { snapshot: snapshot.clone(), principal, headers: head.headers, _client: client, held }
+    }
+
     /// Counts the request against its limits; what it may write, where a limit says so. The exchange gives the charge
     /// back or settles it.
     fn charge(
@@ -103,6 +109,12 @@ pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) ->
     match walked {
         Ok(Step::Work(job)) => chat::serve(*job, exchange).await,
         Ok(Step::Whole(bytes)) => head::whole(bytes, exchange),
+        Ok(Step::Text(words)) => head::text(words, exchange),
+        Ok(Step::Flow(flow)) => {
+            let mut headers = HeaderMap::new();
+            exchange.headers(&mut headers);
+            head::stream(flow.client, headers, Body::flowing(*flow, exchange))
+        }
         Err(error) => {
             let mut response = head::refusal(&error, exchange);
             if body.is_some_and(|unread| !unread.is_end_stream()) {
@@ -116,6 +128,8 @@ pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) ->
 /// Where the common way ends.
 enum Step {
     Whole(Bytes),
+    Text(&'static str),
+    Flow(Box<Flow>),
     Work(Box<job::Job>),
 }
 
@@ -147,29 +161,68 @@ async fn walk(
     let Match { route, name } = found?;
     exchange.speaks(route.format, snapshot.config.error_format);
     granted(route, &principal)?;
+    let name = name.unwrap_or_default();
+    if route.operation == Operation::Manage(Manage::Blobs) {
+        let known = Known::of(snapshot, principal, head, client, core.budget.hold());
+        return manage::blob(core, &known, route, &name, body, exchange).await.map(Step::Whole);
+    }
     let body = head::read_body(&head, route.format, body, &snapshot.config.input, &core.budget).await?;
     let head::Whole { bytes: body, held } = body;
-    let headers = head.headers;
-    let known = Known { snapshot: snapshot.clone(), principal, headers, _client: client, held };
+    let known = Known::of(snapshot, principal, head, client, held);
+    serve_operation(core, known, route, &name, &body, exchange).await
+}
+
+/// What a route is for.
+async fn serve_operation(
+    core: &Arc<Core>,
+    known: Known,
+    route: &Route,
+    name: &str,
+    body: &Bytes,
+    exchange: &mut Exchange,
+) -> Result<Step, Error> {
+    let snapshot = &known.snapshot.clone();
+    let format = route.format;
     let whole = match route.operation {
         Operation::Chat | Operation::Complete | Operation::Embed | Operation::EmbedOne => {
-            let request = chat::read(snapshot, route, &body, exchange)?;
-            let job = chat::prepare(core, known, route.format, request, exchange).await?;
-            return Ok(Step::Work(Box::new(job)));
+            let request = chat::read(snapshot, route, body, exchange)?;
+            if !request.is_load() {
+                let job = chat::prepare(core, known, format, request, exchange).await?;
+                return Ok(Step::Work(Box::new(job)));
+            }
+            load::serve(core, &known, &request, exchange).await?
+        }
+        Operation::CountTokens => {
+            let request = chat::read(snapshot, route, body, exchange)?;
+            known.charge_listing(core, exchange)?;
+            chat::count(format, &request)
         }
         Operation::ListModels => {
             known.charge_listing(core, exchange)?;
-            models::list(&known, route.format).await?
+            models::list(&known, format).await?
         }
         Operation::RetrieveModel => {
             known.charge_listing(core, exchange)?;
-            let model = name.unwrap_or_default();
-            exchange.asked(&model, 0, false);
-            models::retrieve(&known, route.format, &model).await?
+            if name.is_empty() {
+                models::retrieve_named(&known, format, body, exchange).await?
+            } else {
+                exchange.asked(name, 0, false);
+                models::retrieve(&known, format, name).await?
+            }
         }
-        // Whoever has used up his limits may still ask what they are.
+        Operation::ListResident => {
+            known.charge_listing(core, exchange)?;
+            models::list_resident(&known).await?
+        }
+        // Whoever has used up his limits may still ask what they are, and whether somebody is there.
         Operation::Usage => usage::show(core, &known),
-        _ => return Err(Error::NotServed),
+        Operation::Version => models::version(&known),
+        Operation::Greet => return Ok(Step::Text("Ollama is running")),
+        Operation::Describe => return Err(Error::NotServed),
+        Operation::Manage(which) => match manage::serve(core, &known, route, which, body, exchange).await? {
+            manage::Done::Whole(bytes) => bytes,
+            manage::Done::Streams(flow) => return Ok(Step::Flow(flow)),
+        },
     };
     Ok(Step::Whole(whole))
 }

@@ -15,7 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use wire::Format;
@@ -51,6 +51,8 @@ pub struct Upstream {
     /// Milliseconds after `born` at which a byte of it was last seen: a flowing stream is a sign of life too.
     heard_ms: AtomicU64,
     born: Instant,
+    /// The release that it says it is, where it says so.
+    release: ArcSwapOption<String>,
     config: config::Upstream,
     settings: ArcSwap<Settings>,
 }
@@ -85,6 +87,7 @@ impl Upstream {
             health: watch::Sender::new(Health::Closed),
             heard_ms: AtomicU64::new(0),
             born,
+            release: ArcSwapOption::empty(),
             settings: ArcSwap::from_pointee(Settings::of(&config)),
             config,
         })
@@ -123,6 +126,17 @@ impl Upstream {
     pub fn heard(&self) {
         let elapsed = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.heard_ms.fetch_max(elapsed, Ordering::Relaxed);
+    }
+
+    pub fn release(&self) -> Option<Arc<String>> {
+        self.release.load_full()
+    }
+
+    /// Kept while it does not change: probes are many.
+    fn says_release(&self, release: Option<String>) {
+        if self.release.load().as_deref() != release.as_ref() {
+            self.release.store(release.map(Arc::new));
+        }
     }
 
     fn last_heard(&self) -> Instant {

@@ -37,13 +37,13 @@ pub use estimate::Estimate;
 pub use facade::{
     AnswerStream, Opening, load_path, read_answer, read_capabilities, read_manage, read_manage_answer,
     read_model, read_models, read_refusal, read_request, read_resident, read_show, read_show_request,
-    unloads, write_error, write_load, write_loaded, write_manage, write_model, write_models, write_request,
-    write_resident, write_show, write_token_count, write_version,
+    read_version, unloads, write_error, write_load, write_loaded, write_manage, write_model, write_models,
+    write_request, write_resident, write_show, write_token_count, write_version,
 };
 pub use format::{Format, Manage, Operation};
 pub use lanes::{Cell, Lane, cell, upstream_path};
 pub use models::{Capabilities, Details, Facts, ListedModel, ModelEntry, Resident};
-pub use ollama::{ManageRequest, ManageStream, Shown};
+pub use ollama::{ManageRequest, Shown};
 pub use reply::{Manner, Metered, Progress, Reply, StopReason, Strip, Usage};
 pub use request::{Dropped, ModelRequest, Outbound, ReadLimits};
 pub use screen::{Channel, Screen, Verdict};

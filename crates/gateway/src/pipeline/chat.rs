@@ -8,8 +8,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Response};
 use tokio::time::sleep;
 use wire::{Estimate, Fault, Format, ModelRequest, Operation, Outbound, Reply, Verdict};
@@ -63,6 +64,13 @@ pub(super) fn read<'a>(
     Ok(request)
 }
 
+/// How many tokens it would be, as far as that can be known without its model's tokenizer.
+pub(super) fn count(format: Format, request: &ModelRequest<'_>) -> Bytes {
+    let mut out = Vec::with_capacity(32);
+    wire::write_token_count(format, request.counted_tokens(), &mut out);
+    out.into()
+}
+
 /// Everything that is decided before the wait.
 pub(super) async fn prepare(
     core: &Arc<Core>,
@@ -89,7 +97,7 @@ pub(super) async fn prepare(
     let ask = limit::Ask {
         principal,
         model: Some(&pool.public),
-        prompt_tokens: prompt.high,
+        prompt_tokens: request.counted_tokens(),
         output_cap: asked,
         choices,
     };
@@ -115,7 +123,7 @@ pub(super) async fn prepare(
         manner: request.manner(),
         prompt_tokens: prompt.high,
         strip: config.answer.strip,
-        created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()),
+        created: head::unix_seconds(),
         reasoning_alias: config.answer.reasoning_alias,
         line_bytes_max: LINE_BYTES_MAX,
         output_tokens_max: reserved.or_else(|| rule_cap.map(|cap| cap.saturating_mul(choices))),

@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{
@@ -33,6 +34,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
@@ -194,6 +196,18 @@ async fn collect(
         }
     }
     Ok(first.unwrap_or_else(|| all.into()))
+}
+
+/// A few words, for who only looks whether somebody is there.
+pub(super) fn text(words: &'static str, exchange: Exchange) -> Response<Body> {
+    let mut response = whole(words.into(), exchange);
+    response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    response
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// A whole JSON answer.

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use wire::Format;
@@ -135,7 +136,10 @@ async fn probe(upstream: &Upstream) -> bool {
     match upstream.pool.get(path).await {
         Ok(answer) => {
             // The body is read so that the connection can be used again; a huge one is cut.
-            drop(super::read_body(answer.body, 4 << 10).await);
+            let body = super::read_body(answer.body, 4 << 10).await;
+            if upstream.format == Format::Ollama && answer.status == StatusCode::OK {
+                upstream.says_release(body.ok().and_then(|body| wire::read_version(&body)));
+            }
             true
         }
         Err(_) => false,

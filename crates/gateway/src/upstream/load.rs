@@ -127,6 +127,16 @@ impl Upstream {
         Loading { since, estimate, outcome }
     }
 
+    /// Lets a model go. Runtimes that load by themselves let go by themselves.
+    pub async fn unload(&self, internal: &str) -> Result<(), Error> {
+        let Some(path) = wire::load_path(self.format) else { return Ok(()) };
+        let mut body = Vec::with_capacity(128);
+        wire::write_load(self.format, internal, Some("0"), None, &mut body);
+        self.ask(self.pool.post(path, body.into())).await?;
+        self.residency.changed();
+        Ok(())
+    }
+
     /// Every load that is under way, with its model's name.
     pub fn all_loading(&self) -> Vec<(String, LoadView)> {
         let models = self.loads.lock();

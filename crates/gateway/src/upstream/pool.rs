@@ -18,6 +18,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderValue, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
@@ -108,14 +110,22 @@ impl Pool {
         &self,
         path: &str,
         length: u64,
-        mut next: impl AsyncFnMut() -> Result<Option<Bytes>, SendError>,
+        mut body: Option<Incoming>,
     ) -> Result<Answer, SendError> {
         let head = self.0.head("POST", path, Some(length))?;
         let mut io = self.0.connect().await?;
         let mut refused = io.write_all(&head).await.err();
         while refused.is_none() {
-            let Some(bytes) = next().await? else { break };
-            refused = io.write_all(&bytes).await.err();
+            let Some(frame) = (match &mut body {
+                Some(body) => body.frame().await,
+                None => None,
+            }) else {
+                break;
+            };
+            let frame = frame.map_err(|_| SendError::Broken("the client broke off".to_owned()))?;
+            if let Ok(bytes) = frame.into_data() {
+                refused = io.write_all(&bytes).await.err();
+            }
         }
         // A server that does not want it may have said why before it stopped listening.
         let mut nothing = Outgoing::new(Vec::new(), Bytes::new());

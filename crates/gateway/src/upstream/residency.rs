@@ -167,8 +167,18 @@ impl Upstream {
     }
 
     async fn resident_models(&self) -> Result<Vec<Model>, Error> {
-        let answer = self.ask(self.pool.get("/api/ps")).await?;
         let model = |held: wire::Resident| Model { name: held.name, context_tokens: held.context_tokens };
-        Ok(wire::read_resident(&answer)?.into_iter().take(MODELS_MAX).map(model).collect())
+        Ok(self.resident_now().await?.into_iter().map(model).collect())
+    }
+
+    /// Asks what is in memory, with everything that the runtime tells. Other runtimes than Ollama do not.
+    pub async fn resident_now(&self) -> Result<Vec<wire::Resident>, Error> {
+        if self.format != Format::Ollama || self.health() != Health::Closed {
+            return Ok(Vec::new());
+        }
+        let answer = self.ask(self.pool.get("/api/ps")).await?;
+        let mut models = wire::read_resident(&answer)?;
+        models.truncate(MODELS_MAX);
+        Ok(models)
     }
 }

@@ -24,7 +24,7 @@ pub use error::{read_refusal, write_error};
 pub use manage::{read_manage, read_manage_answer, write_manage};
 pub use models::{
     load_path, read_capabilities, read_model, read_models, read_resident, read_show, read_show_request,
-    write_load, write_model, write_models, write_resident, write_show, write_version,
+    read_version, write_load, write_model, write_models, write_resident, write_show, write_version,
 };
 pub use request::{read_request, unloads, write_request};
 pub use stream::AnswerStream;

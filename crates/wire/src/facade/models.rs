@@ -105,6 +105,11 @@ pub fn write_show(client: Format, shown: &Shown<'_>, with_texts: bool, out: &mut
     }
 }
 
+/// The release that an Ollama upstream says it is.
+pub fn read_version(body: &[u8]) -> Option<String> {
+    ollama::show::read_version(body)
+}
+
 /// The release of Ollama's API that is spoken.
 pub fn write_version(version: &str, out: &mut Vec<u8>) {
     ollama::show::write_version(version, out);

@@ -8,9 +8,9 @@ use super::translation::Translation;
 use crate::ending::Reached;
 use crate::error::{ErrorBody, UpstreamFault, UpstreamFaultKind};
 use crate::lanes::{Cell, Lane};
-use crate::openai;
 use crate::reply::{Metered, Progress, Reply};
 use crate::screen::Screen;
+use crate::{ollama, openai};
 
 /// One answer's stream: upstream bytes in, client bytes out. Plain state, no I/O.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct AnswerStream {
 enum Work {
     Translate(Translation),
     RelayOpenAi(openai::relay::Relay),
+    /// No answer of a model: how work on a runtime's models goes.
+    Manage(ollama::progress::ManageStream),
 }
 
 impl AnswerStream {
@@ -37,6 +39,13 @@ impl AnswerStream {
             Lane::Translate => Work::Translate(Translation::new(cell, &reply, screen)),
             Lane::Relay => Work::RelayOpenAi(openai::relay::Relay::new(cell.operation, &reply, screen)),
         };
+        let progress = Progress::Waiting;
+        Self { reply, work, metered: Metered::default(), progress, upstream_done: false }
+    }
+
+    /// How a pull, a push or a creation goes, in Ollama's own lines.
+    pub fn of_work(reply: Reply) -> Self {
+        let work = Work::Manage(ollama::progress::ManageStream::new(reply.line_bytes_max));
         let progress = Progress::Waiting;
         Self { reply, work, metered: Metered::default(), progress, upstream_done: false }
     }
@@ -61,6 +70,7 @@ impl AnswerStream {
         match &mut self.work {
             Work::Translate(translation) => translation.fail(error, &self.reply, out),
             Work::RelayOpenAi(relay) => relay.fail(error, out),
+            Work::Manage(work) => work.fail(error, out),
         }
         if !matches!(self.progress, Progress::Failed(_)) {
             self.progress = Progress::Failed(UpstreamFault::broken("ended by the gateway"));
@@ -75,6 +85,7 @@ impl AnswerStream {
         match &mut self.work {
             Work::Translate(translation) => translation.heartbeat(&self.reply, out),
             Work::RelayOpenAi(relay) => relay.heartbeat(out),
+            Work::Manage(_) => ollama::progress::ManageStream::heartbeat(out),
         }
     }
 
@@ -82,7 +93,7 @@ impl AnswerStream {
     pub fn held_bytes(&self) -> usize {
         match &self.work {
             Work::Translate(translation) => translation.held_bytes(),
-            Work::RelayOpenAi(_) => 0,
+            Work::RelayOpenAi(_) | Work::Manage(_) => 0,
         }
     }
 
@@ -104,6 +115,7 @@ impl AnswerStream {
         let done = match &mut self.work {
             Work::Translate(translation) => translation.feed(bytes, &self.reply, &mut self.metered, out),
             Work::RelayOpenAi(relay) => relay.feed(bytes, &self.reply, &mut self.metered, out),
+            Work::Manage(work) => work.feed(bytes, out),
         };
         self.upstream_done = matches!(done, Ok(Reached::End));
         self.progress = match done {

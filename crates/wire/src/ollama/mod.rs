@@ -21,5 +21,4 @@ pub(crate) mod show;
 mod time;
 
 pub use manage::ManageRequest;
-pub use progress::ManageStream;
 pub use show::Shown;

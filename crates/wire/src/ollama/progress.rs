@@ -6,10 +6,10 @@
 
 use super::line::string;
 use super::manage::is_digest;
+use crate::ending::Reached;
 use crate::error::{ErrorBody, UpstreamFault, UpstreamFaultKind};
 use crate::frame::ndjson;
 use crate::json::{Broken, Kind, Reader, Text, write};
-use crate::reply::Progress;
 
 const DEPTH_MAX: usize = 8;
 const STATUS_BYTES_MAX: usize = 128;
@@ -18,57 +18,41 @@ const SUCCESS: &str = "success";
 
 /// Upstream bytes in, client bytes out. Plain state, no I/O.
 #[derive(Debug)]
-pub struct ManageStream {
+pub(crate) struct ManageStream {
     lines: ndjson::Decoder,
-    progress: Progress,
 }
 
 impl ManageStream {
-    pub fn new(line_bytes_max: usize) -> Self {
-        Self { lines: ndjson::Decoder::new(line_bytes_max), progress: Progress::Waiting }
+    pub(crate) fn new(line_bytes_max: usize) -> Self {
+        Self { lines: ndjson::Decoder::new(line_bytes_max) }
     }
 
-    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Progress {
-        let mut bytes = bytes;
-        while matches!(self.progress, Progress::Waiting | Progress::Flowing) {
-            let Some(line) = self.lines.next(&mut bytes) else { break };
-            self.progress = after(line.map_err(UpstreamFault::from).and_then(|line| one(line, out)));
+    /// `None`: the upstream closed. Without a last word it did not end well.
+    pub(crate) fn feed(&mut self, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Result<Reached, UpstreamFault> {
+        let Some(mut bytes) = bytes else {
+            return self.lines.end().map_or(Ok(Reached::More), |line| step(line, out));
+        };
+        while let Some(line) = self.lines.next(&mut bytes) {
+            if step(line?, out)? == Reached::End {
+                return Ok(Reached::End);
+            }
         }
-        self.progress.clone()
+        Ok(Reached::More)
     }
 
-    /// The upstream closed. Without a last word it did not end well.
-    pub fn end(&mut self, out: &mut Vec<u8>) -> Progress {
-        if matches!(self.progress, Progress::Waiting | Progress::Flowing) {
-            let last = self.lines.end().map(|line| after(one(line, out)));
-            self.progress = match last {
-                Some(Progress::Complete) => Progress::Complete,
-                Some(Progress::Failed(fault)) => Progress::Failed(fault),
-                _ => Progress::Failed(UpstreamFault::broken("the stream ended before the work did")),
-            };
-        }
-        self.progress.clone()
+    pub(crate) fn heartbeat(out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"status\":\"working\"}\n");
     }
 
     /// The last line of a stream that has begun.
-    pub fn fail(&mut self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
-        if self.progress == Progress::Complete {
-            return;
-        }
+    pub(crate) fn fail(&self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
         super::error::write(error, out);
         out.push(b'\n');
-        if !matches!(self.progress, Progress::Failed(_)) {
-            self.progress = Progress::Failed(UpstreamFault::broken("ended by the gateway"));
-        }
     }
 }
 
-fn after(read: Result<bool, UpstreamFault>) -> Progress {
-    match read {
-        Ok(true) => Progress::Complete,
-        Ok(false) => Progress::Flowing,
-        Err(fault) => Progress::Failed(fault),
-    }
+fn step(line: &[u8], out: &mut Vec<u8>) -> Result<Reached, UpstreamFault> {
+    one(line, out).map(|last| if last { Reached::End } else { Reached::More })
 }
 
 /// An answer in one object, where a caller wants no stream. Some work is answered with nothing at all.

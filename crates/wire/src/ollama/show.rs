@@ -145,6 +145,27 @@ fn texts(shown: &Shown<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"],");
 }
 
+/// A release that can be one.
+pub(crate) fn read_version(body: &[u8]) -> Option<String> {
+    let mut found = None;
+    Reader::new(body, DEPTH_MAX)
+        .ok()?
+        .object(|reader, key| -> Result<(), Broken> {
+            match (key.raw(), reader.kind()?) {
+                ("version", Kind::String) => found = Some(reader.string()?.decode().into_owned()),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })
+        .ok()?;
+    let is_release = |text: &String| {
+        !text.is_empty()
+            && text.len() <= 64
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte))
+    };
+    found.filter(is_release)
+}
+
 /// `/api/version`.
 pub(crate) fn write_version(version: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"version\":");

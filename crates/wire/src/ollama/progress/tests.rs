@@ -1,12 +1,12 @@
 //! Lines of work: what of them a client sees, and how they end.
 
 use crate::error::{ErrorBody, ErrorType};
-use crate::{ManageStream, Progress, UpstreamFaultKind, read_manage_answer};
+use crate::{AnswerStream, Progress, Reply, UpstreamFaultKind, read_manage_answer};
 
 /// What was written and how it ended, the same for every way of cutting.
 fn run(bytes: &[u8]) -> (String, Progress) {
     let feed = |size: usize| {
-        let mut stream = ManageStream::new(512);
+        let mut stream = AnswerStream::of_work(Reply { line_bytes_max: 512, ..Reply::new("x", "m") });
         let mut out = Vec::new();
         for piece in bytes.chunks(size) {
             stream.push(piece, &mut out);
@@ -67,7 +67,7 @@ fn only_success_is_an_end() {
 
 #[test]
 fn a_failure_is_the_last_line() {
-    let mut stream = ManageStream::new(512);
+    let mut stream = AnswerStream::of_work(Reply { line_bytes_max: 512, ..Reply::new("x", "m") });
     let mut out = Vec::new();
     assert_eq!(stream.push(b"{\"status\":\"a\"}\n", &mut out), Progress::Flowing);
     stream.fail(&ErrorBody::new(ErrorType::Server, "no", 502), &mut out);
