@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::error::Fault;
 use crate::json::{Broken, Kind, Raw, Reader, Text};
-use crate::request::{Spot, note};
+use crate::request::{Outsider, Spot, note};
 
 /// Where a value stands, kept on the stack and spelt out only for a fault.
 #[derive(Clone, Copy)]
@@ -55,6 +55,9 @@ impl fmt::Display for Path<'_> {
         }
     }
 }
+
+/// Fields outside a format: more have no honest use.
+const OUTSIDERS_MAX: usize = 64;
 
 /// The body being read, and what was noticed on the way.
 pub(crate) struct Body<'a> {
@@ -182,6 +185,43 @@ impl<'a> Body<'a> {
             index += 1;
             more = self.json.next_element()?;
         }
+        Ok(())
+    }
+
+    /// The string that a member of the object ahead holds, without passing the object: what may be in it depends on that.
+    /// `None`: no such member, or null.
+    pub(crate) fn ahead(&mut self, at: &Path<'_>, name: &'static str) -> Result<Option<Text<'a>>, Fault> {
+        self.expect(at, Kind::Object)?;
+        let mut json = self.json.clone();
+        let mut more = json.enter_object()?;
+        while more {
+            if json.key()?.decode() == name {
+                return match json.kind()? {
+                    Kind::String => Ok(Some(json.string()?)),
+                    Kind::Null => Ok(None),
+                    found => Err(wrong_type(&at.key(name), "a string", noun(found))),
+                };
+            }
+            json.skip()?;
+            more = json.next_member()?;
+        }
+        Ok(None)
+    }
+
+    /// Keeps the member that is being read, which the client's format does not know.
+    pub(crate) fn outsider(
+        &mut self,
+        name: Cow<'a, str>,
+        outsiders: &mut Vec<Outsider<'a>>,
+    ) -> Result<(), Fault> {
+        if outsiders.len() == OUTSIDERS_MAX {
+            let message =
+                format!("The request has more than {OUTSIDERS_MAX} fields that this API does not know.");
+            return Err(Fault::whole("too_many_parameters", message));
+        }
+        let spot = self.spot;
+        let value = self.json.raw()?;
+        outsiders.push(Outsider { name, value, spot, end: self.json.passed() });
         Ok(())
     }
 

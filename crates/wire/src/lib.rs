@@ -18,6 +18,7 @@ pub mod frame;
 pub mod json;
 pub mod lanes;
 mod masks;
+mod media;
 pub mod models;
 mod ollama;
 mod openai;
@@ -32,12 +33,15 @@ mod vectors;
 pub use error::{ErrorBody, ErrorType, Fault, UpstreamFault, UpstreamFaultKind};
 pub use estimate::Estimate;
 pub use facade::{
-    AnswerStream, Opening, load_path, read_answer, read_capabilities, read_model, read_models, read_refusal,
-    read_request, read_resident, write_error, write_load, write_model, write_models, write_request,
+    AnswerStream, Opening, load_path, read_answer, read_capabilities, read_manage, read_manage_answer,
+    read_model, read_models, read_refusal, read_request, read_resident, read_show, read_show_request,
+    unloads, write_error, write_load, write_loaded, write_manage, write_model, write_models, write_request,
+    write_resident, write_show, write_version,
 };
 pub use format::{Format, Manage, Operation};
 pub use lanes::{Cell, Lane, cell, upstream_path};
-pub use models::{Capabilities, ListedModel, ModelEntry, Resident};
+pub use models::{Capabilities, Details, Facts, ListedModel, ModelEntry, Resident};
+pub use ollama::{ManageRequest, ManageStream, Shown};
 pub use reply::{Manner, Metered, Progress, Reply, StopReason, Strip, Usage};
 pub use request::{Dropped, ModelRequest, Outbound, ReadLimits};
 pub use screen::{Channel, Screen, Verdict};

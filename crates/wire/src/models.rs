@@ -1,6 +1,6 @@
 //! A model as an upstream names it and as a client sees it.
 //!
-//! Never here: which models a key may see.
+//! Never here: which models a key may see; where a runtime keeps a model on its disk.
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelEntry {
@@ -10,12 +10,35 @@ pub struct ModelEntry {
     pub created: u64,
     /// An installed stub whose prompts would leave the machine (`remote_host`), or a cloud tag.
     pub remote: bool,
+    pub facts: Facts,
+}
+
+/// What a runtime tells of an installed model. Nothing of it where the upstream speaks another dialect.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub size_bytes: u64,
+    pub digest: String,
+    pub details: Details,
+    /// Not said by older runtimes.
+    pub capabilities: Option<Vec<String>>,
+}
+
+/// Words of Ollama's: empty where it does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    pub format: String,
+    pub family: String,
+    pub families: Vec<String>,
+    pub parameter_size: String,
+    pub quantization_level: String,
+    pub context_tokens: Option<u64>,
+    pub embedding_length: Option<u64>,
 }
 
 impl ModelEntry {
     pub(crate) fn new(name: &str, created: u64, is_stub: bool) -> Self {
         let remote = is_stub || name.ends_with(":cloud") || name.ends_with("-cloud");
-        Self { name: name.to_owned(), created, remote }
+        Self { name: name.to_owned(), created, remote, facts: Facts::default() }
     }
 
     /// The name shown to clients: without a registry host (`registry.internal/qwen3:32b` is `qwen3:32b`).
@@ -32,7 +55,12 @@ impl ModelEntry {
     }
 
     pub fn listed(&self) -> ListedModel<'_> {
-        ListedModel { name: self.public_name(), created: self.created, owner: self.owner() }
+        ListedModel {
+            name: self.public_name(),
+            created: self.created,
+            owner: self.owner(),
+            facts: &self.facts,
+        }
     }
 }
 
@@ -43,10 +71,11 @@ pub struct ListedModel<'a> {
     pub created: u64,
     /// Namespace of the name, or `library`.
     pub owner: &'a str,
+    pub facts: &'a Facts,
 }
 
 /// A model in a runtime's memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resident {
     /// The upstream's own name.
     pub name: String,
@@ -55,6 +84,10 @@ pub struct Resident {
     pub size_bytes: u64,
     /// Less than the size: a part runs on the processor.
     pub vram_bytes: u64,
+    pub digest: String,
+    /// Unix seconds; far away for one that stays.
+    pub expires: Option<u64>,
+    pub details: Details,
 }
 
 /// From `/api/show`.

@@ -28,8 +28,15 @@ const OPENAI: Texts = Texts {
     free: &[],
 };
 
+const OLLAMA: Texts = Texts {
+    read: &["messages", "prompt", "suffix", "system", "tools", "format", "input"],
+    no_text: &["role", "type", "id", "tool_call_id", "name", "tool_name", "images", "format"],
+    free: &["arguments"],
+};
+
 fn texts(client: Format, _operation: Operation) -> &'static Texts {
     match client {
+        Format::Ollama => &OLLAMA,
         _ => &OPENAI,
     }
 }
@@ -44,7 +51,8 @@ pub(crate) fn screen(
     let mut walk = Walk { texts, screen, masks: Masks::new(body), verdict: Verdict::Pass, calls: 0 };
     let mut reader = Reader::new(body, usize::MAX)?;
     reader.object(|reader, key| {
-        if texts.read.contains(&&*key.decode()) { walk.value(reader, "", false) } else { reader.skip() }
+        let key = key.decode();
+        if texts.read.contains(&&*key) { walk.value(reader, &key, false) } else { reader.skip() }
     })?;
     Ok((walk.masks, walk.verdict))
 }
@@ -69,7 +77,9 @@ impl Walk<'_> {
             Kind::Array => reader.array(|reader, _| self.value(reader, key, free)),
             Kind::String => {
                 let text = reader.string()?;
-                if free || !self.texts.no_text.contains(&key) {
+                // Members of the caller's own making may be called like ours.
+                let key = if free { "" } else { key };
+                if !self.texts.no_text.contains(&key) {
                     self.text(key, text);
                 }
                 Ok(())
@@ -83,7 +93,7 @@ impl Walk<'_> {
             return;
         }
         let channel = match key {
-            "reasoning" | "reasoning_content" => Channel::Thinking,
+            "reasoning" | "reasoning_content" | "thinking" => Channel::Thinking,
             "arguments" => {
                 self.calls = self.calls.saturating_add(1);
                 Channel::Arguments(self.calls - 1)

@@ -354,14 +354,18 @@ impl ModelRequest<'_> {
         Manner { vectors: embeds.then_some(self.messages.len()), ..self.manner.clone() }
     }
 
-    /// Nothing is asked: in Ollama's dialect that means to load the model, or to unload it.
+    /// Nothing is asked: in Ollama's dialect that means to load the model, or to unload it. What stands beside an empty
+    /// prompt does not matter there.
     pub fn is_load(&self) -> bool {
-        let nothing_said = self.messages.iter().all(|message| {
-            message.parts.iter().all(|part| matches!(part, Part::Text(text) if text.is_empty()))
-        });
+        let silent = |message: &Message<'_>| {
+            message.parts.iter().all(|part| !matches!(part, Part::Text(text) if !text.is_empty()))
+        };
         self.client == Format::Ollama
-            && matches!(self.operation, Operation::Chat | Operation::Complete)
-            && (self.messages.is_empty() || self.operation == Operation::Complete && nothing_said)
+            && match self.operation {
+                Operation::Chat => self.messages.is_empty(),
+                Operation::Complete => self.messages.iter().filter(|m| m.role == Role::User).all(silent),
+                _ => false,
+            }
     }
 
     pub fn model(&self) -> &str {

@@ -9,18 +9,21 @@
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::cell;
 
-use wire::{AnswerStream, Format, Operation, Progress, Reply};
+use wire::{AnswerStream, Cell, Format, Operation, Progress, Reply};
 
-/// The cell of what came in OpenAI's format.
-fn cell(operation: Operation, upstream: Format) -> wire::Cell {
-    wire::cell(Format::OpenAi, upstream, operation).unwrap()
+fn chat(client: Format, upstream: Format) -> Cell {
+    wire::cell(client, upstream, Operation::Chat).unwrap()
+}
+
+fn completion(upstream: Format) -> Cell {
+    wire::cell(Format::OpenAi, upstream, Operation::Complete).unwrap()
 }
 
 thread_local! {
     // By thread: the test harness allocates on its own.
-    static COUNT: Cell<u64> = const { Cell::new(0) };
+    static COUNT: cell::Cell<u64> = const { cell::Cell::new(0) };
 }
 
 struct Counting;
@@ -42,7 +45,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn check(operation: Operation, upstream: Format, chunk: &str) {
+fn check(cell: Cell, chunk: &str) {
     let reply = Reply {
         include_usage: true,
         created: 1_700_000_000,
@@ -50,7 +53,7 @@ fn check(operation: Operation, upstream: Format, chunk: &str) {
         line_bytes_max: 1 << 16,
         ..Reply::new("0123456789abcdef01234567", "m")
     };
-    let mut stream = AnswerStream::new(cell(operation, upstream), reply, None);
+    let mut stream = AnswerStream::new(cell, reply, None);
     let mut out = Vec::with_capacity(1 << 16);
     let (head, tail) = chunk.as_bytes().split_at(chunk.len() / 2);
     let mut round = || {
@@ -60,9 +63,14 @@ fn check(operation: Operation, upstream: Format, chunk: &str) {
         }
     };
     round();
-    let before = COUNT.with(Cell::get);
+    let before = COUNT.with(cell::Cell::get);
     (0..100).for_each(|_| round());
-    assert_eq!(COUNT.with(Cell::get) - before, 0, "allocations in 200 chunks of {chunk}");
+    assert_eq!(
+        COUNT.with(cell::Cell::get) - before,
+        0,
+        "allocations in 200 chunks of {chunk} for {:?}",
+        cell.client()
+    );
 }
 
 #[test]
@@ -73,7 +81,9 @@ fn translating_a_token() {
         let line = format!(
             "{{\"model\":\"up\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",\"message\":{{\"role\":\"assistant\",{message}}},\"done\":false,\"logprobs\":[{{\"token\":\"x\",\"logprob\":-0.5,\"bytes\":[1]}}]}}\n"
         );
-        check(Operation::Chat, Format::Ollama, &line);
+        for client in [Format::OpenAi, Format::Ollama] {
+            check(chat(client, Format::Ollama), &line);
+        }
     }
 }
 
@@ -87,7 +97,17 @@ fn relaying_a_token() {
         let event = format!(
             "data: {{\"id\":\"up\",\"created\":5,\"model\":\"up\",\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"finish_reason\":null}}],\"usage\":{{\"prompt_tokens\":1,\"completion_tokens\":2}}}}\n\n"
         );
-        check(Operation::Chat, Format::OpenAi, &event);
+        check(chat(Format::OpenAi, Format::OpenAi), &event);
+    }
+}
+
+#[test]
+fn translating_a_compatible_servers_token() {
+    for delta in [r#""content":" wor\u003cld""#, r#""reasoning_content":"a""#] {
+        let event = format!(
+            "data: {{\"id\":\"up\",\"created\":5,\"model\":\"up\",\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"finish_reason\":null}}]}}\n\n"
+        );
+        check(chat(Format::Ollama, Format::OpenAi), &event);
     }
 }
 
@@ -98,13 +118,13 @@ fn a_token_of_a_completion() {
         let line = format!(
             "{{\"model\":\"up\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",{said},\"done\":false,\"logprobs\":{logprobs}}}\n"
         );
-        check(Operation::Complete, Format::Ollama, &line);
+        check(completion(Format::Ollama), &line);
     }
     let lists = r#"{"tokens":[" x"],"token_logprobs":[-0.5],"top_logprobs":[{" x":-0.5}],"text_offset":[7]}"#;
     for spelt in [lists.to_owned(), format!("{{\"content\":{logprobs}}}"), "null".to_owned()] {
         let event = format!(
             "data: {{\"id\":\"up\",\"created\":5,\"choices\":[{{\"index\":0,\"text\":\" wor\\u003cld\",\"logprobs\":{spelt},\"finish_reason\":null}}]}}\n\n"
         );
-        check(Operation::Complete, Format::OpenAi, &event);
+        check(completion(Format::OpenAi), &event);
     }
 }

@@ -27,6 +27,14 @@ const MATRIX: &[(&str, Operation, Format, Format)] = &[
     ("completions-openai", Operation::Complete, Format::OpenAi, Format::OpenAi),
     ("embeddings-ollama", Operation::Embed, Format::OpenAi, Format::Ollama),
     ("embeddings-openai", Operation::Embed, Format::OpenAi, Format::OpenAi),
+    ("ollama-ollama", Operation::Chat, Format::Ollama, Format::Ollama),
+    ("ollama-openai", Operation::Chat, Format::Ollama, Format::OpenAi),
+    ("generate-ollama", Operation::Complete, Format::Ollama, Format::Ollama),
+    ("generate-openai", Operation::Complete, Format::Ollama, Format::OpenAi),
+    ("embed-ollama", Operation::Embed, Format::Ollama, Format::Ollama),
+    ("embed-openai", Operation::Embed, Format::Ollama, Format::OpenAi),
+    ("embed-one-ollama", Operation::EmbedOne, Format::Ollama, Format::Ollama),
+    ("embed-one-openai", Operation::EmbedOne, Format::Ollama, Format::OpenAi),
 ];
 
 fn reply(request: &ModelRequest<'_>) -> Reply {
@@ -50,7 +58,7 @@ fn every_case_comes_out_as_written() {
             count += 1;
         }
     }
-    assert!(count >= 50, "only {count} cases were found");
+    assert!(count >= 110, "only {count} cases were found");
 }
 
 fn case(folder: &Path, cell: Cell) {

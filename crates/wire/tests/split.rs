@@ -14,13 +14,16 @@ use masker::Masker;
 use proptest::prelude::*;
 use wire::frame::{ndjson, sse};
 use wire::{
-    AnswerStream, ErrorBody, ErrorType, Format, Operation, Outbound, Progress, ReadLimits, Reply, Screen,
+    AnswerStream, Cell, ErrorBody, ErrorType, Format, Operation, Outbound, Progress, ReadLimits, Reply,
+    Screen,
 };
 
-/// The cell of what came in OpenAI's format.
-fn cell(operation: Operation, upstream: Format) -> wire::Cell {
-    wire::cell(Format::OpenAi, upstream, operation).unwrap()
+fn chat(client: Format, upstream: Format) -> wire::Cell {
+    wire::cell(client, upstream, Operation::Chat).unwrap()
 }
+
+/// Formats of clients whose streams are cut here.
+const CLIENTS: [Format; 2] = [Format::OpenAi, Format::Ollama];
 
 const OLLAMA: Format = Format::Ollama;
 const COMPATIBLE: Format = Format::OpenAi;
@@ -39,7 +42,7 @@ fn reply() -> Reply {
 fn translate(way: Way, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Progress, String) {
     let screen = way.screen.then(|| Box::new(Masker::default()) as Box<dyn Screen>);
     let reply = Reply { output_tokens_max: way.cap, ..reply() };
-    let mut stream = AnswerStream::new(cell(way.operation, way.upstream), reply, screen);
+    let mut stream = AnswerStream::new(way.cell, reply, screen);
     let mut out = Vec::new();
     for piece in pieces(bytes, cuts) {
         let before = out.len();
@@ -61,14 +64,16 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     at.windows(2).map(|pair| bytes.get(pair[0]..pair[1]).unwrap()).collect()
 }
 
-/// What every SDK accepts: `data: ` lines of JSON or the end mark, each followed by a blank line.
-fn assert_clean(sent: &[u8]) {
+/// What every SDK accepts: `data: ` lines of JSON or the end mark, each followed by a blank line; or a line of JSON each.
+fn assert_clean(client: Format, sent: &[u8]) {
     let text = std::str::from_utf8(sent).unwrap();
-    assert!(text.is_empty() || text.ends_with("\n\n"));
+    let (before, after) = if client == Format::Ollama { ("", "\n") } else { ("data: ", "\n\n") };
+    assert!(text.is_empty() || text.ends_with(after));
     assert!(!text.starts_with('\u{feff}'));
-    for event in text.split_terminator("\n\n") {
-        let data = event.strip_prefix("data: ").unwrap();
-        assert!(data == "[DONE]" || wire::json::accepts(data.as_bytes(), 128), "{data:?}");
+    for event in text.split_terminator(after) {
+        let data = event.strip_prefix(before).unwrap();
+        let is_end = client == Format::OpenAi && data == "[DONE]";
+        assert!(is_end || wire::json::accepts(data.as_bytes(), 128), "{data:?}");
         assert!(!data.contains(['\n', '\r', '\u{2028}', '\u{2029}']), "{data:?}");
     }
 }
@@ -138,25 +143,40 @@ fn events() -> impl Strategy<Value = String> {
 /// How a stream is carried.
 #[derive(Clone, Copy, Debug)]
 struct Way {
-    operation: Operation,
-    upstream: Format,
+    cell: Cell,
     screen: bool,
     cap: Option<u64>,
 }
 
 fn check(upstream: Format, text: &str, cuts: &[usize]) {
-    for operation in [Operation::Chat, Operation::Complete] {
+    for cell in served().filter(|cell| cell.upstream() == upstream && is_streamed(*cell)) {
         for (screen, cap) in [(false, None), (true, None), (false, Some(2)), (true, Some(2))] {
-            check_way(Way { operation, upstream, screen, cap }, text, cuts);
+            check_way(Way { cell, screen, cap }, text, cuts);
         }
+    }
+}
+
+fn served() -> impl Iterator<Item = Cell> {
+    wire::lanes::cells().filter(|cell| CLIENTS.contains(&cell.client()))
+}
+
+fn is_streamed(cell: Cell) -> bool {
+    matches!(cell.operation(), Operation::Chat | Operation::Complete)
+}
+
+/// The end of an answer that is whole.
+fn ends_well(client: Format, sent: &[u8]) -> bool {
+    let text = std::str::from_utf8(sent).unwrap();
+    match client {
+        Format::Ollama => text.lines().last().is_some_and(|line| line.contains(r#","done":true,"#)),
+        _ => text.ends_with("data: [DONE]\n\n"),
     }
 }
 
 fn check_way(way: Way, text: &str, cuts: &[usize]) {
     let whole = translate(way, text.as_bytes(), &[]);
-    assert_clean(&whole.0);
-    let ends_well = whole.0.ends_with(b"data: [DONE]\n\n");
-    assert_eq!(ends_well, whole.1 == Progress::Complete);
+    assert_clean(way.cell.client(), &whole.0);
+    assert_eq!(ends_well(way.cell.client(), &whole.0), whole.1 == Progress::Complete);
     let every_byte: Vec<usize> = (0..text.len()).collect();
     assert_eq!(translate(way, text.as_bytes(), &every_byte), whole);
     assert_eq!(translate(way, text.as_bytes(), cuts), whole);
@@ -220,15 +240,21 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
 
 const LIMITS: ReadLimits = ReadLimits { depth: 8, messages: 4, tools: 4, images: 2, image_bytes: 64 };
 
-const OPERATIONS: [Operation; 3] = [Operation::Chat, Operation::Complete, Operation::Embed];
-
 /// Reads, and writes for both upstreams; what is written must be JSON.
-fn read_and_write(operation: Operation, body: &[u8]) {
-    let Ok(mut request) = wire::read_request(Format::OpenAi, operation, body, &LIMITS) else { return };
+fn read_and_write(body: &[u8]) {
+    for cell in served() {
+        read_and_write_of(cell, body);
+    }
+}
+
+fn read_and_write_of(cell: Cell, body: &[u8]) {
+    let read = wire::read_request(cell.client(), cell.operation(), body, &LIMITS);
+    let Ok(mut request) = read else { return };
     let estimate = request.prompt_tokens();
     assert!(estimate.low <= estimate.high && estimate.high <= request.prompt_bytes());
     let _verdict = request.screen(&mut Masker::default());
-    let options = ["keep_alive", "options", "top_k", "think", "format", "x"].map(str::to_owned);
+    let options = ["keep_alive", "options", "top_k", "think", "format", "system", "num_ctx", "x"];
+    let options = options.map(str::to_owned);
     let to = Outbound {
         sampling_defaults: true,
         options: &options,
@@ -236,11 +262,9 @@ fn read_and_write(operation: Operation, body: &[u8]) {
         output_tokens_max: Some(5),
         ..Outbound::to("up")
     };
-    for upstream in [OLLAMA, COMPATIBLE] {
-        let mut out = Vec::new();
-        if wire::write_request(cell(operation, upstream), &request, &to, &mut out).is_ok() {
-            assert!(wire::json::accepts(&out, 128), "{}", String::from_utf8_lossy(&out));
-        }
+    let mut out = Vec::new();
+    if wire::write_request(cell, &request, &to, &mut out).is_ok() {
+        assert!(wire::json::accepts(&out, 128), "{}", String::from_utf8_lossy(&out));
     }
 }
 
@@ -271,18 +295,25 @@ fn json_like() -> impl Strategy<Value = String> {
         "\"stream_options\":{",
         "\"tools\":[",
         "\"stop\":",
-        "\"prompt\":\"a secret\",",
         "\"suffix\":\"b\",",
         "\"best_of\":",
         "\"echo\":",
         "\"logprobs\":",
-        "\"input\":[\"a secret\"],",
         "\"encoding_format\":\"base64\",",
         "\"dimensions\":",
         "\"content\":[",
         "{\"type\":\"text\",\"text\":",
         "\"image_url\":",
         "\"data:;base64,AAAA\"",
+        "\"format\":",
+        "\"prompt\":\"a secret\",",
+        "\"system\":",
+        "\"input\":[",
+        "\"images\":[\"AAAA\"],",
+        "\"options\":{\"num_predict\":",
+        "{\"function\":{\"name\":\"f\",\"arguments\":{",
+        "\"thinking\":",
+        "\"keep_alive\":0,",
         "\"n\":",
         "\"x\":",
         "\"y\":null,",
@@ -390,26 +421,23 @@ proptest! {
 
     #[test]
     fn requests_of_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64), text in json_like()) {
-        for operation in OPERATIONS {
-            read_and_write(operation, &bytes);
-            read_and_write(operation, text.as_bytes());
-            let asked = match operation {
-                Operation::Chat => r#""messages":[{"role":"user","content":"x"}]"#,
-                Operation::Complete => r#""prompt":"x""#,
-                _ => r#""input":["x","secret"]"#,
-            };
-            read_and_write(operation, format!("{{\"model\":\"m\",{asked},{text}}}").as_bytes());
+        read_and_write(&bytes);
+        read_and_write(text.as_bytes());
+        read_and_write(format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],{text}}}").as_bytes());
+        for body in ["messages\":[{\"role\":\"user\"", "messages\":[{\"role\":\"assistant\",\"content\":\"a secret\"", "input\":[\"x\"]", "prompt\":\"a secret\""] {
+            read_and_write(format!("{{\"model\":\"m\",\"{body},{text}}}]}}").as_bytes());
+            read_and_write(format!("{{\"model\":\"m\",\"{body},{text}}}").as_bytes());
         }
     }
 
     #[test]
-    fn whole_answers_of_any_bytes(text in answer_like(), upstream in prop::sample::select(vec![OLLAMA, COMPATIBLE])) {
-        for operation in OPERATIONS {
+    fn whole_answers_of_any_bytes(text in answer_like()) {
+        for cell in served() {
             let mut out = b"x".to_vec();
             let mut screen = Masker::default();
             for screen in [None, Some(&mut screen as &mut dyn Screen)] {
                 out.truncate(1);
-                match wire::read_answer(cell(operation, upstream), &reply(), screen, text.as_bytes(), &mut out) {
+                match wire::read_answer(cell, &reply(), screen, text.as_bytes(), &mut out) {
                     Ok(_) => prop_assert!(wire::json::accepts(&out[1..], 128), "{}", String::from_utf8_lossy(&out)),
                     Err(_) => prop_assert_eq!(out.len(), 1),
                 }
@@ -428,7 +456,7 @@ proptest! {
         let options: &[String] = if allowed { &options } else { &[] };
         let to = Outbound { options, output_tokens_max: Some(5), ..Outbound::to("up") };
         let mut out = Vec::new();
-        let dropped = wire::write_request(cell(Operation::Chat, Format::OpenAi), &request, &to, &mut out).unwrap();
+        let dropped = wire::write_request(chat(Format::OpenAi, COMPATIBLE), &request, &to, &mut out).unwrap();
         let got: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let object = expected.as_object_mut().unwrap();
         let all = object.len();

@@ -7,8 +7,8 @@ use crate::ending::tokens_in_whole;
 use crate::error::UpstreamFault;
 use crate::event::{Answer, Call, Counts};
 use crate::format::{Format, Operation};
-use crate::json::Text;
 use crate::json::write::escaped;
+use crate::json::{Text, object_text};
 use crate::lanes::{Cell, Lane};
 use crate::reply::{Metered, Reply, StopReason};
 use crate::screen::{Channel, Screen, Verdict};
@@ -32,6 +32,11 @@ pub fn read_answer(
         (Lane::Translate, ..) => told(cell, &ollama::answer::read(body)?, reply, screen, out),
     };
     Ok(Metered { upstream_bytes, ..metered })
+}
+
+/// What Ollama answers to an empty question ([`ModelRequest::is_load`](crate::ModelRequest::is_load)), streamed or not.
+pub fn write_loaded(operation: Operation, reply: &Reply, unloaded: bool, out: &mut Vec<u8>) {
+    ollama::client::load::write(operation, reply, unloaded, out);
 }
 
 /// Counts an answer, lets it through the screen, and writes what is left of it.
@@ -59,6 +64,7 @@ fn told(
 fn write(cell: Cell, answer: &Answer<'_>, reply: &Reply, out: &mut Vec<u8>) {
     match (cell.client, cell.operation) {
         (Format::OpenAi, Operation::Complete) => openai::completions::answer::write(answer, reply, out),
+        (Format::Ollama, operation) => ollama::client::answer::write(answer, operation, reply, out),
         _ => openai::answer::write(answer, reply, out),
     }
 }
@@ -81,11 +87,17 @@ fn screened(
     };
     let thinking = pass(Channel::Thinking, &answer.thinking.unwrap_or_default().decode());
     let text = pass(Channel::Text, &answer.text.decode());
+    // JSON of its own there, not text in a string: what is no object any more cannot be told.
+    let wants_objects = cell.client == Format::Ollama;
+    let mut broken = false;
     let mut arguments = Vec::with_capacity(answer.calls.len());
     for (place, call) in (0u32..).zip(&answer.calls) {
         let passed = pass(Channel::Arguments(place), &call.arguments);
-        arguments.push(passed);
+        let object = object_text(&passed).filter(|_| wants_objects).map(str::to_owned);
+        broken |= wants_objects && object.is_none();
+        arguments.push(object.unwrap_or(passed));
     }
+    let stopped = stopped || broken;
     let (thinking, text) = (escaped(&thinking), escaped(&text));
     let thinking = Some(Text::of_json(&thinking)).filter(|text| !text.is_empty());
     let stop = if stopped { StopReason::ContentFilter } else { answer.stop };

@@ -8,19 +8,21 @@ use crate::error::ErrorBody;
 use crate::event::Event;
 use crate::format::{Format, Operation};
 use crate::frame::sse;
-use crate::openai;
 use crate::reply::Reply;
+use crate::{ollama, openai};
 
 #[derive(Debug)]
 pub(super) enum Encoder {
     Chat(openai::encode::Encoder),
     Completion(openai::completions::encode::Encoder),
+    Lines(ollama::client::encode::Encoder),
 }
 
 impl Encoder {
     pub(super) fn new(client: Format, operation: Operation) -> Self {
         match (client, operation) {
             (Format::OpenAi, Operation::Complete) => Self::Completion(Default::default()),
+            (Format::Ollama, operation) => Self::Lines(ollama::client::encode::Encoder::new(operation)),
             _ => Self::Chat(openai::encode::Encoder::default()),
         }
     }
@@ -28,7 +30,8 @@ impl Encoder {
     pub(super) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.event(event, reply, out),
-            Self::Completion(encoder) => encoder.event(event, reply, out),
+            Self::Completion(encoder) => encoder.event(&event, reply, out),
+            Self::Lines(encoder) => encoder.event(event, reply, out),
         }
     }
 
@@ -37,6 +40,7 @@ impl Encoder {
         match self {
             Self::Chat(encoder) => encoder.has_begun(),
             Self::Completion(encoder) => encoder.has_begun(),
+            Self::Lines(encoder) => encoder.has_begun(),
         }
     }
 
@@ -44,20 +48,30 @@ impl Encoder {
     pub(super) fn wants_whole_calls(&self) -> bool {
         match self {
             Self::Chat(_) | Self::Completion(_) => false,
+            Self::Lines(_) => true,
+        }
+    }
+
+    /// What a call is given is JSON of its own there, not text in a string: what is no object cannot be told.
+    pub(super) fn wants_objects(&self) -> bool {
+        match self {
+            Self::Chat(_) | Self::Completion(_) => false,
+            Self::Lines(_) => true,
         }
     }
 
     /// Keeps proxies and clients from giving up a stream that has begun and is silent.
-    pub(super) fn heartbeat(&mut self, _reply: &Reply, out: &mut Vec<u8>) {
+    pub(super) fn heartbeat(&mut self, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) | Self::Completion(_) => sse::comment("keepalive", out),
+            Self::Lines(encoder) => encoder.heartbeat(reply, out),
         }
     }
 
     /// What is remembered of the answer so far, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         match self {
-            Self::Chat(_) | Self::Completion(_) => 0,
+            Self::Chat(_) | Self::Completion(_) | Self::Lines(_) => 0,
         }
     }
 
@@ -65,6 +79,7 @@ impl Encoder {
     pub(super) fn fail(&mut self, error: &ErrorBody<'_>, _reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) | Self::Completion(_) => openai::error::write_event(error, out),
+            Self::Lines(_) => ollama::client::encode::Encoder::fail(error, out),
         }
     }
 }
@@ -122,5 +137,32 @@ mod tests {
             check(client, "a\r\ndata: b\n\nid: c", ": a  data: b  id: c\n\n");
         }
         check(Format::Ollama, "keepalive", "");
+    }
+
+    #[test]
+    fn a_stream_that_has_not_begun_can_be_kept_open_and_failed() {
+        #[track_caller]
+        fn check(client: Format, operation: Operation, heartbeat: &str, failure: &str) {
+            let opening =
+                Opening::new(client, operation, Reply { created: 1_767_323_045, ..Reply::new("x", "m") });
+            let mut out = Vec::new();
+            opening.heartbeat(&mut out);
+            assert_eq!(String::from_utf8_lossy(&out), heartbeat);
+            out.clear();
+            opening.fail(&ErrorBody::new(crate::ErrorType::Server, "no\n", 502), &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), failure);
+        }
+        check(
+            Format::Ollama,
+            Operation::Chat,
+            "{\"model\":\"m\",\"created_at\":\"2026-01-02T03:04:05Z\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":false}\n",
+            "{\"error\":\"no\\n\"}\n",
+        );
+        check(
+            Format::Ollama,
+            Operation::Complete,
+            "{\"model\":\"m\",\"created_at\":\"2026-01-02T03:04:05Z\",\"response\":\"\",\"done\":false}\n",
+            "{\"error\":\"no\\n\"}\n",
+        );
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! Never here: which models a key may see.
 
-use crate::error::UpstreamFault;
+use std::borrow::Cow;
+
+use crate::error::{Fault, UpstreamFault};
 use crate::format::Format;
 use crate::models::{Capabilities, ListedModel, ModelEntry, Resident};
+use crate::ollama::show::Shown;
+use crate::request::ReadLimits;
 use crate::{ollama, openai};
 
 pub fn read_models(upstream: Format, body: &[u8]) -> Result<Vec<ModelEntry>, UpstreamFault> {
@@ -70,6 +74,38 @@ pub fn write_models<'a>(client: Format, models: impl Iterator<Item = ListedModel
         Format::OpenAi | Format::Responses | Format::Anthropic => openai::models::write_list(models, out),
         Format::Ollama => ollama::models::write_list(models, out),
     }
+}
+
+/// The models in memory, each under the name that the client knows.
+pub fn write_resident<'a>(models: impl Iterator<Item = (&'a str, &'a Resident)>, out: &mut Vec<u8>) {
+    ollama::models::write_resident(models, out);
+}
+
+/// Which model a client wants to be shown: the body of Ollama's [`crate::Operation::RetrieveModel`], a POST.
+pub fn read_show_request<'a>(body: &'a [u8], limits: &ReadLimits) -> Result<Cow<'a, str>, Fault> {
+    ollama::client::named::read(body, limits)
+}
+
+/// One model from the answer to [`crate::Operation::RetrieveModel`], with all that can be shown of it.
+pub fn read_show<'a>(upstream: Format, name: &str, body: &'a [u8]) -> Result<Shown<'a>, UpstreamFault> {
+    match upstream {
+        Format::Ollama => ollama::show::read(name, body),
+        _ => Ok(Shown::from(openai::models::read_one(name, body)?)),
+    }
+}
+
+/// One model for a client. `with_texts`: also its system prompt, template, licence, parameters, modelfile and messages, where
+/// the dialect has them.
+pub fn write_show(client: Format, shown: &Shown<'_>, with_texts: bool, out: &mut Vec<u8>) {
+    match client {
+        Format::Ollama => ollama::show::write(shown, with_texts, out),
+        client => write_model(client, &shown.entry.listed(), out),
+    }
+}
+
+/// The release of Ollama's API that is spoken.
+pub fn write_version(version: &str, out: &mut Vec<u8>) {
+    ollama::show::write_version(version, out);
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub(super) struct Outlet {
     calls: u32,
     /// A call whose pieces are gathered until it is whole: half a call can be neither looked at nor told in every dialect.
     gathered: Option<Gathered>,
+    /// A call ended whose arguments are no object: so an answer ends that its upstream has cut.
+    half: bool,
     /// Ended by a cap or by the screen: what follows is not for the client.
     cut: bool,
 }
@@ -49,6 +51,7 @@ impl Outlet {
             screened: screen.map(Screened::new),
             calls: 0,
             gathered: None,
+            half: false,
             cut: false,
         }
     }
@@ -99,12 +102,15 @@ impl Outlet {
             Event::Call(call) => self.call(call, push),
             Event::BlockStart(Block::Call(head)) => self.open_call(head, push),
             Event::Arguments(text) => self.arguments(text, push),
-            Event::BlockStop => self.stop_block(push)?,
+            Event::BlockStop => self.stop_block(push),
             Event::Counts(counts) => {
                 push.metered.usage = Some(counts.metered());
                 self.last(event, push);
             }
             Event::Timings(_) => self.last(event, push),
+            Event::Stop(StopReason::Stop | StopReason::ToolCalls) if self.half => {
+                return Err(UpstreamFault::protocol("the arguments of a tool call are no JSON object"));
+            }
             Event::Stop(reason) => {
                 push.metered.stop = Some(reason);
                 self.last(event, push);
@@ -167,8 +173,14 @@ impl Outlet {
         let place = self.calls;
         self.calls = place.saturating_add(1);
         let Some(screened) = &mut self.screened else { return self.encode(Event::Call(call), push) };
-        let (arguments, verdict) =
+        let (mut arguments, mut verdict) =
             whole(screened.screen(), Slot::Arguments(place).channel(), &call.arguments);
+        if self.encoder.wants_objects() && verdict == Verdict::Pass {
+            match object_text(&arguments) {
+                Some(object) => arguments = object.to_owned(),
+                None => verdict = Verdict::Stop,
+            }
+        }
         // What may leave of half a call is nothing: somebody would run it.
         if verdict == Verdict::Pass {
             let call = Call { arguments: arguments.into(), ..call };
@@ -201,20 +213,22 @@ impl Outlet {
         }
     }
 
-    fn stop_block(&mut self, push: &mut Push<'_>) -> Result<(), UpstreamFault> {
+    fn stop_block(&mut self, push: &mut Push<'_>) {
         let Some(Gathered { id, name, arguments }) = self.gathered.take() else {
             // A text under a screen may go on behind another block; it is over when the answer is.
             if self.screened.is_none() {
                 self.encode(Event::BlockStop, push);
             }
-            return Ok(());
+            return;
         };
         let text = Text::of_json(&arguments).decode();
-        let arguments = object_text(&text)
-            .ok_or_else(|| UpstreamFault::protocol("the arguments of a tool call are no JSON object"))?;
+        let Some(arguments) = object_text(&text) else {
+            // Whether that is a fault is known when the answer ends.
+            self.half = true;
+            return;
+        };
         let id = id.as_deref().map(Text::of_json);
         self.pass_call(Call { id, name: Text::of_json(&name), arguments: arguments.into() }, push);
-        Ok(())
     }
 
     fn finish_text(&mut self, push: &mut Push<'_>) {

@@ -20,8 +20,17 @@ pub fn read_request<'a>(
         (Format::OpenAi, Operation::Chat) => openai::request::read(body, limits),
         (Format::OpenAi, Operation::Complete) => openai::completions::request::read(body, limits),
         (Format::OpenAi, Operation::Embed) => openai::embeddings::request::read(body, limits),
+        (Format::Ollama, Operation::Chat) => ollama::client::chat::read(body, limits),
+        (Format::Ollama, Operation::Complete) => ollama::client::generate::read(body, limits),
+        (Format::Ollama, Operation::Embed) => ollama::client::embed::read(body, limits),
+        (Format::Ollama, Operation::EmbedOne) => ollama::client::embed::read_one(body, limits),
         _ => Err(unserved()),
     }
+}
+
+/// An empty question in Ollama's dialect (`is_load`) that lets the model go.
+pub fn unloads(request: &ModelRequest<'_>) -> bool {
+    ollama::client::load::unloads(request)
 }
 
 impl ModelRequest<'_> {
@@ -47,6 +56,13 @@ pub fn write_request(
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
     unambiguous(request)?;
+    if request.operation == Operation::Complete {
+        ollama::generate::may_instruct(request, to)?;
+    }
+    if cell.asked == Operation::Embed && cell.upstream == Format::OpenAi && request.messages.is_empty() {
+        // Ollama answers this with no vectors; others call it a fault of ours.
+        return Err(Fault::new("empty_array", "input", "There is no text to embed."));
+    }
     match (cell.lane, cell.upstream, cell.asked) {
         (Lane::Relay, Format::OpenAi, _) => openai::splice::write(request, to, out),
         (Lane::Translate, Format::OpenAi, Operation::Chat) => openai::write::write(request, to, out),

@@ -3,7 +3,7 @@
 //! Never here: a screen: vectors are no text.
 
 use crate::error::UpstreamFault;
-use crate::format::Format;
+use crate::format::{Format, Operation};
 use crate::lanes::Cell;
 use crate::reply::{Metered, Reply, StopReason, Usage};
 use crate::vectors::Vectors;
@@ -32,9 +32,12 @@ pub(super) fn answer(
 /// In the client's format.
 fn write(cell: Cell, vectors: &Vectors<'_>, reply: &Reply, out: &mut Vec<u8>) -> Result<(), UpstreamFault> {
     match (cell.client, cell.operation) {
-        (Format::OpenAi, _) => openai::embeddings::answer::write(vectors, reply, out),
-        _ => Err(unserved()),
+        (Format::OpenAi, _) => openai::embeddings::answer::write(vectors, reply, out)?,
+        (Format::Ollama, Operation::EmbedOne) => ollama::client::vectors::write_one(vectors, out),
+        (Format::Ollama, _) => ollama::client::vectors::write(vectors, reply, out),
+        _ => return Err(unserved()),
     }
+    Ok(())
 }
 
 /// The table has a cell that no code is behind.

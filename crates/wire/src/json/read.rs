@@ -35,6 +35,7 @@ pub(crate) enum Why {
     Syntax(&'static str),
 }
 
+#[derive(Clone)]
 pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,

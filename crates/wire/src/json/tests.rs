@@ -113,3 +113,17 @@ fn what_is_written_reads_the_same_and_holds_no_line_separator() {
     write::text(&mut out, text("\"a\u{2028}b\\u2028c\u{2029}â\""));
     assert_eq!(out, "\"a\\u2028b\\u2028c\\u2029â\"".as_bytes());
 }
+
+#[test]
+fn a_compact_value_stands_on_one_line() {
+    #[track_caller]
+    fn check(value: &str, expected: &str) {
+        let mut out = Vec::new();
+        write::compact(&mut out, value);
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+    check("{ \"a b\" :\n\t[1 ,\r\n 2.5e3, true , null ] }\n", r#"{"a b":[1,2.5e3,true,null]}"#);
+    check(r#"{"q": "\" { \\", "p" : " \n "}"#, r#"{"q":"\" { \\","p":" \n "}"#);
+    check("[\"\u{2028}\"]", r#"["\u2028"]"#);
+    check(" {} ", "{}");
+}

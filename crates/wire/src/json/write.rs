@@ -7,6 +7,7 @@
 
 use memchr::memchr;
 
+use super::read::Reader;
 use super::text::{Raw, Text};
 
 /// A string of ours, with quotes.
@@ -46,6 +47,24 @@ pub(crate) fn text_body(out: &mut Vec<u8>, text: Text<'_>) {
 /// A value as it came.
 pub(crate) fn raw(out: &mut Vec<u8>, value: Raw<'_>) {
     out.extend_from_slice(value.as_str().as_bytes());
+}
+
+/// A value as it was read, without the blanks between its parts: it may go into a format whose records are lines.
+pub(crate) fn compact(out: &mut Vec<u8>, value: &str) {
+    let mut rest = value;
+    while let Some(stop) = rest.find(['"', ' ', '\n', '\r', '\t']) {
+        let (before, after) = rest.split_at(stop);
+        out.extend_from_slice(before.as_bytes());
+        let mut reader = Reader::over(after, 0);
+        rest = match reader.string() {
+            Ok(string) => {
+                text(out, string);
+                after.get(reader.passed()..).unwrap_or("")
+            }
+            Err(_) => after.get(1..).unwrap_or(""),
+        };
+    }
+    out.extend_from_slice(rest.as_bytes());
 }
 
 pub(crate) fn number(out: &mut Vec<u8>, number: u64) {

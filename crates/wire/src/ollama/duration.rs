@@ -25,9 +25,14 @@ pub(super) fn is_duration(text: &str) -> bool {
     true
 }
 
+/// No time at all.
+pub(super) fn is_zero(text: &str) -> bool {
+    is_duration(text) && !text.contains(|c: char| c.is_ascii_digit() && c != '0')
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_duration;
+    use super::{is_duration, is_zero};
 
     #[test]
     fn what_go_takes() {
@@ -36,6 +41,16 @@ mod tests {
         }
         for text in ["", "-", "5", "-1", "m", "1d", "1.2.3s", "5 m", "1h30", "s5", "--1s", ".s", "\"", "1H"] {
             assert!(!is_duration(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_time_at_all() {
+        for text in ["0", "-0", "0s", "0m0s", "0.00h"] {
+            assert!(is_zero(text), "{text}");
+        }
+        for text in ["", "1s", "0.5s", "5m", "10s", "-1s", "00"] {
+            assert!(!is_zero(text), "{text}");
         }
     }
 }

@@ -46,6 +46,17 @@ pub(crate) fn write(
     Ok(dropped)
 }
 
+/// An instruction beside a prompt takes the place of the model's own, unseen by who reads messages: the operator's word.
+pub(crate) fn may_instruct(request: &ModelRequest<'_>, to: &Outbound<'_>) -> Result<(), Fault> {
+    let allowed = to.options.iter().any(|allowed| allowed == "system");
+    if allowed || said(request, Role::System).is_empty() {
+        return Ok(());
+    }
+    let message =
+        "'system' is not allowed for this key. Use /api/chat with a system message, or ask the operator.";
+    Err(Fault::new("unsupported_parameter", "system", message))
+}
+
 /// A prompt is one user's message, an instruction one system's: readers make no more of either.
 fn said<'r, 'a>(request: &'r ModelRequest<'a>, role: Role) -> &'r [Part<'a>] {
     request.messages.iter().find(|message| message.role == role).map_or(&[], |message| &message.parts)

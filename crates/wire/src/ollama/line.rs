@@ -2,6 +2,7 @@
 //!
 //! Never here: what follows from it for a client.
 
+use super::time::unix_seconds;
 use crate::error::UpstreamFault;
 use crate::event::{Call, Counts, Logprobs, Timings};
 use crate::json::{Broken, Kind, Raw, Reader, Text};
@@ -140,10 +141,4 @@ pub(super) fn nanos(reader: &mut Reader<'_>) -> Result<Option<u64>, Broken> {
     } else {
         reader.skip().map(|()| None)
     }
-}
-
-/// RFC 3339 with any fraction and offset.
-pub(super) fn unix_seconds(time: Text<'_>) -> Option<u64> {
-    let stamp: jiff::Timestamp = time.decode().parse().ok()?;
-    u64::try_from(stamp.as_second()).ok()
 }

@@ -1,11 +1,12 @@
-//! Ollama's lists of installed and resident models, and what it says of one.
+//! Ollama's lists of installed and of resident models, read and written, and a load without a question.
 //!
-//! Never here: licence, template, system prompt and parameters of `/api/show`: they are read past.
+//! Never here: licence, template, system prompt and parameters of `/api/show` (`show`); where a runtime keeps its files.
 
-use super::line::unix_seconds;
+use super::facts::{details, positive, word, words, write_details, write_number, write_words};
+use super::time::{self, unix_seconds};
 use crate::error::UpstreamFault;
 use crate::json::{Broken, Kind, Reader, Text, write};
-use crate::models::{Capabilities, ListedModel, ModelEntry, Resident};
+use crate::models::{Capabilities, Details, Facts, ListedModel, ModelEntry, Resident};
 
 /// `/api/show` nests tensors and tokenizer tables.
 const DEPTH_MAX: usize = 64;
@@ -46,8 +47,7 @@ fn entries<'a, T>(body: &'a [u8], finish: impl Fn(Entry<'a>) -> Option<T>) -> Re
 
 /// `/api/show`, which does not repeat the name.
 pub(crate) fn read_one(name: &str, body: &[u8]) -> Result<ModelEntry, UpstreamFault> {
-    let entry = Entry::read(&mut Reader::new(body, DEPTH_MAX)?)?;
-    Ok(ModelEntry::new(name, entry.created, entry.is_stub))
+    Ok(Entry::read(&mut Reader::new(body, DEPTH_MAX)?)?.named(name))
 }
 
 #[derive(Default)]
@@ -59,6 +59,10 @@ struct Entry<'a> {
     size_bytes: u64,
     vram_bytes: u64,
     context_tokens: Option<u64>,
+    digest: String,
+    expires: Option<u64>,
+    details: Details,
+    capabilities: Option<Vec<String>>,
 }
 
 impl<'a> Entry<'a> {
@@ -76,7 +80,11 @@ impl<'a> Entry<'a> {
                 }
                 ("size", Kind::Number) => entry.size_bytes = reader.number()?.parse().unwrap_or(0),
                 ("size_vram", Kind::Number) => entry.vram_bytes = reader.number()?.parse().unwrap_or(0),
-                ("context_length", Kind::Number) => entry.context_tokens = reader.number()?.parse().ok(),
+                ("context_length", Kind::Number) => entry.context_tokens = positive(reader.number()?),
+                ("digest", Kind::String) => entry.digest = word(reader.string()?),
+                ("expires_at", Kind::String) => entry.expires = unix_seconds(reader.string()?),
+                ("details", Kind::Object) => entry.details = details(reader)?,
+                ("capabilities", Kind::Array) => entry.capabilities = Some(words(reader)?),
                 _ => reader.skip()?,
             }
             Ok(())
@@ -85,18 +93,30 @@ impl<'a> Entry<'a> {
     }
 
     fn finish(self) -> Option<ModelEntry> {
-        let name = self.model.or(self.name)?;
-        Some(ModelEntry::new(&name.decode(), self.created, self.is_stub))
+        let name = self.model.or(self.name)?.decode();
+        Some(self.named(&name))
+    }
+
+    fn named(self, name: &str) -> ModelEntry {
+        let facts = Facts {
+            size_bytes: self.size_bytes,
+            digest: self.digest,
+            details: self.details,
+            capabilities: self.capabilities,
+        };
+        ModelEntry { facts, ..ModelEntry::new(name, self.created, self.is_stub) }
     }
 
     fn resident(self) -> Option<Resident> {
         let name = self.model.or(self.name)?.decode().into_owned();
         Some(Resident {
             name,
-            // Zero is how a runtime says that it does not know.
-            context_tokens: self.context_tokens.filter(|tokens| *tokens > 0),
+            context_tokens: self.context_tokens,
             size_bytes: self.size_bytes,
             vram_bytes: self.vram_bytes,
+            digest: self.digest,
+            expires: self.expires,
+            details: self.details,
         })
     }
 }
@@ -152,9 +172,50 @@ pub(crate) fn write_list<'a>(models: impl Iterator<Item = ListedModel<'a>>, out:
 }
 
 pub(crate) fn write_one(model: &ListedModel<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"name\":");
-    write::string(out, model.name);
-    out.extend_from_slice(b",\"model\":");
-    write::string(out, model.name);
+    names(model.name, out);
+    out.extend_from_slice(b",\"modified_at\":");
+    time::write(model.created, out);
+    size(model.facts.size_bytes, &model.facts.digest, &model.facts.details, out);
+    if let Some(capabilities) = &model.facts.capabilities {
+        out.extend_from_slice(b",\"capabilities\":");
+        write_words(capabilities, out);
+    }
     out.push(b'}');
+}
+
+/// Each under the name that the client knows.
+pub(crate) fn write_resident<'a>(models: impl Iterator<Item = (&'a str, &'a Resident)>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"models\":[");
+    let mut first = true;
+    for (name, model) in models {
+        write::comma(out, &mut first);
+        names(name, out);
+        size(model.size_bytes, &model.digest, &model.details, out);
+        if let Some(expires) = model.expires {
+            out.extend_from_slice(b",\"expires_at\":");
+            time::write(expires, out);
+        }
+        out.extend_from_slice(b",\"size_vram\":");
+        write::number(out, model.vram_bytes);
+        write_number(b",\"context_length\":", model.context_tokens, out);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+}
+
+/// The dialect says it twice.
+fn names(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"name\":");
+    write::string(out, name);
+    out.extend_from_slice(b",\"model\":");
+    write::string(out, name);
+}
+
+fn size(bytes: u64, digest: &str, details: &Details, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"size\":");
+    write::number(out, bytes);
+    out.extend_from_slice(b",\"digest\":");
+    write::string(out, digest);
+    out.push(b',');
+    write_details(details, out);
 }

@@ -116,7 +116,7 @@ impl<'a> Asked<'a> {
             _ => kind(value) == Some(Kind::Bool),
         };
         if !fits {
-            return Err(invalid(name));
+            return Err(Fault::new("invalid_value", name, format!("Invalid value for '{name}'.")));
         }
         *slot = Some(value);
         Ok(())
@@ -156,22 +156,50 @@ impl<'a> Asked<'a> {
         if self.option(name).is_some() {
             return Err(twice(name));
         }
-        let known = OPTIONS.iter().find(|(known, _, _)| *known == name);
-        if !known.is_some_and(|(_, _, rule)| rule.holds(value.as_str())) {
-            return Err(invalid(full));
-        }
-        self.options.push((name, value.as_str()));
+        let value = admit(name, value.as_str()).map_err(|why| invalid(full, &why))?;
+        self.options.push((name, value));
         Ok(())
     }
 }
 
+/// An option's value as it is written on, or what is expected instead.
+pub(super) fn admit<'a>(name: &str, written: &'a str) -> Result<&'a str, String> {
+    let rule = OPTIONS.iter().find(|(known, ..)| *known == name).map(|(.., rule)| *rule);
+    let rule = rule.ok_or_else(|| "no such option is known".to_owned())?;
+    rule.admit(written).ok_or_else(|| rule.expected())
+}
+
 impl Rule {
-    fn holds(self, written: &str) -> bool {
+    fn admit(self, written: &str) -> Option<&str> {
         match self {
-            Self::Whole(min, max) => written.parse::<i64>().is_ok_and(|value| (min..=max).contains(&value)),
-            Self::Number(min, max) => written.parse::<f64>().is_ok_and(|value| value >= min && value <= max),
-            Self::Flag => matches!(written, "true" | "false"),
+            Self::Whole(min, max) => {
+                let whole = without_point(written);
+                let fits = whole.parse::<i64>().is_ok_and(|value| (min..=max).contains(&value));
+                fits.then_some(whole)
+            }
+            Self::Number(min, max) => {
+                let fits = written.parse::<f64>().is_ok_and(|value| value >= min && value <= max);
+                fits.then_some(written)
+            }
+            Self::Flag => Some(written).filter(|word| matches!(*word, "true" | "false")),
         }
+    }
+
+    fn expected(self) -> String {
+        match self {
+            Self::Whole(i64::MIN, _) => "expected an integer of 64 bits".into(),
+            Self::Whole(min, max) => format!("expected an integer from {min} to {max}"),
+            Self::Number(min, max) => format!("expected a number from {min} to {max}"),
+            Self::Flag => "expected true or false".into(),
+        }
+    }
+}
+
+/// Some clients write every number with a point, and Ollama's decoder takes `8.0` for 8.
+fn without_point(written: &str) -> &str {
+    match written.split_once('.') {
+        Some((whole, rest)) if rest.bytes().all(|digit| digit == b'0') => whole,
+        _ => written,
     }
 }
 
@@ -183,8 +211,8 @@ fn kind(value: Raw<'_>) -> Option<Kind> {
     Reader::over(value.as_str(), 1).kind().ok()
 }
 
-fn invalid(name: &'static str) -> Fault {
-    Fault::new("invalid_value", name, format!("Invalid value for '{name}'."))
+fn invalid(name: &'static str, why: &str) -> Fault {
+    Fault::new("invalid_value", name, format!("Invalid value for '{name}': {why}."))
 }
 
 /// One wish in two places could mean two things.
@@ -192,9 +220,10 @@ pub(super) fn twice(name: &'static str) -> Fault {
     Fault::new("duplicate_parameter", name, format!("'{name}' is given twice."))
 }
 
+/// Seconds, also with a fraction: a client that types the field as a float writes `300.0`.
 fn is_keep_alive(value: Raw<'_>) -> bool {
     match kind(value) {
-        Some(Kind::Number) => value.as_str().parse::<i64>().is_ok(),
+        Some(Kind::Number) => value.as_str().parse::<f64>().is_ok_and(f64::is_finite),
         Some(Kind::String) => value.as_str().get(1..value.as_str().len() - 1).is_some_and(is_duration),
         _ => false,
     }

@@ -1,16 +1,16 @@
 //! Reads the content of a message: a string, or parts of text, images and sound.
 //!
-//! Why images are checked here: their number and size are bounded before a byte is decoded, and an address is refused
-//! for every lane: whoever fetched it would fetch it from inside the network.
+//! Why addresses are refused here, for every lane: whoever fetched one would fetch it from inside the network.
 //!
-//! Never here: what an image shows.
+//! Never here: bounds on images (`media`), what an image shows.
 
 use std::borrow::Cow;
 
 use crate::body::{Body, Path, noun, wrong_type};
 use crate::error::Fault;
 use crate::json::{Kind, Text};
-use crate::request::{Part, ReadLimits};
+use crate::media::Media;
+use crate::request::Part;
 
 const PREFIXES: &[&str] = &[
     "data:image/jpeg;base64,",
@@ -22,51 +22,6 @@ const PREFIXES: &[&str] = &[
 
 /// Parts of one message; text in so many pieces has no honest use.
 const PARTS_MAX: usize = 4096;
-
-/// Counts images and their bytes over the whole request.
-pub(super) struct Media<'l> {
-    limits: &'l ReadLimits,
-    count: usize,
-    bytes: usize,
-}
-
-impl<'l> Media<'l> {
-    pub(super) fn new(limits: &'l ReadLimits) -> Self {
-        Self { limits, count: 0, bytes: 0 }
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Takes one more piece of base64, checking bounds before its letters.
-    fn admit(&mut self, at: &Path<'_>, base64: &str) -> Result<(), Fault> {
-        self.count += 1;
-        if self.count > self.limits.images {
-            let message = format!("The request has more than {} images.", self.limits.images);
-            return Err(at.fault("too_many_images", message));
-        }
-        self.bytes = self.bytes.saturating_add(base64.len() / 4 * 3);
-        if self.bytes > self.limits.image_bytes {
-            let message = format!("The images are larger than {} bytes together.", self.limits.image_bytes);
-            return Err(at.fault("image_too_large", message));
-        }
-        if is_base64(base64) {
-            return Ok(());
-        }
-        Err(at.fault("invalid_base64_image", format!("Invalid value for '{at}': not valid base64.")))
-    }
-}
-
-/// Standard alphabet with padding: what every upstream's decoder takes.
-fn is_base64(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let letters = bytes.strip_suffix(b"==").or_else(|| bytes.strip_suffix(b"=")).unwrap_or(bytes);
-    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'+') | (*byte == b'/');
-    !letters.is_empty()
-        && bytes.len().is_multiple_of(4)
-        && letters.iter().fold(true, |good, byte| good & in_alphabet(byte))
-}
 
 pub(super) fn read<'a>(
     body: &mut Body<'a>,

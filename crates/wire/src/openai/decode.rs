@@ -67,7 +67,9 @@ impl Decoder {
         }
         // Why it will not answer is what it has to say, where a dialect knows no refusals.
         let text = choice.content.filter(|text| !text.is_empty()).or(choice.refusal);
-        if says(text) || choice.logprobs.is_some() {
+        // Those of a call's own tokens belong to no text, and must not part its fragments.
+        let lone_logprobs = choice.logprobs.is_some() && choice.calls.is_none();
+        if says(text) || lone_logprobs {
             self.open(Open::Text, emit);
             let (text, logprobs) = (text.unwrap_or_default(), choice.logprobs);
             emit(Event::Delta(Delta { kind: DeltaKind::Text, text, logprobs }));
@@ -163,9 +165,15 @@ pub(crate) fn whole(body: &[u8]) -> Result<Answer<'_>, UpstreamFault> {
         return Err(UpstreamFault::broken("an answer without a finish reason"));
     };
     let mut calls = Vec::new();
+    // A cut may fall into a call; what came of it is not to be run.
+    let cut = matches!(stop, StopReason::Length | StopReason::ContentFilter);
     if let Some(list) = choice.calls {
         each_call(list, |_, call| {
-            calls.push(whole_call(&call)?);
+            match whole_call(&call) {
+                Ok(call) => calls.push(call),
+                Err(_) if cut => {}
+                Err(fault) => return Err(fault),
+            }
             Ok(())
         })?;
     }

@@ -5,8 +5,6 @@
 //!
 //! Never here: a member that only one operation has.
 
-use std::borrow::Cow;
-
 use crate::body::{Body, Name, Path, noun, wrong_type};
 use crate::error::Fault;
 use crate::json::{Kind, Text};
@@ -31,8 +29,6 @@ pub(super) fn extension(name: &str) -> &'static str {
     EXTENSIONS.iter().copied().find(|known| *known == name).unwrap_or("(unknown)")
 }
 
-/// Fields outside the format: more have no honest use.
-const OUTSIDERS_MAX: usize = 64;
 /// Largest number of tokens that is taken: what runtimes hold in a signed 32-bit number.
 const TOKENS_MAX: u64 = i32::MAX as u64;
 pub(super) const CHOICES_MAX: u64 = 128;
@@ -49,19 +45,10 @@ pub(super) fn outsider<'a>(
     name: Name<'a>,
     outsiders: &mut Vec<Outsider<'a>>,
 ) -> Result<(), Fault> {
-    let name = match name {
-        Name::Known(name) => Cow::Borrowed(name),
-        Name::Other(name) => name,
-    };
-    if outsiders.len() == OUTSIDERS_MAX {
-        let message =
-            format!("The request has more than {OUTSIDERS_MAX} fields that this API does not know.");
-        return Err(Fault::whole("too_many_parameters", message));
+    match name {
+        Name::Known(name) => body.outsider(name.into(), outsiders),
+        Name::Other(name) => body.outsider(name, outsiders),
     }
-    let spot = body.spot;
-    let value = body.json.raw()?;
-    outsiders.push(Outsider { name, value, spot, end: body.json.passed() });
-    Ok(())
 }
 
 pub(super) fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {

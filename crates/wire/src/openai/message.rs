@@ -3,10 +3,10 @@
 //! Never here: parts of content (`content`).
 
 use super::content;
-pub(super) use super::content::Media;
 use crate::body::{Body, Path};
 use crate::error::Fault;
 use crate::json::Text;
+use crate::media::Media;
 use crate::request::{Arguments, AskedCall, Message, Part, ReadLimits, Role};
 
 const KNOWN: &[&str] = &[

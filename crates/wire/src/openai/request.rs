@@ -5,12 +5,13 @@
 //! Never here: what an upstream supports.
 
 use super::fields::{self, CHOICES_MAX, STOPS_MAX, cap, sampling};
-use super::message::{self, Media};
+use super::message;
 use super::tools;
 use crate::body::{Body, Name, Path};
 use crate::error::Fault;
 use crate::format::{Format, Operation};
 use crate::json::{Kind, Raw};
+use crate::media::Media;
 use crate::request::{Effort, Extra, ModelRequest, ReadLimits, SamplingDefaults, Shape};
 
 /// What we act on or know by name; anything else is noted as unknown.

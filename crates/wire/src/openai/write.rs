@@ -52,14 +52,63 @@ pub(crate) fn write(
 fn messages(request: &ModelRequest<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"messages\":[");
     let mut first = true;
+    let mut asked = Asked::default();
     for message in &request.messages {
         write::comma(out, &mut first);
-        one_message(message, request, out);
+        if !message.calls.is_empty() {
+            asked = Asked { calls: &message.calls, answered: vec![false; message.calls.len()] };
+        }
+        one_message(message, request, &mut asked, out);
     }
     out.push(b']');
 }
 
-fn one_message(message: &Message<'_>, request: &ModelRequest<'_>, out: &mut Vec<u8>) {
+/// The calls that wait for results. A dialect may have no ids; servers of this one want a result to name its call.
+#[derive(Default)]
+struct Asked<'r> {
+    calls: &'r [AskedCall<'r>],
+    answered: Vec<bool>,
+}
+
+impl Asked<'_> {
+    /// Writes the id of the call that a result without one answers: the first that waits, of the tool's name where
+    /// the result says one.
+    fn id(&mut self, result: &Message<'_>, out: &mut Vec<u8>) {
+        let named =
+            |call: &AskedCall<'_>| result.tool_name.is_some_and(|name| name.decode() == call.name.decode());
+        let mut waiting =
+            (0u64..).zip(self.calls).zip(&mut self.answered).filter(|(_, answered)| !**answered);
+        let found = match result.tool_name {
+            Some(_) => waiting.find(|((_, call), _)| named(call)),
+            None => waiting.next(),
+        };
+        match found {
+            Some(((position, call), answered)) => {
+                *answered = true;
+                call_id(call, position, out);
+            }
+            None => write::text(out, result.tool_name.unwrap_or_default()),
+        }
+    }
+}
+
+fn call_id(call: &AskedCall<'_>, position: u64, out: &mut Vec<u8>) {
+    match call.id {
+        Some(id) => write::text(out, id),
+        None => {
+            out.extend_from_slice(b"\"call_");
+            write::number(out, position);
+            out.push(b'"');
+        }
+    }
+}
+
+fn one_message<'r>(
+    message: &'r Message<'_>,
+    request: &ModelRequest<'_>,
+    asked: &mut Asked<'r>,
+    out: &mut Vec<u8>,
+) {
     let masks = &request.masks;
     out.extend_from_slice(match message.role {
         Role::System => b"{\"role\":\"system\",\"content\":".as_slice(),
@@ -89,8 +138,10 @@ fn one_message(message: &Message<'_>, request: &ModelRequest<'_>, out: &mut Vec<
     }
     if message.role == Role::Tool {
         out.extend_from_slice(b",\"tool_call_id\":");
-        // Servers want one; a dialect without ids answers the calls in their order anyway.
-        write::text(out, message.call_id.or(message.tool_name).unwrap_or_default());
+        match message.call_id {
+            Some(id) => write::text(out, id),
+            None => asked.id(message, out),
+        }
     }
     out.push(b'}');
 }
@@ -145,14 +196,7 @@ fn media_type(base64: &str) -> &'static str {
 
 fn asked_call(call: &AskedCall<'_>, position: u64, masks: &Masks, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"id\":");
-    match call.id {
-        Some(id) => write::text(out, id),
-        None => {
-            out.extend_from_slice(b"\"call_");
-            write::number(out, position);
-            out.push(b'"');
-        }
-    }
+    call_id(call, position, out);
     out.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
     write::text(out, call.name);
     out.extend_from_slice(b",\"arguments\":");

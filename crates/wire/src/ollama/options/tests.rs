@@ -86,6 +86,8 @@ fn what_was_allowed_passes() {
         &[],
     );
     allowed(&["keep_alive"], r#""keep_alive":-1"#, r#","keep_alive":-1"#, &[]);
+    allowed(&["keep_alive"], r#""keep_alive":300.0"#, r#","keep_alive":300.0"#, &[]);
+    allowed(&["num_ctx"], r#""num_ctx":8192.00"#, r#","options":{"num_ctx":8192}"#, &[]);
     allowed(&["think"], r#""think":"low""#, r#","think":"low""#, &[]);
     allowed(&["format"], r#""format":{"type":"object"}"#, r#","format":{"type":"object"}"#, &[]);
     allowed(
@@ -115,7 +117,7 @@ fn what_was_allowed_is_checked() {
         ("shift", "\"no\""),
         ("keep_alive", "\"5\""),
         ("keep_alive", "\"a\\u0022b\""),
-        ("keep_alive", "1.5"),
+        ("keep_alive", "1e999"),
         ("keep_alive", "true"),
     ] {
         refused(&[name], &format!("\"{name}\":{value}"), "invalid_value", name);
