@@ -154,6 +154,9 @@ fn exactly_the_caps_deltas_leave() {
             assert_eq!(told.usage, Some(if cut { (0, cap) } else { (3, 99) }));
             assert!(told.done && seen.progress == Progress::Complete);
             assert_eq!(seen.stream.upstream_done(), !cut);
+            // Logprobs spell what was cut: they leave with their text or not at all.
+            let spelt = String::from_utf8_lossy(&seen.sent).matches(r#""tokens":["secret"]"#).count();
+            assert_eq!(u64::try_from(spelt), Ok(told.deltas));
             let stop = if cut { StopReason::Length } else { StopReason::Stop };
             let metered = seen.stream.metered();
             assert_eq!((metered.deltas, metered.stop), (cap.min(4), Some(stop)));

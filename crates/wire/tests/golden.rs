@@ -32,11 +32,13 @@ const MATRIX: &[(&str, Operation, Format, Format)] = &[
     ("generate-ollama", Operation::Complete, Format::Ollama, Format::Ollama),
     ("generate-openai", Operation::Complete, Format::Ollama, Format::OpenAi),
     ("embed-ollama", Operation::Embed, Format::Ollama, Format::Ollama),
+    ("embed-openai", Operation::Embed, Format::Ollama, Format::OpenAi),
     ("embed-one-ollama", Operation::EmbedOne, Format::Ollama, Format::Ollama),
     ("anthropic-ollama", Operation::Chat, Format::Anthropic, Format::Ollama),
     ("anthropic-openai", Operation::Chat, Format::Anthropic, Format::OpenAi),
     ("responses-ollama", Operation::Chat, Format::Responses, Format::Ollama),
     ("responses-openai", Operation::Chat, Format::Responses, Format::OpenAi),
+    ("embed-one-openai", Operation::EmbedOne, Format::Ollama, Format::OpenAi),
 ];
 
 fn reply(request: &ModelRequest<'_>) -> Reply {

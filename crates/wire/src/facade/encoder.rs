@@ -34,7 +34,7 @@ impl Encoder {
     pub(super) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.event(event, reply, out),
-            Self::Completion(encoder) => encoder.event(event, reply, out),
+            Self::Completion(encoder) => encoder.event(&event, reply, out),
             Self::Lines(encoder) => encoder.event(event, reply, out),
             Self::Messages(encoder) => encoder.event(event, reply, out),
             Self::Response(encoder) => encoder.event(event, reply, out),

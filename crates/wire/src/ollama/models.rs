@@ -11,6 +11,10 @@ use crate::models::{Capabilities, Details, Facts, ListedModel, ModelEntry, Resid
 /// `/api/show` nests tensors and tokenizer tables.
 const DEPTH_MAX: usize = 64;
 
+/// Letters of a digest that Ollama's own program shows; of a shorter one it breaks.
+const DIGEST_SHOWN: usize = 12;
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
 /// `/api/tags`.
 pub(crate) fn read_list(body: &[u8]) -> Result<Vec<ModelEntry>, UpstreamFault> {
     entries(body, Entry::finish)
@@ -215,7 +219,7 @@ fn size(bytes: u64, digest: &str, details: &Details, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"size\":");
     write::number(out, bytes);
     out.extend_from_slice(b",\"digest\":");
-    write::string(out, digest);
+    write::string(out, if digest.len() < DIGEST_SHOWN { NO_DIGEST } else { digest });
     out.push(b',');
     write_details(details, out);
 }

@@ -5,8 +5,6 @@
 //!
 //! Never here: a member that only one operation has.
 
-use std::borrow::Cow;
-
 use crate::body::{Body, Name, Path, noun, wrong_type};
 use crate::error::Fault;
 use crate::json::{Kind, Text};
@@ -47,11 +45,10 @@ pub(crate) fn outsider<'a>(
     name: Name<'a>,
     outsiders: &mut Vec<Outsider<'a>>,
 ) -> Result<(), Fault> {
-    let name = match name {
-        Name::Known(name) => Cow::Borrowed(name),
-        Name::Other(name) => name,
-    };
-    body.outsider(name, outsiders)
+    match name {
+        Name::Known(name) => body.outsider(name.into(), outsiders),
+        Name::Other(name) => body.outsider(name, outsiders),
+    }
 }
 
 pub(crate) fn model<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {

@@ -126,6 +126,8 @@ fn capabilities_are_none_when_not_said() {
     assert!(read_capabilities(b"nonsense").is_err());
 }
 
+/// Ollama's own program cuts the first letters off, without looking whether there are any.
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const DETAILS: &str = r#""details":{"parent_model":"/var/lib/x","format":"gguf","family":"qwen3","families":["qwen3","a/b"],"parameter_size":"32.8B","quantization_level":"Q4_K_M","context_length":40960,"embedding_length":5120}"#;
 const TOLD: &str = r#""details":{"format":"gguf","family":"qwen3","families":["qwen3"],"parameter_size":"32.8B","quantization_level":"Q4_K_M","context_length":40960,"embedding_length":5120}"#;
 
@@ -143,7 +145,7 @@ fn a_list_for_ollamas_clients_tells_what_theirs_does() {
     assert_eq!(
         String::from_utf8_lossy(&out),
         format!(
-            r#"{{"models":[{{"name":"qwen3:32b","model":"qwen3:32b","modified_at":"2026-01-02T03:04:05Z","size":20201253588,"digest":"{digest}",{TOLD},"capabilities":["completion","tools"]}},{{"name":"old","model":"old","modified_at":"1970-01-01T00:00:00Z","size":0,"digest":"",{nothing}}}]}}"#
+            r#"{{"models":[{{"name":"qwen3:32b","model":"qwen3:32b","modified_at":"2026-01-02T03:04:05Z","size":20201253588,"digest":"{digest}",{TOLD},"capabilities":["completion","tools"]}},{{"name":"old","model":"old","modified_at":"1970-01-01T00:00:00Z","size":0,"digest":"{NO_DIGEST}",{nothing}}}]}}"#
         )
     );
     // A list of another dialect tells less.
@@ -153,7 +155,7 @@ fn a_list_for_ollamas_clients_tells_what_theirs_does() {
     assert_eq!(
         String::from_utf8_lossy(&out),
         format!(
-            r#"{{"models":[{{"name":"n","model":"n","modified_at":"2026-01-02T03:04:05Z","size":0,"digest":"",{nothing}}}]}}"#
+            r#"{{"models":[{{"name":"n","model":"n","modified_at":"2026-01-02T03:04:05Z","size":0,"digest":"{NO_DIGEST}",{nothing}}}]}}"#
         )
     );
 }
@@ -161,7 +163,7 @@ fn a_list_for_ollamas_clients_tells_what_theirs_does() {
 #[test]
 fn what_is_in_memory_is_told_under_public_names() {
     let ps = format!(
-        r#"{{"models":[{{"name":"r.internal/q","model":"r.internal/q","size":10,"size_vram":4,"digest":"ab",{DETAILS},"expires_at":"2318-12-31T00:00:00+00:00","context_length":4096}},{{"name":"o","expires_at":"soon"}}]}}"#
+        r#"{{"models":[{{"name":"r.internal/q","model":"r.internal/q","size":10,"size_vram":4,"digest":"0123456789ab",{DETAILS},"expires_at":"2318-12-31T00:00:00+00:00","context_length":4096}},{{"name":"o","expires_at":"soon"}}]}}"#
     );
     let resident = read_resident(ps.as_bytes()).unwrap();
     let mut out = Vec::new();
@@ -171,7 +173,7 @@ fn what_is_in_memory_is_told_under_public_names() {
     assert_eq!(
         String::from_utf8_lossy(&out),
         format!(
-            r#"{{"models":[{{"name":"q","model":"q","size":10,"digest":"ab",{TOLD},"expires_at":"2318-12-31T00:00:00Z","size_vram":4,"context_length":4096}},{{"name":"o","model":"o","size":0,"digest":"",{nothing},"size_vram":0}}]}}"#
+            r#"{{"models":[{{"name":"q","model":"q","size":10,"digest":"0123456789ab",{TOLD},"expires_at":"2318-12-31T00:00:00Z","size_vram":4,"context_length":4096}},{{"name":"o","model":"o","size":0,"digest":"{NO_DIGEST}",{nothing},"size_vram":0}}]}}"#
         )
     );
     out.clear();

@@ -26,12 +26,12 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    pub(crate) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
+    pub(crate) fn event(&mut self, event: &Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match event {
-            Event::Start { created } => self.frame.set(reply, created),
-            Event::Delta(delta) => self.delta(delta, reply, out),
-            Event::Counts(counts) => self.counts = Some(counts),
-            Event::Stop(reason) => self.stop(reason, reply, out),
+            Event::Start { created } => self.frame.set(reply, *created),
+            Event::Delta(delta) => self.delta(*delta, reply, out),
+            Event::Counts(counts) => self.counts = Some(*counts),
+            Event::Stop(reason) => self.stop(*reason, reply, out),
             Event::BlockStart(_)
             | Event::BlockStop
             | Event::Arguments(_)
