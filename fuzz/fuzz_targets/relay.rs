@@ -1,6 +1,6 @@
-//! A compatible server's stream to OpenAI's chunks.
+//! A compatible server's stream to every client's.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    wire_fuzz::stream(wire::Lane::Relay, wire::Format::OpenAi, input);
+    wire_fuzz::stream(wire::Format::OpenAi, input);
 });

@@ -1,6 +1,6 @@
-//! Ollama's stream to OpenAI's chunks.
+//! Ollama's stream to every client's.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    wire_fuzz::stream(wire::Lane::Translate, wire::Format::Ollama, input);
+    wire_fuzz::stream(wire::Format::Ollama, input);
 });
