@@ -1,0 +1,2 @@
+def page(clients, results):
+    return ""
