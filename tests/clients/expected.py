@@ -70,6 +70,8 @@ def answers(surface, check):
         "batch": {"vectors": three, "order": [0, 1, 2]},
         "dimensions": {"vectors": [vector("one text", 8)]},
         "old": {"vectors": one},
+        "show": {"shown": True},
+        "running": {"running": True},
         "retrieve": {"id": model_of(surface, check)},
     }
     return told.get(check)
@@ -90,7 +92,7 @@ FAILED = {"text": "Hello", "last": "response.failed"}
 INSTEAD = {("responses", f"break_{how}"): FAILED for how in ("error", "cut", "short")}
 # Responses streams have one id, told by their first and last events, and no end but the last one.
 NEVER = {("responses", name): ("ends", "ids") for name in ("stream", "silence")}
-NEVER |= {("responses", "helper_stream"): ("usage",)}
+NEVER |= {("responses", "helper_stream"): ("usage",), ("embed", "batch"): ("order",)}
 
 # Refusals: the status, and the word that programs look at, in each dialect.
 OPENAI = {
