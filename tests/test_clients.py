@@ -89,7 +89,7 @@ def expectation(client, result, upstream, surface, check):
     if check == "list":
         return {"models": result.models}
     told = expected.expected(surface, check, upstream)
-    return {name: value for name, value in told.items() if name not in client.untold}
+    return {name: value for name, value in told.items() if client.tells(check, name)}
 
 
 def counted(client, result, surface, check, upstream):

@@ -35,9 +35,10 @@ class Client:
         assert not unknown, f"{self.name} is without checks that nobody asks of it: {unknown}"
         return [(surface, check) for surface, check in listed if f"{surface}.{check}" not in without]
 
-    @property
-    def untold(self):
-        return set(self.family.get("untold", ()))
+    def tells(self, check, detail):
+        """Whether this client shows a program a detail of a check."""
+        untold = self.family.get("untold", ())
+        return detail not in untold and f"{check}.{detail}" not in untold
 
     def tries(self, surface, check):
         """This family's own numbers, if it has some."""

@@ -147,7 +147,7 @@ class Run:
         for record in play.posts():
             if record["path"] not in ("/api/show", "/api/version"):
                 body = json.loads(record["body"])
-                result.bodies.setdefault(body["model"], []).append(body)
+                result.bodies.setdefault(body.get("model"), []).append(body)
         gateway.stop()
         for record in gateway.audit():
             result.statuses[record["status"]] += 1

@@ -85,7 +85,7 @@ def model_of(surface, check):
 
 def orders(surface, check, upstream):
     """The player's orders for a check, for every path on which this kind of upstream may be asked."""
-    name = check.removeprefix("helper_")
+    name = check.removeprefix("helper_").removeprefix("plain_")
     if name not in SCENES:
         return
     for path in PATHS[upstream]:

@@ -253,7 +253,7 @@ check('responses', 'fault_stream', (place) => raised(() => listOf(respond(place,
 check('responses', 'busy break_whole', (place) => raised(() => respond(place), told));
 
 // The plain iterator hands a failure on as an event; a program has to look at the last one.
-check('responses', 'break_error break_cut break_short', async (place) => {
+check('responses', 'plain_break_error plain_break_cut plain_break_short', async (place) => {
   const events = await listOf(respond(place, { stream: true }));
   return { text: events.map((e) => respondText(e) ?? '').join(''), last: events.at(-1).type };
 });

@@ -368,7 +368,7 @@ def respond_once(place):
     return raised(lambda: respond(place), told)
 
 
-@check("responses", "break_error", "break_cut", "break_short")
+@check("responses", "plain_break_error", "plain_break_cut", "plain_break_short")
 def respond_break(place):
     """The plain iterator hands a failure on as an event; a program has to look at the last one."""
     events = list(respond(place, stream=True))
