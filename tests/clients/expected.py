@@ -9,7 +9,7 @@ import math
 
 from .scenes import CITY, PARIS, ROME, SUNNY, TIME, WEATHER, model_of
 
-EIGHT = "".join(f" w{n}" for n in range(8))
+EIGHT, SIXTEEN = ("".join(f" w{n}" for n in range(count)) for count in (8, 16))
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 # What the scripts need to know.
 GIVEN = {"png": PNG, "weather": WEATHER, "time": TIME, "city": CITY}
@@ -49,6 +49,8 @@ def answers(surface, check):
         "whole": whole,
         "stream": {"text": EIGHT, "in_pieces": True, "ends": [end.get("stop")], "ids": 1},
         "silence": {"text": "Hello", "in_pieces": True, "ends": [end.get("stop")], "ids": 1},
+        "brief": {"text": SIXTEEN, "end": end.get("stop"), "usage": [11, 16]},
+        "brief_stream": {"text": SIXTEEN, "in_pieces": True},
         "usage": {"text": EIGHT, "usage": [11, 8]},
         "helper_stream": {"text": EIGHT, "whole_text": EIGHT, "end": end.get("stop"), "usage": [11, 8]},
         "tools": called,

@@ -37,6 +37,7 @@ struct Asked {
     stream: Option<bool>,
     options: Options,
     max_tokens: Option<usize>,
+    max_completion_tokens: Option<usize>,
     stream_options: Option<StreamOptions>,
 }
 
@@ -205,7 +206,8 @@ async fn own<W: AsyncWrite + Unpin>(
         let text = json!({"error": format!("model '{}' not found", asked.model)}).to_string();
         return json_answer(404, &text, out).await;
     }
-    let cap = asked.options.num_predict.and_then(|n| usize::try_from(n).ok()).or(asked.max_tokens);
+    let cap = asked.options.num_predict.and_then(|n| usize::try_from(n).ok());
+    let cap = cap.or(asked.max_completion_tokens).or(asked.max_tokens);
     let tokens = cap.unwrap_or(pace.tokens).min(TOKENS_MAX);
     if asked.stream.unwrap_or(streams_unasked(&head.path)) {
         let usage = asked.stream_options.is_some_and(|o| o.include_usage);

@@ -83,6 +83,16 @@ check('messages', 'helper_stream', async (place) => {
   return { text: texts.join(''), whole_text: textOf(final), end: final.stop_reason, usage: used(final.usage) };
 });
 
+check('messages', 'brief', async (place) => {
+  const answer = await ask(place, { max_tokens: 16 });
+  return { text: textOf(answer), end: answer.stop_reason, usage: used(answer.usage) };
+});
+
+check('messages', 'brief_stream', async (place) => {
+  const texts = (await listOf(ask(place, { max_tokens: 16, stream: true }))).map(pieceOf).filter(Boolean);
+  return { text: texts.join(''), in_pieces: texts.length > 1 };
+});
+
 check('messages', 'tools', async (place) => called(await ask(place, { tools: tools() })));
 
 check('messages', 'tools_stream', async (place) => {

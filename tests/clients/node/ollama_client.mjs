@@ -33,6 +33,16 @@ check('ollama', 'stream silence', async (place) => {
   return { text: texts.join(''), in_pieces: texts.length > 1, ends: ends(pieces) };
 });
 
+check('ollama', 'brief', async (place) => {
+  const answer = await chat(place, { options: { num_predict: 16 } });
+  return { text: textOf(answer), end: answer.done_reason, usage: used(answer) };
+});
+
+check('ollama', 'brief_stream', async (place) => {
+  const texts = (await listOf(chat(place, { options: { num_predict: 16 }, stream: true }))).map(textOf).filter(Boolean);
+  return { text: texts.join(''), in_pieces: texts.length > 1 };
+});
+
 check('ollama', 'usage', async (place) => {
   const pieces = await listOf(chat(place, { stream: true }));
   return { text: pieces.map(textOf).join(''), usage: used(pieces.at(-1)) };

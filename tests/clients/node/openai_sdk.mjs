@@ -53,6 +53,17 @@ check('chat', 'stream silence', async (place) => {
   return { text: texts.join(''), in_pieces: texts.length > 1, ends: ends(pieces), ids: ids(pieces) };
 });
 
+check('chat', 'brief', async (place) => {
+  const answer = await chat(place, { max_tokens: 16 });
+  const [choice] = answer.choices;
+  return { text: choice.message.content, end: choice.finish_reason, usage: used(answer.usage) };
+});
+
+check('chat', 'brief_stream', async (place) => {
+  const texts = (await listOf(chat(place, { max_tokens: 16, stream: true }))).map(chatText).filter(Boolean);
+  return { text: texts.join(''), in_pieces: texts.length > 1 };
+});
+
 check('chat', 'usage', async (place) => {
   const pieces = await listOf(chat(place, { stream: true, stream_options: { include_usage: true } }));
   return { text: pieces.map(chatText).join(''), usage: used(pieces.at(-1).usage) };
@@ -176,6 +187,16 @@ check('responses', 'stream silence', async (place) => {
     whole_text: textOf(last.response),
     in_order: events.every((event, at) => event.sequence_number === at),
   };
+});
+
+check('responses', 'brief', async (place) => {
+  const answer = await respond(place, { max_output_tokens: 16 });
+  return { text: answer.output_text, end: answer.status, usage: spent(answer.usage) };
+});
+
+check('responses', 'brief_stream', async (place) => {
+  const texts = (await listOf(respond(place, { max_output_tokens: 16, stream: true }))).map(respondText).filter(Boolean);
+  return { text: texts.join(''), in_pieces: texts.length > 1 };
 });
 
 const respondHelper = (place, asked = {}) => sdk(place).responses.stream({ model: place.model, input: 'Hello', ...asked });

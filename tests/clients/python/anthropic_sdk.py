@@ -114,6 +114,19 @@ def helper_stream(place):
     }
 
 
+@check("messages", "brief")
+def brief(place):
+    answer = ask(place, max_tokens=16)
+    return {"text": text_of(answer), "end": answer.stop_reason, "usage": used(answer.usage)}
+
+
+@check("messages", "brief_stream")
+def brief_stream(place):
+    with helper(place, max_tokens=16) as events:
+        texts = list(events.text_stream)
+    return {"text": "".join(texts), "in_pieces": len(texts) > 1}
+
+
 @check("messages", "tools")
 def tool_calls(place):
     return called(ask(place, tools=tools()))

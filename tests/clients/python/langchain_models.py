@@ -79,6 +79,22 @@ def stream(place):
     return {"text": "".join(texts), "in_pieces": len(texts) > 1 and str(total.text) == "".join(texts)}
 
 
+def short(place):
+    return model(place, **{"num_predict" if place.surface == "ollama" else "max_tokens": 16})
+
+
+@check(CHATS, "brief")
+def brief(place):
+    message = short(place).invoke("Hello")
+    return {"text": str(message.text), "end": end_of(message), "usage": used(message)}
+
+
+@check(CHATS, "brief_stream")
+def brief_stream(place):
+    texts, _ = added(place, short(place).stream("Hello"))
+    return {"text": "".join(texts), "in_pieces": len(texts) > 1}
+
+
 @check(CHATS, "usage")
 def usage(place):
     more = {"stream_usage": True} if place.surface == "chat" else {}

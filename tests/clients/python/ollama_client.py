@@ -66,6 +66,19 @@ def stream(place):
     return {"text": "".join(texts), "in_pieces": len(texts) > 1, "ends": ends}
 
 
+@check("ollama", "brief")
+def brief(place):
+    answer = chat(place, options={"num_predict": 16})
+    return {"text": answer.message.content, "end": answer.done_reason, "usage": used(answer)}
+
+
+@check("ollama", "brief_stream")
+def brief_stream(place):
+    pieces = chat(place, options={"num_predict": 16}, stream=True)
+    texts = [piece.message.content for piece in pieces if piece.message.content]
+    return {"text": "".join(texts), "in_pieces": len(texts) > 1}
+
+
 @check("ollama", "usage")
 def usage(place):
     pieces = list(chat(place, stream=True))

@@ -79,6 +79,19 @@ def chat_stream(place):
     return {"text": "".join(texts), "in_pieces": len(texts) > 1, "ends": ends, "ids": len({p.id for p in pieces})}
 
 
+@check("chat", "brief")
+def chat_brief(place):
+    answer = chat(place, max_tokens=16)
+    choice = answer.choices[0]
+    return {"text": choice.message.content, "end": choice.finish_reason, "usage": used(answer.usage)}
+
+
+@check("chat", "brief_stream")
+def chat_brief_stream(place):
+    texts = [text for text in map(chat_text, chat(place, max_tokens=16, stream=True)) if text]
+    return {"text": "".join(texts), "in_pieces": len(texts) > 1}
+
+
 @check("chat", "usage")
 def chat_usage(place):
     pieces = list(chat(place, stream=True, stream_options={"include_usage": True}))
@@ -264,6 +277,18 @@ def respond_stream(place):
         "whole_text": last.response.output_text,
         "in_order": numbers == list(range(len(numbers))),
     }
+
+
+@check("responses", "brief")
+def respond_brief(place):
+    answer = respond(place, max_output_tokens=16)
+    return {"text": answer.output_text, "end": answer.status, "usage": spent(answer.usage)}
+
+
+@check("responses", "brief_stream")
+def respond_brief_stream(place):
+    texts = [text for text in map(respond_text, respond(place, max_output_tokens=16, stream=True)) if text]
+    return {"text": "".join(texts), "in_pieces": len(texts) > 1}
 
 
 @check("responses", "helper_stream")
