@@ -61,6 +61,8 @@ def answers(surface, check):
         "thinking": thought,
         "thinking_stream": thought,
         "image": {"text": EIGHT},
+        "bearer": {"text": EIGHT},
+        "environment": {"text": EIGHT},
         "length": {"text": "Once upon", "end": end.get("length")},
         "options": {"text": " w0 w1 w2"},
         "count": {"counted": True},

@@ -47,6 +47,8 @@ WORDS = {
     "retrieve": "one model, with a slash in its name",
     "show": "what a model is",
     "running": "what is in memory",
+    "bearer": "the key as `auth_token`, in the other header",
+    "environment": "the key from `OLLAMA_API_KEY`",
     "wrong_key": "a wrong key is 401, and not tried again",
     "unknown_model": "an unknown model is an error of the dialect, and not tried again",
     "bad_request": "a bad request is 400, does not reach the upstream, and is not tried again",

@@ -154,6 +154,11 @@ check('messages', 'count', async (place) => {
 
 const unknown = { model: 'absent.messages:1b' };
 check('messages', 'wrong_key', (place) => raised(() => ask(place, {}, { key: 'sk-wrong', retries: 2 }), told));
+// The other header in which this SDK can send a secret.
+check('messages', 'bearer', async (place) => {
+  const other = new Anthropic({ baseURL: place.url, authToken: place.key, maxRetries: 0 });
+  return { text: textOf(await other.messages.create(filled(place, {}))) };
+});
 check('messages', 'unknown_model', (place) => raised(() => ask(place, unknown, { retries: 2 }), told));
 check('messages', 'bad_request', (place) => raised(() => ask(place, { max_tokens: 0 }, { retries: 2 }), told));
 check('messages', 'refusal', (place) => raised(() => ask(place, think, { retries: 2 }), told));

@@ -273,6 +273,11 @@ check('responses', 'fault', (place) => raised(() => respond(place, {}, { retries
 check('responses', 'fault_stream', (place) => raised(() => listOf(respond(place, { stream: true })), told));
 check('responses', 'busy break_whole', (place) => raised(() => respond(place), told));
 
+check('responses', 'rate_limit', async (place) => {
+  await respond(place);
+  return raised(() => respond(place), told);
+});
+
 // The plain iterator hands a failure on as an event; a program has to look at the last one.
 check('responses', 'plain_break_error plain_break_cut plain_break_short', async (place) => {
   const events = await listOf(respond(place, { stream: true }));

@@ -199,6 +199,13 @@ def wrong_key(place):
     return raised(lambda: ask(place, key="sk-wrong", retries=2), told)
 
 
+@check("messages", "bearer")
+def bearer(place):
+    """The other header in which this SDK can send a secret."""
+    other = anthropic.Anthropic(base_url=place.url, auth_token=place.key, timeout=30, max_retries=0)
+    return {"text": text_of(other.messages.create(**filled(place, {})))}
+
+
 @check("messages", "unknown_model")
 def unknown_model(place):
     return raised(lambda: ask(place, model="absent.messages:1b", retries=2), told)

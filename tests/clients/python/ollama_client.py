@@ -4,6 +4,7 @@ Never here: expectations (`expected.py` has them).
 """
 
 import json
+import os
 from functools import lru_cache
 
 import ollama
@@ -146,6 +147,13 @@ def length(place):
 @check("ollama", "wrong_key")
 def wrong_key(place):
     return raised(lambda: chat(place, key="sk-wrong"), told)
+
+
+@check("ollama", "environment")
+def environment(place):
+    """The key as the manual has it. Every other check sends a header of its own, which goes first."""
+    os.environ["OLLAMA_API_KEY"] = place.key
+    return {"text": ollama.Client(host=place.url, timeout=30).chat(model=place.model, messages=USER).message.content}
 
 
 @check("ollama", "unknown_model")

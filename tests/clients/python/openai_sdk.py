@@ -393,6 +393,12 @@ def respond_once(place):
     return raised(lambda: respond(place), told)
 
 
+@check("responses", "rate_limit")
+def respond_rate_limit(place):
+    respond(place)
+    return raised(lambda: respond(place), told)
+
+
 @check("responses", "plain_break_error", "plain_break_cut", "plain_break_short")
 def respond_break(place):
     """The plain iterator hands a failure on as an event; a program has to look at the last one."""
