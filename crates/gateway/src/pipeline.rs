@@ -29,6 +29,7 @@ use crate::error::{Error, ErrorRender};
 use crate::exchange::Exchange;
 use crate::guard::Conn;
 use crate::limit;
+use crate::openapi;
 use crate::relay::Body;
 use crate::routes::{self, Access, Match, Route};
 use crate::snapshot::Snapshot;
@@ -168,6 +169,7 @@ async fn walk(
         }
         // Whoever has used up his limits may still ask what they are.
         Operation::Usage => usage::show(core, &known),
+        Operation::Describe => openapi::document(),
         _ => return Err(Error::NotServed),
     };
     Ok(Step::Whole(whole))
