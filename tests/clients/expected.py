@@ -71,6 +71,7 @@ def answers(surface, check):
         "break_cut": broken,
         "break_short": broken,
         "helper_break_short": broken,
+        "helper_failed": {"text": "Hello", "end": "failed"},
         "plain_break_error": failed,
         "plain_break_cut": failed,
         "plain_break_short": failed,
@@ -95,6 +96,7 @@ MORE = {
     ("responses", "thinking_stream"): {"whole_thought": "Let me see"},
     ("responses", "length"): {"why": "max_output_tokens"},
     ("messages", "stream"): {"usage": [11, 8]},
+    ("messages", "silence"): {"usage": [11, 8]},
     ("messages", "tools_stream"): {"spelled": [PARIS[1], ROME[1]]},
 }
 # Responses streams have one id, told by their first and last events, and no end but the last one.
@@ -119,7 +121,7 @@ NATIVE = {check: (status, None) for check, (status, _) in OPENAI.items()} | {
 REFUSALS = {
     "chat": OPENAI,
     "completions": OPENAI | {"bad_request": (400, "unsupported_value")},
-    "embeddings": OPENAI,
+    "embeddings": OPENAI | {"bad_request": (400, "unsupported_value")},
     "models": OPENAI,
     # Programs that speak this dialect repeat a 404 and a 503 without measure.
     "responses": OPENAI
@@ -139,6 +141,7 @@ REFUSALS = {
         "busy": (529, "overloaded_error"),
         "rate_limit": (429, "rate_limit_error"),
     },
+    "models_anthropic": {"unknown_model": (404, "not_found_error")},
     "ollama": NATIVE,
     "generate": NATIVE,
     "embed": NATIVE,
@@ -170,7 +173,7 @@ TRIES = {
     # No model is run for these, and not all of them name one.
     "list": (None, 0),
     "retrieve": (None, 0),
-    "count": (1, 0),
+    "count": (2, 0),
     "show": (None, 0),
     "running": (None, 0),
     "pull": (None, 0),
@@ -182,7 +185,7 @@ TRIES = {
 
 
 def tries(surface, check):
-    if (surface, check) == ("models", "unknown_model"):
+    if surface.startswith("models") and check == "unknown_model":
         return (None, 0)
     return TRIES.get(check, (1, 1))
 
@@ -203,10 +206,13 @@ def same(wanted, got):
     return wanted == got and isinstance(wanted, bool) == isinstance(got, bool)
 
 
-def sent(check, surface, upstream, bodies):
+def sent(check, surface, upstream, bodies, by_order=False):
     """What is wrong with the requests that the upstream received: nothing, or words."""
+    native = upstream == "ollama"
+    if check in ("loop", "loop_stream"):
+        return sent_loop(bodies, native, native and surface == "ollama", by_order)
     rule = SENT.get(check)
-    return rule(bodies, upstream == "ollama", surface) if rule else None
+    return rule(bodies, native, surface) if rule else None
 
 
 def sent_image(bodies, native, _):
@@ -222,13 +228,13 @@ def sent_tools(bodies, _, __):
     return None if names == ["get_weather", "get_time"] else f"tools: {names}"
 
 
-def sent_loop(bodies, native, surface):
-    """The call comes back with its arguments, and the result belongs to it: by its id, or by its name where a dialect has no ids."""
+def sent_loop(bodies, native, both_native, by_order):
+    """The call comes back with its arguments, and the result belongs to it: by its id, or by its name where the dialect has no ids."""
     call, result = [m for m in bodies[-1]["messages"] if m["role"] in ("assistant", "tool")]
     [asked] = call["tool_calls"]
     name, arguments = asked["function"]["name"], asked["function"]["arguments"]
     by_id = asked.get("id") is not None and asked["id"] == result.get("tool_call_id")
-    by_name = native and surface == "ollama" and result.get("tool_name") == "get_weather"
+    by_name = both_native and result.get("tool_name") == (None if by_order else "get_weather")
     right = (
         name == "get_weather"
         and (arguments if native else json.loads(arguments)) == {"city": "Paris"}
@@ -264,8 +270,6 @@ SENT = {
     "image": sent_image,
     "tools": sent_tools,
     "tools_stream": sent_tools,
-    "loop": sent_loop,
-    "loop_stream": sent_loop,
     "json": sent_json,
     "thinking": sent_effort,
     "thinking_stream": sent_effort,

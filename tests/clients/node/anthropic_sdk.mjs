@@ -182,8 +182,8 @@ check('messages', 'break_error break_cut break_short', (place) =>
 );
 check('messages', 'helper_break_short', (place) => untilBroken(() => helper(place), pieceOf));
 
-check('models', 'list', async (place) => ({ models: (await listOf(sdk(place).models.list())).map((m) => m.id).sort() }));
-check('models', 'retrieve', async (place) => ({ id: (await sdk(place).models.retrieve(place.model)).id }));
-check('models', 'unknown_model', (place) => raised(() => sdk(place).models.retrieve('absent/model:1b'), told));
+check('models_anthropic', 'list', async (place) => ({ models: (await listOf(sdk(place).models.list())).map((m) => m.id).sort() }));
+check('models_anthropic', 'retrieve', async (place) => ({ id: (await sdk(place).models.retrieve(place.model)).id }));
+check('models_anthropic', 'unknown_model', (place) => raised(() => sdk(place).models.retrieve('absent/model:1b'), told));
 
 await main();
