@@ -95,7 +95,7 @@ def expectation(client, result, upstream, surface, check):
 def counted(client, result, surface, check, upstream):
     """How often it was asked, and what the upstream was sent."""
     model = f"absent.{surface}:1b" if check == "unknown_model" else model_of(surface, check)
-    arrived, reached = client.tries(surface, check) or expected.tries(surface, check)
+    arrived, reached = client.tries(surface, check) or expected.tries(surface, check, upstream)
     bodies = result.bodies.get(model, [])
     faults = [] if len(bodies) == reached else [f"the upstream was asked {len(bodies)} times, not {reached}"]
     if arrived not in (None, result.arrived[model]):

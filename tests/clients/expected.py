@@ -57,6 +57,7 @@ def answers(surface, check):
         "tools_stream": called,
         "loop": {"calls": [list(PARIS)], "text": SUNNY},
         "loop_stream": {"calls": [list(PARIS)], "text": SUNNY},
+        "replay": {"calls": [list(PARIS)], "text": SUNNY},
         "json": {"parsed": {"name": "Paris", "people": 2_100_000}},
         "thinking": thought,
         "thinking_stream": thought,
@@ -149,13 +150,23 @@ REFUSALS = {
 }
 
 
+# A forced call is kept only by upstreams that can be forced; to others it is refused, and not forgotten in silence.
+FORCED = {
+    "chat": (400, "unsupported_value"),
+    "responses": (400, "unsupported_value"),
+    "messages": (400, "invalid_request_error"),
+}
+
+
 def expected(surface, check, upstream):
     """All that a check must say."""
+    if check == "forced" and upstream == "openai":
+        return {"calls": [list(PARIS)]}
     told = answers(surface, check)
     if told is not None:
         never = NEVER.get((surface, check), ())
         return {name: value for name, value in told.items() if name not in never} | MORE.get((surface, check), {})
-    status, kind = REFUSALS[surface][check]
+    status, kind = FORCED[surface] if check == "forced" else REFUSALS[surface][check]
     kind = kind[upstream] if isinstance(kind, dict) else kind
     return {"status": status, "kind": kind, "retry_after": check in ("busy", "rate_limit"), "request_id": True}
 
@@ -170,6 +181,7 @@ TRIES = {
     "rate_wait": (3, 2),
     "loop": (2, 2),
     "loop_stream": (2, 2),
+    "replay": (2, 2),
     # No model is run for these, and not all of them name one.
     "list": (None, 0),
     "retrieve": (None, 0),
@@ -184,7 +196,9 @@ TRIES = {
 }
 
 
-def tries(surface, check):
+def tries(surface, check, upstream):
+    if check == "forced":
+        return (1, 0) if upstream == "ollama" else (1, 1)
     if surface.startswith("models") and check == "unknown_model":
         return (None, 0)
     return TRIES.get(check, (1, 1))
@@ -209,9 +223,10 @@ def same(wanted, got):
 def sent(check, surface, upstream, bodies, by_order=False):
     """What is wrong with the requests that the upstream received: nothing, or words."""
     native = upstream == "ollama"
-    if check in ("loop", "loop_stream"):
-        return sent_loop(bodies, native, native and surface == "ollama", by_order)
-    rule = SENT.get(check)
+    if check in ("loop", "loop_stream", "replay"):
+        wrong = sent_loop(bodies, native, native and surface == "ollama", by_order)
+        return wrong or (sent_thought(bodies) if check == "replay" else None)
+    rule = SENT.get(check) if bodies else None
     return rule(bodies, native, surface) if rule else None
 
 
@@ -244,6 +259,18 @@ def sent_loop(bodies, native, both_native, by_order):
     return None if right else f"call and result: {call} {result}"
 
 
+def sent_thought(bodies):
+    """The thought before the call comes back with it, under whatever name the upstream has for it."""
+    [call] = [message for message in bodies[-1]["messages"] if message["role"] == "assistant"]
+    thoughts = [call.get(name) for name in ("thinking", "reasoning", "reasoning_content")]
+    return None if "Let me see" in thoughts else f"no thought: {call}"
+
+
+def sent_forced(bodies, _, __):
+    wanted = {"type": "function", "function": {"name": "get_weather"}}
+    return None if bodies[0]["tool_choice"] == wanted else f"tool_choice: {bodies[0]['tool_choice']}"
+
+
 def sent_json(bodies, native, _):
     [body] = bodies
     schema = body["format"] if native else body["response_format"]["json_schema"]["schema"]
@@ -267,6 +294,7 @@ def sent_options(bodies, native, _):
 
 
 SENT = {
+    "forced": sent_forced,
     "image": sent_image,
     "tools": sent_tools,
     "tools_stream": sent_tools,

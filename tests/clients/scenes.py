@@ -60,6 +60,8 @@ SCENES = {
     "tools_stream": [Said(calls=(PARIS, ROME))],
     "loop": [Said(calls=(PARIS,)), Said((SUNNY,))],
     "loop_stream": [Said(calls=(PARIS,)), Said(("It is ", "22 degrees."))],
+    "replay": [Said(thought=("Let me", " see"), calls=(PARIS,)), Said((SUNNY,))],
+    "forced": [Said(calls=(PARIS,))],
     "json": [Said(('{"name":"Paris",', '"people":2100000}'))],
     "thinking": [Said(("4", "2"), ("Let me", " see"))],
     "thinking_stream": [Said(("4", "2"), ("Let me", " see"))],

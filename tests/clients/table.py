@@ -30,6 +30,8 @@ WORDS = {
     "tools_stream": "two calls in a stream stay apart, whatever the upstream numbers them",
     "loop": "a call, its result, an answer: the upstream gets both, belonging together",
     "loop_stream": "the same, streamed",
+    "replay": "thought, call and result sent again as they came: the upstream gets the thought back too",
+    "forced": "a call that the caller forces: kept where the upstream can be forced, 400 where it cannot (Ollama), never forgotten in silence",
     "json": "structured output: the schema reaches the upstream, the client reads an object",
     "thinking": "thinking, apart from the text",
     "thinking_stream": "the same, streamed",
