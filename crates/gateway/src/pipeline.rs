@@ -94,6 +94,7 @@ pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) ->
     let snapshot = core.snapshot();
     let errors = ErrorRender {
         format: snapshot.config.error_format.unwrap_or(wire::Format::OpenAi),
+        operation: Operation::Chat,
         bare: snapshot.config.error_format.is_some(),
     };
     let id = head::request_id(&snapshot.addresses, peer, request.headers());
