@@ -7,14 +7,45 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-/// `docs/config.md`, as the program prints it.
+/// `docs/config.md`, `docs/openapi.json` and the tables of `docs/api.md`, as the program prints them.
 pub(crate) fn docs(root: &Path) -> anyhow::Result<()> {
-    let args = ["run", "--quiet", "--package", "gatehouse", "--", "reference"];
+    write(root, "docs/config.md", &printed(root, "config")?)?;
+    write(root, "docs/openapi.json", &printed(root, "openapi")?)?;
+    let mut page = read(root, API)?;
+    for table in ["routes", "lanes"] {
+        page = with_table(&page, table, &printed(root, table)?)?;
+    }
+    write(root, API, &page)
+}
+
+const API: &str = "docs/api.md";
+
+fn printed(root: &Path, page: &str) -> anyhow::Result<String> {
+    let args = ["run", "--quiet", "--package", "gatehouse", "--", "reference", page];
     let output = cargo(root).args(args).output().context("cannot run cargo")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let file = root.join("docs/config.md");
-    std::fs::write(&file, output.stdout).with_context(|| format!("cannot write {}", file.display()))?;
-    crate::say("docs/config.md is fresh");
+    String::from_utf8(output.stdout).context("the program printed something else than text")
+}
+
+/// The page with what stands between the marks of a table replaced; people wrote the rest.
+fn with_table(page: &str, name: &str, table: &str) -> anyhow::Result<String> {
+    let (open, close) = (format!("<!-- {name}: "), format!("<!-- /{name} -->"));
+    let whole = || {
+        let (before, rest) = page.split_once(&open)?;
+        let (mark, rest) = rest.split_once(" -->\n")?;
+        let (_, after) = rest.split_once(&close)?;
+        Some(format!("{before}{open}{mark} -->\n{table}{close}{after}"))
+    };
+    whole().with_context(|| format!("{API} has no `{open}... -->` with a `{close}` behind it"))
+}
+
+fn read(root: &Path, file: &str) -> anyhow::Result<String> {
+    std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {file}"))
+}
+
+fn write(root: &Path, file: &str, text: &str) -> anyhow::Result<()> {
+    std::fs::write(root.join(file), text).with_context(|| format!("cannot write {file}"))?;
+    crate::say(&format!("{file} is fresh"));
     Ok(())
 }
 
@@ -35,4 +66,18 @@ pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_table;
+
+    #[test]
+    fn only_what_is_between_the_marks_changes() {
+        let page = "a\n<!-- t: made -->\nold\n<!-- /t -->\nb\n";
+        let fresh = with_table(page, "t", "new\n").unwrap();
+        assert_eq!(fresh, "a\n<!-- t: made -->\nnew\n<!-- /t -->\nb\n");
+        assert_eq!(with_table(&fresh, "t", "new\n").unwrap(), fresh);
+        assert!(with_table(page, "other", "new\n").is_err());
+    }
 }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask tidy     check the rules of the house (imports, circles, module docs, sizes, names)
-cargo xtask docs     write docs/config.md from the program's settings
+cargo xtask docs     write docs/config.md, docs/openapi.json and the tables of docs/api.md from the program's own tables
 cargo xtask types    write the page's types from the chat's records
 cargo xtask dist     build the stripped release binary with the engine, as target/dist/*.tar.gz with its digest
 ";

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::profile::{self, Profile};
 
@@ -65,8 +65,26 @@ pub(crate) enum Command {
     /// The embedded small model
     #[command(subcommand)]
     Engine(Engine),
-    /// Print every configuration key as a page of Markdown
-    Reference,
+    /// Print every configuration key as a page of Markdown, or another page that is made from the program's tables
+    Reference {
+        /// Which page
+        #[arg(value_enum, default_value_t)]
+        page: Page,
+    },
+}
+
+/// What `reference` can print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Page {
+    /// Every configuration key, as Markdown
+    #[default]
+    Config,
+    /// The description of the API, as OpenAPI 3.1
+    Openapi,
+    /// The routes of the API, as a table
+    Routes,
+    /// Which dialect reaches which upstream how, as a table
+    Lanes,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 //!
 //! Never here: wire formats, SQL, a request's way through the gateway.
 
+mod api_tables;
 pub mod chat;
 mod cli;
 mod commands;

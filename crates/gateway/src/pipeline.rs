@@ -32,6 +32,7 @@ use crate::error::{Error, ErrorRender};
 use crate::exchange::Exchange;
 use crate::guard::Conn;
 use crate::limit;
+use crate::openapi;
 use crate::relay::{Body, Flow};
 use crate::routes::{self, Access, Match, Route};
 use crate::snapshot::Snapshot;
@@ -218,7 +219,7 @@ async fn serve_operation(
         Operation::Usage => usage::show(core, &known),
         Operation::Version => models::version(&known),
         Operation::Greet => return Ok(Step::Text("Ollama is running")),
-        Operation::Describe => return Err(Error::NotServed),
+        Operation::Describe => openapi::document(),
         Operation::Manage(which) => match manage::serve(core, &known, route, which, body, exchange).await? {
             manage::Done::Whole(bytes) => bytes,
             manage::Done::Streams(flow) => return Ok(Step::Flow(flow)),

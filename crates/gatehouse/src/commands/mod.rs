@@ -16,12 +16,12 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::Outcome;
-use crate::cli::{Command, Invocation};
+use crate::cli::{Command, Invocation, Page};
 use crate::config::{Role, reference};
 use crate::profile::Profile;
 use crate::sockets::Inherited;
 use crate::terminal::Terminal;
+use crate::{Outcome, api_tables};
 
 pub(crate) fn run(invocation: Invocation, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match invocation {
@@ -41,10 +41,19 @@ fn native(command: Command, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Command::Check { files } => Ok(check::run(&files, terminal)),
         Command::Keys(command) => keys::run(&command, terminal),
         Command::Engine(command) => engine::run(command, terminal),
-        Command::Reference => {
-            terminal.say(reference::markdown().trim_end());
+        Command::Reference { page } => {
+            terminal.say(printed(page).trim_end());
             Ok(Outcome::Done)
         }
+    }
+}
+
+fn printed(page: Page) -> String {
+    match page {
+        Page::Config => reference::markdown(),
+        Page::Openapi => ::gateway::openapi::printed(),
+        Page::Routes => api_tables::routes(),
+        Page::Lanes => api_tables::lanes(),
     }
 }
 

@@ -132,7 +132,7 @@ fn take_apart(url: &str, format: Format) -> Result<(Authority, String), (String,
     let path = uri.path().trim_end_matches('/');
     let base = match (format, path.strip_suffix("/v1")) {
         (Format::OpenAi, Some(base)) => base,
-        (Format::Ollama, Some(_)) => {
+        (Format::Ollama | Format::Responses | Format::Anthropic, Some(_)) => {
             return Err(wrong("ends in /v1; Ollama's own API is meant, so leave it off"));
         }
         (_, None) => path,
