@@ -110,6 +110,8 @@ fn statuses_are_those_of_the_dialect() {
     check("/v1/responses", Verb::Post, &responses);
     let anthropic = [400, 401, 403, 404, 405, 408, 413, 414, 415, 429, 500, 502, 504, 529];
     check("/v1/messages", Verb::Post, &anthropic);
+    check("/v1/messages/count_tokens", Verb::Post, &[400, 401, 403, 405, 408, 413, 414, 415, 429, 500, 529]);
+    check("/api/ps", Verb::Get, &[400, 401, 403, 405, 408, 413, 414, 415, 429, 500, 503]);
     check("/openapi.json", Verb::Get, &[400, 403, 405, 408, 413, 414, 415, 500, 503]);
     check("/api/me", Verb::Post, &[400, 401, 403, 405, 408, 413, 414, 415, 500, 503]);
 }
@@ -222,14 +224,15 @@ fn sound(at: &str, schema: &Value) {
                 assert!(!all.is_empty(), "{at}");
                 all.iter().enumerate().for_each(|(place, inner)| sound(&format!("{at}/{place}"), inner));
             }
-            "items" | "additionalProperties" | "if" | "then" | "else" => sound(&at, value),
+            "items" | "additionalProperties" | "if" | "then" | "else" | "contentSchema" => sound(&at, value),
             "required" => {
                 for name in value.as_array().expect(&at) {
                     let name = name.as_str().expect(&at);
                     // A name that no member describes is a slip, except where another schema describes it.
-                    let apart = members.contains_key("anyOf") || members.contains_key("allOf");
+                    let apart = members.contains_key("allOf");
                     let described = schema["properties"].get(name).is_some();
-                    assert!(described || apart || at.contains("anyOf"), "{at}: {name}");
+                    let branch = at.contains("anyOf/") || at.contains("oneOf/") || at.contains("/then/");
+                    assert!(described || apart || branch, "{at}: {name}");
                 }
             }
             "type" => {
@@ -239,13 +242,13 @@ fn sound(at: &str, schema: &Value) {
                 assert!(kinds.iter().all(|kind| kind.as_str().is_some_and(|k| known.contains(&k))), "{at}");
             }
             "minimum" | "maximum" => assert!(value.is_number(), "{at}"),
-            "minItems" | "maxItems" | "minLength" => assert!(value.is_u64(), "{at}"),
+            "minItems" | "maxItems" | "minLength" | "maxProperties" => assert!(value.is_u64(), "{at}"),
             "enum" | "examples" => assert!(value.as_array().is_some_and(|all| !all.is_empty()), "{at}"),
             "pattern" => {
                 let pattern = value.as_str().expect(&at);
                 assert!(regex_syntax::parse(pattern).is_ok(), "{at}");
             }
-            "title" | "format" | "$ref" => assert!(value.is_string(), "{at}"),
+            "title" | "format" | "$ref" | "contentMediaType" => assert!(value.is_string(), "{at}"),
             "description" => {
                 let text = value.as_str().expect(&at);
                 assert!(text.ends_with(['.', ')']), "{at}: {text}");

@@ -72,6 +72,14 @@ pub(super) const PARAMETERS: &[ParameterRow] = &[
         about: "Whom the request is for, from a key that may speak for users. Any other key's is ignored.",
     },
     ParameterRow {
+        key: "x-gatehouse-upstream",
+        name: "X-Gatehouse-Upstream",
+        place: "header",
+        pattern: "",
+        example: "ollama",
+        about: "Which model server is meant, where there are several: a name of the configuration.",
+    },
+    ParameterRow {
         key: "x-gatehouse-progress",
         name: "x-gatehouse-progress",
         place: "header",
@@ -191,7 +199,7 @@ pub(super) fn description(rows: &Rows) -> Option<&'static str> {
 pub(super) fn good(answered: Answered) -> &'static str {
     match answered {
         Answered::Json(_) | Answered::Text => "The answer.",
-        Answered::JsonOrEvents { .. } | Answered::JsonOrLines(_) => "The answer, whole or as a stream.",
+        Answered::JsonOrEvents { .. } | Answered::JsonOrLines { .. } => "The answer, whole or as a stream.",
         Answered::Empty | Answered::Never => "Done; there is nothing to say.",
     }
 }
