@@ -60,4 +60,4 @@ dist: ## the stripped release binary as target/dist/*.tar.gz, with its digest
 
 clean: ## remove what was built; var/ (keys, chats) stays
 	@cargo clean
-	@rm -rf web/dist web/node_modules fuzz/target tests/.venv tests/node/node_modules tests/out
+	@rm -rf web/dist web/node_modules fuzz/target tests/.venv tests/node/node_modules tests/clients/.envs tests/clients/node/node_modules tests/out

@@ -13,7 +13,7 @@ fi
 log="$CARGO_TARGET_DIR/fuzz.log"
 mkdir -p "$CARGO_TARGET_DIR"
 failed=0
-for target in json ndjson sse request translate relay refusal completions embeddings; do
+for target in json ndjson sse request completions embeddings responses messages ollama models answers translate relay refusal; do
     mkdir -p "corpus/$target"
     if cargo fuzz run "$target" "corpus/$target" "seeds/$target" -- \
         -max_total_time="$seconds" -max_len=4096 -dict=words.dict >"$log" 2>&1; then

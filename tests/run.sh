@@ -3,6 +3,7 @@
 #
 #   tests/run.sh                      everything
 #   tests/run.sh -k faults            arguments go to pytest
+#   tests/run.sh -m "not clients"     without installing and running other people's clients
 #   GATEHOUSE_BIN=/path tests/run.sh  another binary
 #
 # Makes what it needs: a Python environment beside this file, the Node packages, the player and the binary.
@@ -41,6 +42,10 @@ if ! cmp -s "$here/node/package-lock.json" "$here/node/node_modules/installed.js
     (cd "$here/node" && npm ci --no-progress --loglevel=error)
     cp "$here/node/package-lock.json" "$here/node/node_modules/installed.json"
 fi
+case "$*" in
+*"not clients"*) ;;
+*) "$venv/bin/python" "$here/clients/install.py" ;;
+esac
 
 # Every test is bounded by itself; this bounds all of them together.
 cd "$here"

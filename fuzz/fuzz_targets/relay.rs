@@ -1,8 +1,4 @@
-//! A compatible server's stream to OpenAI's chunks.
+//! A compatible server's stream to every client's.
 #![no_main]
 
-use wire::{Format, Operation};
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    wire_fuzz::stream(wire_fuzz::cell(Operation::Chat, Format::OpenAi), input);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| wire_fuzz::streams(wire::Format::OpenAi, input));

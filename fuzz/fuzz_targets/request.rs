@@ -1,4 +1,6 @@
-//! The reader of chats, and both writers behind it.
+//! The reader of OpenAI's chats, and every writer behind it.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| wire_fuzz::request(wire::Operation::Chat, input));
+use wire::{Format, Operation};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| wire_fuzz::requests(Format::OpenAi, Operation::Chat, input));

@@ -1,8 +1,4 @@
-//! Ollama's stream to OpenAI's chunks.
+//! Ollama's stream to every client's.
 #![no_main]
 
-use wire::{Format, Operation};
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    wire_fuzz::stream(wire_fuzz::cell(Operation::Chat, Format::Ollama), input);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| wire_fuzz::streams(wire::Format::Ollama, input));

@@ -67,7 +67,11 @@ class PlayedOllama:
         return str(self._http.base_url)
 
     def script(self, path, *answers, sticky=False):
-        self._order("/script", {"path": path, "answers": list(answers), "sticky": sticky})
+        self.order({"path": path, "answers": list(answers), "sticky": sticky})
+
+    def order(self, script):
+        """An order as the player takes it, with `when` where it is for some requests only."""
+        self._order("/script", script)
 
     def chat(self, *answers, sticky=False):
         self.script("/api/chat", *answers, sticky=sticky)

@@ -15,9 +15,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::frames::{self, Dialect};
 use super::script::{Answer, Framing, Pace, Step};
 use super::state::State;
+use super::vectors;
 use crate::http1::RequestHead;
 
 const TOKENS_MAX: usize = 100_000;
+const NO_PAGE: &str = "404 page not found";
 
 /// What is left to do with the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,7 @@ struct Asked {
     stream: Option<bool>,
     options: Options,
     max_tokens: Option<usize>,
+    max_completion_tokens: Option<usize>,
     stream_options: Option<StreamOptions>,
 }
 
@@ -56,7 +59,7 @@ pub async fn play<W: AsyncWrite + Unpin>(
     body: &[u8],
     out: &mut W,
 ) -> Result<Then> {
-    match state.ordered(&head.path) {
+    match state.ordered(&head.path, || about(head, body)) {
         Some(Answer { before, generate: Some(pace), .. }) => {
             if let Some(then) = steps(state, &before, Framing::Raw, out).await? {
                 return Ok(then);
@@ -66,6 +69,17 @@ pub async fn play<W: AsyncWrite + Unpin>(
         Some(answer) => literal(state, &answer, out).await,
         None => own(state, head, body, state.pace.get(), out).await,
     }
+}
+
+/// Which model a request names, and whether it asks for a stream.
+fn about(head: &RequestHead, body: &[u8]) -> (String, bool) {
+    let asked = serde_json::from_slice::<Asked>(body).unwrap_or_default();
+    (asked.model, asked.stream.unwrap_or(streams_unasked(&head.path)))
+}
+
+/// Ollama streams unless told not to; the OpenAI dialect the other way round.
+fn streams_unasked(path: &str) -> bool {
+    path.starts_with("/api/")
 }
 
 async fn literal<W: AsyncWrite + Unpin>(state: &State, answer: &Answer, out: &mut W) -> Result<Then> {
@@ -179,6 +193,7 @@ async fn own<W: AsyncWrite + Unpin>(
         ("POST", "/api/chat") => Dialect::OllamaChat,
         ("POST", "/api/generate") => Dialect::OllamaGenerate,
         ("POST", "/v1/chat/completions") => Dialect::OpenAi,
+        ("POST", "/v1/completions") => Dialect::OpenAiText,
         _ => {
             let (status, text) = small(state, head, body);
             return json_answer(status, &text, out).await;
@@ -191,10 +206,10 @@ async fn own<W: AsyncWrite + Unpin>(
         let text = json!({"error": format!("model '{}' not found", asked.model)}).to_string();
         return json_answer(404, &text, out).await;
     }
-    let cap = asked.options.num_predict.and_then(|n| usize::try_from(n).ok()).or(asked.max_tokens);
+    let cap = asked.options.num_predict.and_then(|n| usize::try_from(n).ok());
+    let cap = cap.or(asked.max_completion_tokens).or(asked.max_tokens);
     let tokens = cap.unwrap_or(pace.tokens).min(TOKENS_MAX);
-    // Ollama streams unless told not to; the OpenAI dialect the other way round.
-    if asked.stream.unwrap_or(dialect != Dialect::OpenAi) {
+    if asked.stream.unwrap_or(streams_unasked(&head.path)) {
         let usage = asked.stream_options.is_some_and(|o| o.include_usage);
         let frames = state.stream(dialect, &asked.model, tokens, usage);
         return stream(&frames, dialect, pace, out).await;
@@ -273,9 +288,20 @@ fn small(state: &State, head: &RequestHead, body: &[u8]) -> (u16, String) {
             json!({"capabilities": *state.capabilities.borrow(), "details": {"family": "played"},
                    "model_info": {}, "modified_at": "2026-01-02T03:04:05.678901Z"})
         }
-        _ => return (404, "404 page not found".to_owned()),
+        ("POST", path) => return embedded(state, path, body),
+        _ => return (404, NO_PAGE.to_owned()),
     };
     (200, value.to_string())
+}
+
+/// Vectors where the path asks for them, of a model that exists.
+fn embedded(state: &State, path: &str, body: &[u8]) -> (u16, String) {
+    let Some(answer) = vectors::answer(path, body) else { return (404, NO_PAGE.to_owned()) };
+    let model = serde_json::from_slice::<Asked>(body).unwrap_or_default().model;
+    if knows(state, &model) {
+        return answer;
+    }
+    (404, json!({"error": format!("model \"{model}\" not found, try pulling it first")}).to_string())
 }
 
 async fn json_answer<W: AsyncWrite + Unpin>(status: u16, text: &str, out: &mut W) -> Result<Then> {

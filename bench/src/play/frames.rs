@@ -15,13 +15,15 @@ pub enum Dialect {
     OllamaChat,
     OllamaGenerate,
     OpenAi,
+    /// The older `/v1/completions`.
+    OpenAiText,
 }
 
 impl Dialect {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::OllamaChat | Self::OllamaGenerate => "application/x-ndjson",
-            Self::OpenAi => "text/event-stream",
+            Self::OpenAi | Self::OpenAiText => "text/event-stream",
         }
     }
 }
@@ -81,6 +83,10 @@ fn token(dialect: Dialect, model: &str, at: usize) -> String {
         Dialect::OpenAi => format!(
             "data: {{\"id\":\"chatcmpl-up\",\"object\":\"chat.completion.chunk\",\"created\":{CREATED},\"model\":\"{model}\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n"
         ),
+        Dialect::OpenAiText => format!(
+            "data: {{{},\"choices\":[{{\"index\":0,\"text\":\"{text}\",\"logprobs\":null,\"finish_reason\":null}}]}}\n\n",
+            openai_head(dialect, model)
+        ),
     }
 }
 
@@ -88,12 +94,11 @@ fn last(dialect: Dialect, model: &str, tokens: usize, usage: bool) -> String {
     match dialect {
         Dialect::OllamaChat => format!("{}\n", whole_ollama(model, "", tokens, "message")),
         Dialect::OllamaGenerate => format!("{}\n", whole_ollama(model, "", tokens, "response")),
-        Dialect::OpenAi => {
-            let head = format!(
-                "\"id\":\"chatcmpl-up\",\"object\":\"chat.completion.chunk\",\"created\":{CREATED},\"model\":\"{model}\""
-            );
+        Dialect::OpenAi | Dialect::OpenAiText => {
+            let head = openai_head(dialect, model);
+            let end = if dialect == Dialect::OpenAi { "\"delta\":{}" } else { "\"text\":\"\"" };
             let mut text = format!(
-                "data: {{{head},\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"stop\"}}]}}\n\n"
+                "data: {{{head},\"choices\":[{{\"index\":0,{end},\"finish_reason\":\"stop\"}}]}}\n\n"
             );
             if usage {
                 // Writing to a String cannot fail.
@@ -102,6 +107,14 @@ fn last(dialect: Dialect, model: &str, tokens: usize, usage: bool) -> String {
             text + "data: [DONE]\n\n"
         }
     }
+}
+
+fn openai_head(dialect: Dialect, model: &str) -> String {
+    let (id, object) = match dialect {
+        Dialect::OpenAiText => ("cmpl-up", "text_completion"),
+        _ => ("chatcmpl-up", "chat.completion.chunk"),
+    };
+    format!("\"id\":\"{id}\",\"object\":\"{object}\",\"created\":{CREATED},\"model\":\"{model}\"")
 }
 
 fn usage_json(tokens: usize) -> String {
@@ -126,6 +139,11 @@ pub fn whole(dialect: Dialect, model: &str, tokens: usize) -> String {
         Dialect::OllamaGenerate => whole_ollama(model, &content, tokens, "response"),
         Dialect::OpenAi => format!(
             "{{\"id\":\"chatcmpl-up\",\"object\":\"chat.completion\",\"created\":{CREATED},\"model\":\"{model}\",\"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":\"{content}\"}},\"logprobs\":null,\"finish_reason\":\"stop\"}}],\"usage\":{}}}",
+            usage_json(tokens)
+        ),
+        Dialect::OpenAiText => format!(
+            "{{{},\"choices\":[{{\"index\":0,\"text\":\"{content}\",\"logprobs\":null,\"finish_reason\":\"stop\"}}],\"usage\":{}}}",
+            openai_head(dialect, model),
             usage_json(tokens)
         ),
     }
@@ -154,12 +172,17 @@ mod tests {
                 serde_json::from_str::<serde_json::Value>(&frame).unwrap();
             }
         }
-        let events = last(Dialect::OpenAi, "m", 4, true) + &token(Dialect::OpenAi, "m", 0);
-        let mut seen = 0;
-        for data in events.split("\n\n").filter_map(|e| e.strip_prefix("data: ")).filter(|d| *d != "[DONE]") {
-            serde_json::from_str::<serde_json::Value>(data).unwrap();
-            seen += 1;
+        for dialect in [Dialect::OpenAi, Dialect::OpenAiText] {
+            serde_json::from_str::<serde_json::Value>(&whole(dialect, "m", 2)).unwrap();
+            let events = last(dialect, "m", 4, true) + &token(dialect, "m", 0);
+            let mut seen = 0;
+            for data in
+                events.split("\n\n").filter_map(|e| e.strip_prefix("data: ")).filter(|d| *d != "[DONE]")
+            {
+                serde_json::from_str::<serde_json::Value>(data).unwrap();
+                seen += 1;
+            }
+            assert_eq!(seen, 3);
         }
-        assert_eq!(seen, 3);
     }
 }

@@ -11,3 +11,4 @@ pub mod frames;
 pub mod script;
 pub mod server;
 pub mod state;
+pub mod vectors;

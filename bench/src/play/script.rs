@@ -72,15 +72,26 @@ impl Default for Pace {
     }
 }
 
-/// `POST /script`: answers for the next requests on a path.
+/// `POST /script`: answers for the next requests on a path, or for those of them that fit `when`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
     pub path: String,
+    #[serde(default)]
+    pub when: When,
     pub answers: Vec<Answer>,
     /// The last answer stays in force.
     #[serde(default)]
     pub sticky: bool,
+}
+
+/// What a request must ask for; absent means anything. The order that says more goes first, the model before the stream: many
+/// programs can then talk to one player at the same time, each about a model of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct When {
+    pub model: Option<String>,
+    pub stream: Option<bool>,
 }
 
 /// `POST /listen`.

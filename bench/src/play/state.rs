@@ -13,13 +13,16 @@ use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
 use super::frames::{Dialect, Stream};
-use super::script::{Answer, Listen, Listening, Pace, Script, Wait};
+use super::script::{Answer, Listen, Listening, Pace, Script, Wait, When};
 use crate::http1::RequestHead;
 
 const STREAMS_CACHED_MAX: usize = 64;
 
 /// Dialect, model, tokens, and whether the usage is told.
 type StreamKey = (Dialect, String, usize, bool);
+
+/// Answers in their order, and whether the last one stays.
+type Ordered = (VecDeque<Answer>, bool);
 
 /// One request as it came in.
 #[derive(Clone, Debug, Serialize)]
@@ -75,7 +78,7 @@ pub struct State {
     /// Requests kept for inspection.
     pub records_max: Cell<usize>,
     records: RefCell<Vec<Record>>,
-    scripts: RefCell<HashMap<String, (VecDeque<Answer>, bool)>>,
+    scripts: RefCell<HashMap<(String, When), Ordered>>,
     gates: RefCell<HashSet<String>>,
     streams: RefCell<HashMap<StreamKey, Rc<Stream>>>,
     next: Cell<u64>,
@@ -86,7 +89,7 @@ pub fn unix_ms() -> f64 {
 }
 
 pub fn is_generation(path: &str) -> bool {
-    matches!(path, "/api/chat" | "/api/generate" | "/v1/chat/completions")
+    matches!(path, "/api/chat" | "/api/generate" | "/v1/chat/completions" | "/v1/completions")
 }
 
 impl State {
@@ -186,20 +189,30 @@ impl State {
 
     pub fn order(&self, script: Script) {
         let mut scripts = self.scripts.borrow_mut();
+        let place = (script.path, script.when);
         if script.answers.is_empty() {
-            scripts.remove(&script.path);
+            scripts.remove(&place);
         } else {
-            scripts.insert(script.path, (script.answers.into(), script.sticky));
+            scripts.insert(place, (script.answers.into(), script.sticky));
         }
     }
 
-    pub fn ordered(&self, path: &str) -> Option<Answer> {
+    /// The answer that was ordered for a request, if any: `asked` says what it asks for, and is only looked at when orders exist.
+    pub fn ordered(&self, path: &str, asked: impl FnOnce() -> (String, bool)) -> Option<Answer> {
         let mut scripts = self.scripts.borrow_mut();
-        let (queue, sticky) = scripts.get_mut(path)?;
-        if *sticky && queue.len() == 1 {
-            return queue.front().cloned();
+        if scripts.is_empty() {
+            return None;
         }
-        queue.pop_front()
+        let (model, stream) = asked();
+        let (model, stream) = (Some(model), Some(stream));
+        let places = [(model.clone(), stream), (model, None), (None, stream), (None, None)];
+        places.into_iter().find_map(|(model, stream)| {
+            let (queue, sticky) = scripts.get_mut(&(path.to_owned(), When { model, stream }))?;
+            if *sticky && queue.len() == 1 {
+                return queue.front().cloned();
+            }
+            queue.pop_front()
+        })
     }
 
     pub fn open_gate(&self, name: String) {
@@ -251,5 +264,33 @@ impl Wait {
             && least(self.in_flight_at_least, c.in_flight)
             && least(self.probes_at_least, c.probes)
             && self.in_flight_at_most.is_none_or(|most| c.in_flight <= most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_that_says_more_goes_first() {
+        let state = State::new(Vec::new(), Vec::new(), Pace::default(), 0);
+        let order = |model: Option<&str>, stream, status| {
+            let when = When { model: model.map(str::to_owned), stream };
+            let answer = Answer { status: Some(status), ..Answer::default() };
+            state.order(Script { path: "/p".to_owned(), when, answers: vec![answer], sticky: true });
+        };
+        let told = |model: &str, stream| {
+            state.ordered("/p", || (model.to_owned(), stream)).and_then(|answer| answer.status)
+        };
+        assert_eq!(told("a", true), None);
+        order(None, None, 1);
+        order(None, Some(true), 2);
+        order(Some("a"), None, 3);
+        order(Some("a"), Some(true), 4);
+        assert_eq!(
+            [told("a", true), told("a", false), told("b", true), told("b", false)],
+            [4, 3, 2, 1].map(Some)
+        );
+        assert!(state.ordered("/q", || ("a".to_owned(), true)).is_none());
     }
 }

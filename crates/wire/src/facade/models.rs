@@ -54,9 +54,8 @@ pub fn write_load(
     num_ctx: Option<u64>,
     out: &mut Vec<u8>,
 ) {
-    match upstream {
-        Format::Ollama => ollama::models::write_load(model, keep_alive, num_ctx, out),
-        _ => {}
+    if upstream == Format::Ollama {
+        ollama::models::write_load(model, keep_alive, num_ctx, out);
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Client side: `request` (with `message`, `content`, `tools`), `answer`, `encode`. Upstream side: for clients of the same
 //! dialect `splice` and `relay` (with `choice`, `outlet`, `screening`), for others `write` and `decode`. Both: `error`, `models`.
+//! `responses`, a dialect of the same house, borrows what it reads and writes alike.
 //!
 //! Never here: another dialect.
 

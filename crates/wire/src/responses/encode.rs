@@ -115,15 +115,16 @@ impl Encoder {
             DeltaKind::Text => Kind::Text,
             DeltaKind::Thinking => Kind::Thinking,
         };
-        if kind == Kind::Text {
+        let says = !delta.text.is_empty();
+        if says && self.open != Some(kind) {
+            self.open(kind, reply, out);
+        }
+        // On their own inside a thought or a call, tokens spell no text.
+        if kind == Kind::Text && matches!(self.open, None | Some(Kind::Text)) {
             self.tokens(delta.logprobs);
         }
-        let is_open = self.open == Some(kind);
-        if delta.text.is_empty() && !(is_open && self.item.told < self.item.logprobs.len()) {
+        if !says && (self.open != Some(kind) || self.item.told == self.item.logprobs.len()) {
             return;
-        }
-        if !is_open {
-            self.open(kind, reply, out);
         }
         let from = self.item.text.len();
         write::text_body(&mut self.item.text, delta.text);
@@ -229,10 +230,8 @@ impl Encoder {
         out.extend_from_slice(self.output.get(start..).unwrap_or_default());
         out.extend_from_slice(END);
         self.item.text.clear();
-        if kind == Kind::Text {
-            self.item.logprobs.clear();
-            self.item.told = 0;
-        }
+        self.item.logprobs.clear();
+        self.item.told = 0;
     }
 
     /// Half a call is not told as arguments that are done: somebody would run it.

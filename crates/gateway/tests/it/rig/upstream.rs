@@ -393,7 +393,8 @@ async fn fixed(shared: &Shared, path: &str, body: &serde_json::Value) -> Option<
             shared.resident_asked.fetch_add(1, Ordering::SeqCst);
             Some(shared.resident.lock().unwrap().clone())
         }
-        "/api/generate" if !shared.scripted_loads.load(Ordering::SeqCst) => {
+        // A question without a prompt is a load.
+        "/api/generate" if body.get("prompt").is_none() && !shared.scripted_loads.load(Ordering::SeqCst) => {
             Some((200, r#"{"done":true,"done_reason":"load"}"#.to_owned()))
         }
         "/api/show" => {

@@ -48,24 +48,9 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequ
     let mut request = wishes::blank(Operation::Complete, bytes);
     request.stream = true;
     let mut draft = Draft::default();
-    body.members_and(&Path::Root, KNOWN, |body, name| {
-        let Name::Known(name) = name else {
-            let Name::Other(name) = name else { return Ok(()) };
-            return body.outsider(name, &mut request.outsiders);
-        };
-        let at = Path::Root.key(name);
-        match name {
-            "prompt" => draft.prompt = text(body, &at)?,
-            "system" => draft.system = text(body, &at)?,
-            "suffix" => request.suffix = Some(text(body, &at)?).filter(|suffix| !suffix.is_empty()),
-            "images" => {
-                let read = |body: &mut Body<'a>| images(body, &at, &mut media);
-                draft.images = body.optional(read)?.unwrap_or_default();
-            }
-            "raw" | "template" | "context" => refused(body, name, &at)?,
-            name => wishes::member(body, name, &mut request)?,
-        }
-        Ok(())
+    body.members_and(&Path::Root, KNOWN, |body, name| match name {
+        Name::Known(name) => member(body, name, &mut draft, &mut request, &mut media),
+        Name::Other(name) => body.outsider(name, &mut request.outsiders),
     })?;
     if !draft.system.is_empty() {
         let part = Part::Text(body.prompt(draft.system));
@@ -76,6 +61,25 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequ
     request.messages.push(Message::plain(Role::User, parts));
     body.prompt(request.suffix.unwrap_or_default());
     wishes::settle(request, body, &media)
+}
+
+fn member<'a>(
+    body: &mut Body<'a>,
+    name: &'static str,
+    draft: &mut Draft<'a>,
+    request: &mut ModelRequest<'a>,
+    media: &mut Media<'_>,
+) -> Result<(), Fault> {
+    let at = Path::Root.key(name);
+    match name {
+        "prompt" => draft.prompt = text(body, &at)?,
+        "system" => draft.system = text(body, &at)?,
+        "suffix" => request.suffix = Some(text(body, &at)?).filter(|suffix| !suffix.is_empty()),
+        "images" => draft.images = body.optional(|body| images(body, &at, media))?.unwrap_or_default(),
+        "raw" | "template" | "context" => refused(body, name, &at)?,
+        name => wishes::member(body, name, request)?,
+    }
+    Ok(())
 }
 
 fn refused(body: &mut Body<'_>, name: &'static str, at: &Path<'_>) -> Result<(), Fault> {

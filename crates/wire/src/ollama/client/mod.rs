@@ -1,7 +1,8 @@
 //! Ollama's native API, client side: requests read, answers and streams written.
 //!
-//! Requests: `chat`, `generate` and `embed`, with what they have in common in `wishes` and `options`. Answers: `encode`
-//! (streams) and `answer` (whole), both made of `line`'s pieces; `vectors`; `load`, where nothing was asked.
+//! Requests: `chat` (with `message` and `tools`), `generate` and `embed`, and what they have in common in `wishes` and
+//! `options`; `named`, who is to be shown. Answers: `encode` (streams) and `answer` (whole), both made of `line`'s pieces
+//! and of `logprobs`; `vectors`; `load`, where nothing was asked.
 //!
 //! Why below `ollama` and not beside it: both sides share the table of options and the writing of times; what is upstream's
 //! never imports what is here.
