@@ -42,9 +42,7 @@ fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap()));
     let mut out = Vec::with_capacity(body.len() * 2);
-    for (name, lane, upstream) in
-        [("translate", Lane::Translate, Format::Ollama), ("relay", Lane::Relay, Format::OpenAi)]
-    {
+    for (name, upstream) in [("translate", Format::Ollama), ("relay", Format::OpenAi)] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 out.clear();
@@ -68,11 +66,19 @@ fn chunks(criterion: &mut Criterion) {
     let native = "{\"model\":\"registry.internal/m:32b\",\"created_at\":\"2026-01-02T03:04:05.678901Z\",\"message\":{\"role\":\"assistant\",\"content\":\" world\"},\"done\":false}\n";
     let compatible = "data: {\"id\":\"chatcmpl-up\",\"object\":\"chat.completion.chunk\",\"created\":1767323045,\"model\":\"served\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" world\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
     let mut group = criterion.benchmark_group("chunk");
-    for (name, lane, upstream, chunk) in [
-        ("translate", Lane::Translate, Format::Ollama, native),
-        ("relay", Lane::Relay, Format::OpenAi, compatible),
+    for (client, upstream, chunk) in [
+        (Format::OpenAi, Format::Ollama, native),
+        (Format::Responses, Format::Ollama, native),
+        (Format::Anthropic, Format::Ollama, native),
+        (Format::Ollama, Format::Ollama, native),
+        (Format::OpenAi, Format::OpenAi, compatible),
+        (Format::Anthropic, Format::OpenAi, compatible),
     ] {
-        let mut stream = AnswerStream::new(chat(upstream), reply.clone(), None);
+        let cell = wire::cell(client, upstream, Operation::Chat).unwrap();
+        let name = format!("{} on {}", client.as_str(), upstream.as_str());
+        // One that remembers its text would grow without end here.
+        let reply = Reply { line_bytes_max: usize::MAX, ..reply.clone() };
+        let mut stream = AnswerStream::new(cell, reply, None);
         let mut out = Vec::with_capacity(1024);
         group.throughput(Throughput::Bytes(u64::try_from(chunk.len()).unwrap()));
         group.bench_function(name, |bencher| {

@@ -14,24 +14,24 @@ fn plain() -> HeaderMap {
 }
 
 #[track_caller]
-fn check(method: Method, path: &str, expected: Option<(&str, Option<&str>)>) {
-    let found = find(&method, path, &plain()).ok().map(|m| (m.route.path, m.name.map(Cow::into_owned)));
+fn check(method: &Method, path: &str, expected: Option<(&str, Option<&str>)>) {
+    let found = find(method, path, &plain()).ok().map(|m| (m.route.path, m.name.map(Cow::into_owned)));
     assert_eq!(found, expected.map(|(p, m)| (p, m.map(str::to_owned))), "{method} {path}");
 }
 
 #[test]
 fn known_paths_match_byte_for_byte() {
-    check(Method::POST, "/v1/chat/completions", Some(("/v1/chat/completions", None)));
-    check(Method::GET, "/v1/models", Some(("/v1/models", None)));
-    check(Method::GET, "/v1/models/m", Some(("/v1/models/{model}", Some("m"))));
-    check(Method::GET, "/v1/models/ns%2Fm:tag", Some(("/v1/models/{model}", Some("ns/m:tag"))));
-    check(Method::GET, "/v1/models/ns/m:tag", Some(("/v1/models/{model}", Some("ns/m:tag"))));
-    check(Method::POST, "/v1/messages/count_tokens", Some(("/v1/messages/count_tokens", None)));
-    check(Method::GET, "/api/tags", Some(("/api/tags", None)));
-    check(Method::DELETE, "/api/delete", Some(("/api/delete", None)));
-    check(Method::HEAD, "/", Some(("/", None)));
+    check(&Method::POST, "/v1/chat/completions", Some(("/v1/chat/completions", None)));
+    check(&Method::GET, "/v1/models", Some(("/v1/models", None)));
+    check(&Method::GET, "/v1/models/m", Some(("/v1/models/{model}", Some("m"))));
+    check(&Method::GET, "/v1/models/ns%2Fm:tag", Some(("/v1/models/{model}", Some("ns/m:tag"))));
+    check(&Method::GET, "/v1/models/ns/m:tag", Some(("/v1/models/{model}", Some("ns/m:tag"))));
+    check(&Method::POST, "/v1/messages/count_tokens", Some(("/v1/messages/count_tokens", None)));
+    check(&Method::GET, "/api/tags", Some(("/api/tags", None)));
+    check(&Method::DELETE, "/api/delete", Some(("/api/delete", None)));
+    check(&Method::HEAD, "/", Some(("/", None)));
     let blob = format!("/api/blobs/sha256:{}", "0f".repeat(32));
-    check(Method::HEAD, &blob, Some(("/api/blobs/{digest}", Some(&blob["/api/blobs/".len()..]))));
+    check(&Method::HEAD, &blob, Some(("/api/blobs/{digest}", Some(&blob["/api/blobs/".len()..]))));
     for path in [
         "/v1/chat/completions/",
         "//v1/chat/completions",
@@ -55,23 +55,23 @@ fn known_paths_match_byte_for_byte() {
         "//",
         "",
     ] {
-        check(Method::POST, path, None);
-        check(Method::GET, path, None);
+        check(&Method::POST, path, None);
+        check(&Method::GET, path, None);
     }
 }
 
 #[test]
 fn a_known_path_with_a_wrong_method_says_which_is_right() {
     #[track_caller]
-    fn allowed(method: Method, path: &str, expected: &str) {
-        let Err(Error::WrongMethod { allow }) = find(&method, path, &plain()) else {
+    fn allowed(method: &Method, path: &str, expected: &str) {
+        let Err(Error::WrongMethod { allow }) = find(method, path, &plain()) else {
             panic!("{method} {path}")
         };
         assert_eq!(allow, expected);
     }
-    allowed(Method::GET, "/v1/chat/completions", "POST");
-    allowed(Method::TRACE, "/v1/models", "GET");
-    allowed(Method::POST, "/", "GET, HEAD");
+    allowed(&Method::GET, "/v1/chat/completions", "POST");
+    allowed(&Method::TRACE, "/v1/models", "GET");
+    allowed(&Method::POST, "/", "GET, HEAD");
 }
 
 #[test]

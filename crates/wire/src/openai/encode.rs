@@ -22,7 +22,7 @@ impl Encoder {
     pub(crate) fn event(&mut self, event: Event<'_>, reply: &Reply, out: &mut Vec<u8>) {
         match event {
             Event::Start { created } => self.frame.set(reply, created),
-            Event::Call(call) => self.call(call, reply, out),
+            Event::Call(call) => self.call(&call, reply, out),
             Event::BlockStart(Block::Call(head)) => self.open_call(head, reply, out),
             Event::Arguments(text) => self.arguments(text, out),
             Event::BlockStart(Block::Text | Block::Thinking) | Event::BlockStop | Event::Timings(_) => {}
@@ -52,10 +52,10 @@ impl Encoder {
         Frame::close_delta(delta.logprobs, None, out);
     }
 
-    fn call(&mut self, call: Call<'_>, reply: &Reply, out: &mut Vec<u8>) {
+    fn call(&mut self, call: &Call<'_>, reply: &Reply, out: &mut Vec<u8>) {
         self.open_calls(self.calls, out);
         out.push(b',');
-        call_members(&call, self.calls, &reply.id, out);
+        call_members(call, self.calls, &reply.id, out);
         out.extend_from_slice(b"}]");
         Frame::close_delta(None, None, out);
         self.calls += 1;
@@ -63,7 +63,7 @@ impl Encoder {
 
     /// A call whose arguments follow.
     fn open_call(&mut self, head: CallHead<'_>, reply: &Reply, out: &mut Vec<u8>) {
-        self.call(Call { id: head.id, name: head.name, arguments: "".into() }, reply, out);
+        self.call(&Call { id: head.id, name: head.name, arguments: "".into() }, reply, out);
     }
 
     fn arguments(&mut self, text: Text<'_>, out: &mut Vec<u8>) {
