@@ -12,7 +12,7 @@ from harness.client import KEY, bearer
 from harness.gateway import digest
 from harness.generated import document, run
 from harness.generated_hooks import DIGEST
-from harness.play import whole
+from harness.play import line, stream, whole
 
 MANAGE = ["pull", "push", "create", "copy", "delete", "blobs", "show"]
 # Nobody may: accounts, web search, the runtime's own affairs.
@@ -68,7 +68,9 @@ def test_no_answer_is_outside_the_description(start, play):
             assert 200 not in seen and 403 in seen, (operation, seen)
         else:
             # Refusals alone would prove little of the answers.
-            assert seen[200] >= 3 or "requestBody" not in what and seen[200], (operation, seen)
+            assert seen[200], (operation, seen)
+            described = what["responses"]["200"].get("content", {}).keys()
+            assert described <= outcome.kinds[operation].keys(), (operation, outcome.kinds[operation])
 
 
 @pytest.mark.timeout(240)
@@ -82,6 +84,62 @@ def test_the_same_of_an_upstream_of_openai_s_format(start, play, monkeypatch):
         assert outcome.fitting[f"POST /v1/{operation}"][200] >= 3, (operation, outcome.fitting[f"POST /v1/{operation}"])
     for operation in ("chat", "generate", "embed", "embeddings"):
         assert outcome.fitting[f"POST /api/{operation}"][200] >= 3, operation
+
+
+@pytest.mark.parametrize(
+    ("path", "members"),
+    [
+        ("/v1/chat/completions", {"error"}),
+        ("/v1/responses", {"error"}),
+        ("/v1/messages", {"type", "error", "request_id"}),
+        ("/api/chat", {"error"}),
+        ("/", {"error"}),
+    ],
+)
+def test_heads_are_refused_in_the_words_of_their_path(gateway, path, members):
+    """Before anything is known of who asks: what no generated request is wrong in."""
+    answers = {name: what["responses"] for name, what in operations().items()}
+    described = answers.get(f"POST {path}") or answers[f"GET {path}"]
+    with httpx.Client(base_url=gateway.url, trust_env=False) as client:
+        for status, answer in (
+            (400, client.get(f"{path}?key=secret")),
+            (400, client.get(path, headers={"host": "a b"})),
+            (414, client.get(f"{path}?{'x' * 5_000}")),
+            (401, client.get(path)),
+        ):
+            assert answer.status_code == status and str(status) in described, (status, answer.text)
+            body = answer.json()
+            assert body.keys() == members
+            assert isinstance(body["error"], str) == (path in ("/", "/api/chat")), answer.text
+            assert answer.headers["x-request-id"] == answer.headers["request-id"]
+
+
+def test_thoughts_tokens_and_calls_are_described_too(start, play):
+    tokens = [{"token": "sunny", "logprob": -0.1, "bytes": [115], "top_logprobs": [{"token": "wet", "logprob": -3}]}]
+    call = {"function": {"name": "get_weather", "arguments": {"city": "Tokyo", "days": 3}}}
+    pieces = (
+        line(thinking="Let me see."),
+        line("It is "),
+        line("sunny.", logprobs=tokens),
+        line(tool_calls=[call, call]),
+        line(done=True),
+    )
+    everything = line("It is sunny.", thinking="Let me see.", tool_calls=[call, call], logprobs=tokens, done=True)
+    for streams, answer in ((True, stream(*pieces)), (False, whole(everything))):
+        play.order({"path": "/api/chat", "when": {"stream": streams}, "answers": [answer], "sticky": True})
+    gateway = serve(start, play)
+    outcome = run(
+        gateway.url,
+        start.folder / "generated",
+        examples=60,
+        headers=bearer(),
+        phases="fuzzing",
+        include_path_regex="^/(v1/(chat/completions|responses|messages)|api/chat)$",
+    )
+    check(outcome)
+    for operation in ("POST /v1/chat/completions", "POST /v1/responses", "POST /v1/messages", "POST /api/chat"):
+        kinds = outcome.kinds[operation]
+        assert len(kinds) == 2 and min(kinds.values()) >= 5, (operation, kinds)
 
 
 def test_without_a_key_nothing_but_the_description_is_told(start, play):

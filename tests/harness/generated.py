@@ -47,12 +47,14 @@ def as_read_today(described):
 
 @dataclass
 class Outcome:
-    """What a run found, and which statuses each operation gave to requests that fit its schema and to others."""
+    """What a run found, which statuses each operation gave to requests that fit its schema and to others, and the content types of
+    what went well."""
 
     code: int
     text: str
     fitting: dict = field(default_factory=lambda: collections.defaultdict(collections.Counter))
     unfitting: dict = field(default_factory=lambda: collections.defaultdict(collections.Counter))
+    kinds: dict = field(default_factory=lambda: collections.defaultdict(collections.Counter))
 
     def statuses(self, operation):
         return self.fitting[operation] + self.unfitting[operation]
@@ -92,4 +94,8 @@ def count(recorder, outcome):
         fits = meta.get("generation", {}).get("mode") == "positive"
         answer = exchange.get("response")
         counts = outcome.fitting if fits else outcome.unfitting
-        counts[recorder["label"]][answer["status_code"] if answer else None] += 1
+        status = answer["status_code"] if answer else None
+        counts[recorder["label"]][status] += 1
+        if status == 200:
+            kind = answer["headers"].get("content-type", [""])[0].split(";")[0]
+            outcome.kinds[recorder["label"]][kind] += 1

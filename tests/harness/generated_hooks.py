@@ -18,6 +18,8 @@ UNKNOWN_TO_OLLAMA = {
     "audio", "best_of", "echo", "function_call", "functions", "logit_bias", "modalities", "n", "prediction", "tool_choice",
     "web_search_options",
 }
+# Chance asks for few streams.
+STREAMS = ("/chat/completions", "/completions", "/responses", "/messages", "/api/chat", "/api/generate", "/api/pull")
 LEFT_OUT = UNKNOWN_TO_OLLAMA if os.environ.get("UPSTREAM_FORMAT") != "openai" else {"tool_choice"}
 
 calls = itertools.count()
@@ -29,11 +31,14 @@ def before_call(context, case, kwargs):
     if len(path.get("digest", "")) == len(DIGEST):
         # Of any other the player would say that there is no such page, which is no answer of a runtime.
         path["digest"] = DIGEST
-    if next(calls) % 4 == 3:
+    call = next(calls)
+    if call % 4 == 3:
         return
     for holder in (case.body, case.path_parameters):
         if isinstance(holder, dict):
             amend(holder)
+    if isinstance(case.body, dict) and case.operation.path.endswith(STREAMS) and call % 4:
+        case.body["stream"] = call % 4 == 1
 
 
 def amend(holder):
@@ -44,8 +49,9 @@ def amend(holder):
         del holder[name]
     messages = holder.get("messages")
     if isinstance(messages, list):
+        # A conversation in which nobody says anything is refused as a whole, or taken for a wish to load the model.
+        messages[len(messages) :] = [] if messages else [{"role": "user", "content": "Hello"}]
         for message in messages:
-            # A conversation in which nobody says anything is refused as a whole.
             if isinstance(message, dict) and message.get("content") == "":
                 message["content"] = "Hello"
 

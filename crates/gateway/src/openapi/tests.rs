@@ -1,12 +1,16 @@
 //! The description is whole, refers to nothing that is not there, and is what the repository shows.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use wire::Format;
 
-use super::{document, printed, refusals, schemas};
+use super::{document, printed, refusals, schemas, words};
+use crate::rate_headers::{Rated, rate_headers};
 use crate::routes::{ROUTES, Verb};
+use crate::standing::Standing;
 
 fn read() -> Value {
     serde_json::from_slice(&document()).unwrap()
@@ -140,6 +144,19 @@ fn headers_of_refusals_are_described() {
 }
 
 #[test]
+fn limits_are_told_in_the_described_headers() {
+    for (format, described) in [(Format::OpenAi, words::RATES), (Format::Anthropic, words::ANTHROPIC_RATES)] {
+        let standing = Standing { limit: 1, remaining: 0, reset: Duration::ZERO };
+        let mut told = HeaderMap::new();
+        for rated in [Rated::Requests, Rated::Tokens] {
+            rate_headers(format, &standing, rated, &mut told);
+        }
+        let told: BTreeSet<&str> = told.keys().map(HeaderName::as_str).collect();
+        assert_eq!(told, BTreeSet::from(described));
+    }
+}
+
+#[test]
 fn a_status_says_always_or_never_when_to_come_back() {
     for format in Format::ALL {
         for error in refusals::samples() {
@@ -224,7 +241,9 @@ fn sound(at: &str, schema: &Value) {
                 assert!(!all.is_empty(), "{at}");
                 all.iter().enumerate().for_each(|(place, inner)| sound(&format!("{at}/{place}"), inner));
             }
-            "items" | "additionalProperties" | "if" | "then" | "else" | "contentSchema" => sound(&at, value),
+            "items" | "additionalProperties" | "if" | "then" | "else" | "not" | "contentSchema" => {
+                sound(&at, value)
+            }
             "required" => {
                 for name in value.as_array().expect(&at) {
                     let name = name.as_str().expect(&at);
