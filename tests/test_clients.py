@@ -80,7 +80,7 @@ def judge(client, run, upstream, surface, check):
     if "failed" in line:
         return [line["failed"]]
     wanted = expectation(client, result, upstream, surface, check)
-    got = {name: value for name, value in line["got"].items() if name in wanted or name not in ("name", "text")}
+    got = {name: value for name, value in line["got"].items() if name != "name" and client.tells(surface, check, name)}
     faults = [] if same(wanted, got) else [f"told {line['got']}", f"not  {wanted}"]
     return faults + counted(client, result, surface, check, upstream)
 
@@ -89,18 +89,18 @@ def expectation(client, result, upstream, surface, check):
     if check == "list":
         return {"models": result.models}
     told = expected.expected(surface, check, upstream)
-    return {name: value for name, value in told.items() if client.tells(check, name)}
+    return {name: value for name, value in told.items() if client.tells(surface, check, name)}
 
 
 def counted(client, result, surface, check, upstream):
     """How often it was asked, and what the upstream was sent."""
     model = f"absent.{surface}:1b" if check == "unknown_model" else model_of(surface, check)
-    arrived, reached = client.tries(surface, check) or expected.tries(surface, check)
+    arrived, reached = client.tries(surface, check) or expected.tries(surface, check, upstream)
     bodies = result.bodies.get(model, [])
     faults = [] if len(bodies) == reached else [f"the upstream was asked {len(bodies)} times, not {reached}"]
     if arrived not in (None, result.arrived[model]):
         faults.append(f"the gateway was asked {result.arrived[model]} times, not {arrived}")
-    wrong = sent(check, surface, upstream, bodies) if not faults else None
+    wrong = sent(check, surface, upstream, bodies, client.by_order) if not faults else None
     return faults + [f"the upstream was sent {wrong}"] * bool(wrong)
 
 

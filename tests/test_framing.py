@@ -96,7 +96,10 @@ def test_an_expectation_is_answered_and_the_request_served_once(asked):
     assert len(play.chats()) == 1
 
 
-ROUTES = (b"/v1/chat/completions", b"/v1/models", b"/v1/models/qwen3:32b")
+ROUTES = (
+    b"/v1/chat/completions", b"/v1/models", b"/v1/models/qwen3:32b", b"/v1/responses", b"/v1/messages", b"/v1/embeddings",
+    b"/api/chat", b"/api/pull", b"/api/delete",
+)  # fmt: skip
 
 
 def mutated(path, dice):
@@ -142,8 +145,9 @@ def test_a_mutated_path_is_a_known_one_or_404(way):
         "//v1/chat/completions", "/v1//chat/completions", "/v1/./chat/completions", "/v1/x/../chat/completions",
         "/v1/chat/completions/", "/V1/chat/completions", "/v1/chat%2Fcompletions", "/v1/%63hat/completions",
         "/v1/chat/completions;x=1", "/v1/chat/completions%00", "/v1/chat/completions%20", "/v1\\chat\\completions",
-        "/v1/chat/completions/..%2f..%2f..%2fapi%2fpull", "/v1/api/pull", "/api/chat", "/api/pull", "/api/tags",
-        "/api/delete", "/api/create", "/api/show", "/api/generate", "/", "/metrics", "/healthz", "/debug/pprof/",
+        "/v1/chat/completions/..%2f..%2f..%2fapi%2fpull", "/v1/api/pull", "/api", "/api/", "//api/pull", "/api/pull/",
+        "/api/x/../pull", "/API/pull", "/api/%70ull", "/api/blobs/", "/api/blobs/../pull", "/v1/messages/batches",
+        "/v1/responses/resp_1", "/metrics", "/healthz", "/debug/pprof/",
         "/v1/chat/completions%c0%af", "/v1/models/%2e%2e/%2e%2e/api/tags", "/v1/models/..", "/v1/models/a//b",
     ],
 )  # fmt: skip

@@ -57,6 +57,7 @@ def answers(surface, check):
         "tools_stream": called,
         "loop": {"calls": [list(PARIS)], "text": SUNNY},
         "loop_stream": {"calls": [list(PARIS)], "text": SUNNY},
+        "replay": {"calls": [list(PARIS)], "text": SUNNY},
         "json": {"parsed": {"name": "Paris", "people": 2_100_000}},
         "thinking": thought,
         "thinking_stream": thought,
@@ -71,6 +72,7 @@ def answers(surface, check):
         "break_cut": broken,
         "break_short": broken,
         "helper_break_short": broken,
+        "helper_failed": {"text": "Hello", "end": "failed"},
         "plain_break_error": failed,
         "plain_break_cut": failed,
         "plain_break_short": failed,
@@ -95,6 +97,7 @@ MORE = {
     ("responses", "thinking_stream"): {"whole_thought": "Let me see"},
     ("responses", "length"): {"why": "max_output_tokens"},
     ("messages", "stream"): {"usage": [11, 8]},
+    ("messages", "silence"): {"usage": [11, 8]},
     ("messages", "tools_stream"): {"spelled": [PARIS[1], ROME[1]]},
 }
 # Responses streams have one id, told by their first and last events, and no end but the last one.
@@ -119,7 +122,7 @@ NATIVE = {check: (status, None) for check, (status, _) in OPENAI.items()} | {
 REFUSALS = {
     "chat": OPENAI,
     "completions": OPENAI | {"bad_request": (400, "unsupported_value")},
-    "embeddings": OPENAI,
+    "embeddings": OPENAI | {"bad_request": (400, "unsupported_value")},
     "models": OPENAI,
     # Programs that speak this dialect repeat a 404 and a 503 without measure.
     "responses": OPENAI
@@ -139,6 +142,7 @@ REFUSALS = {
         "busy": (529, "overloaded_error"),
         "rate_limit": (429, "rate_limit_error"),
     },
+    "models_anthropic": {"unknown_model": (404, "not_found_error")},
     "ollama": NATIVE,
     "generate": NATIVE,
     "embed": NATIVE,
@@ -146,13 +150,23 @@ REFUSALS = {
 }
 
 
+# A forced call is kept only by upstreams that can be forced; to others it is refused, and not forgotten in silence.
+FORCED = {
+    "chat": (400, "unsupported_value"),
+    "responses": (400, "unsupported_value"),
+    "messages": (400, "invalid_request_error"),
+}
+
+
 def expected(surface, check, upstream):
     """All that a check must say."""
+    if check == "forced" and upstream == "openai":
+        return {"calls": [list(PARIS)]}
     told = answers(surface, check)
     if told is not None:
         never = NEVER.get((surface, check), ())
         return {name: value for name, value in told.items() if name not in never} | MORE.get((surface, check), {})
-    status, kind = REFUSALS[surface][check]
+    status, kind = FORCED[surface] if check == "forced" else REFUSALS[surface][check]
     kind = kind[upstream] if isinstance(kind, dict) else kind
     return {"status": status, "kind": kind, "retry_after": check in ("busy", "rate_limit"), "request_id": True}
 
@@ -167,10 +181,11 @@ TRIES = {
     "rate_wait": (3, 2),
     "loop": (2, 2),
     "loop_stream": (2, 2),
+    "replay": (2, 2),
     # No model is run for these, and not all of them name one.
     "list": (None, 0),
     "retrieve": (None, 0),
-    "count": (1, 0),
+    "count": (2, 0),
     "show": (None, 0),
     "running": (None, 0),
     "pull": (None, 0),
@@ -181,8 +196,10 @@ TRIES = {
 }
 
 
-def tries(surface, check):
-    if (surface, check) == ("models", "unknown_model"):
+def tries(surface, check, upstream):
+    if check == "forced":
+        return (1, 0) if upstream == "ollama" else (1, 1)
+    if surface.startswith("models") and check == "unknown_model":
         return (None, 0)
     return TRIES.get(check, (1, 1))
 
@@ -203,10 +220,14 @@ def same(wanted, got):
     return wanted == got and isinstance(wanted, bool) == isinstance(got, bool)
 
 
-def sent(check, surface, upstream, bodies):
+def sent(check, surface, upstream, bodies, by_order=False):
     """What is wrong with the requests that the upstream received: nothing, or words."""
-    rule = SENT.get(check)
-    return rule(bodies, upstream == "ollama", surface) if rule else None
+    native = upstream == "ollama"
+    if check in ("loop", "loop_stream", "replay"):
+        wrong = sent_loop(bodies, native, native and surface == "ollama", by_order)
+        return wrong or (sent_thought(bodies) if check == "replay" else None)
+    rule = SENT.get(check) if bodies else None
+    return rule(bodies, native, surface) if rule else None
 
 
 def sent_image(bodies, native, _):
@@ -222,13 +243,13 @@ def sent_tools(bodies, _, __):
     return None if names == ["get_weather", "get_time"] else f"tools: {names}"
 
 
-def sent_loop(bodies, native, surface):
-    """The call comes back with its arguments, and the result belongs to it: by its id, or by its name where a dialect has no ids."""
+def sent_loop(bodies, native, both_native, by_order):
+    """The call comes back with its arguments, and the result belongs to it: by its id, or by its name where the dialect has no ids."""
     call, result = [m for m in bodies[-1]["messages"] if m["role"] in ("assistant", "tool")]
     [asked] = call["tool_calls"]
     name, arguments = asked["function"]["name"], asked["function"]["arguments"]
     by_id = asked.get("id") is not None and asked["id"] == result.get("tool_call_id")
-    by_name = native and surface == "ollama" and result.get("tool_name") == "get_weather"
+    by_name = both_native and result.get("tool_name") == (None if by_order else "get_weather")
     right = (
         name == "get_weather"
         and (arguments if native else json.loads(arguments)) == {"city": "Paris"}
@@ -236,6 +257,18 @@ def sent_loop(bodies, native, surface):
         and "22 degrees" in json.dumps(result["content"])
     )
     return None if right else f"call and result: {call} {result}"
+
+
+def sent_thought(bodies):
+    """The thought before the call comes back with it, under whatever name the upstream has for it."""
+    [call] = [message for message in bodies[-1]["messages"] if message["role"] == "assistant"]
+    thoughts = [call.get(name) for name in ("thinking", "reasoning", "reasoning_content")]
+    return None if "Let me see" in thoughts else f"no thought: {call}"
+
+
+def sent_forced(bodies, _, __):
+    wanted = {"type": "function", "function": {"name": "get_weather"}}
+    return None if bodies[0]["tool_choice"] == wanted else f"tool_choice: {bodies[0]['tool_choice']}"
 
 
 def sent_json(bodies, native, _):
@@ -261,11 +294,10 @@ def sent_options(bodies, native, _):
 
 
 SENT = {
+    "forced": sent_forced,
     "image": sent_image,
     "tools": sent_tools,
     "tools_stream": sent_tools,
-    "loop": sent_loop,
-    "loop_stream": sent_loop,
     "json": sent_json,
     "thinking": sent_effort,
     "thinking_stream": sent_effort,

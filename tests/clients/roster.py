@@ -35,10 +35,15 @@ class Client:
         assert not unknown, f"{self.name} is without checks that nobody asks of it: {unknown}"
         return [(surface, check) for surface, check in listed if f"{surface}.{check}" not in without]
 
-    def tells(self, check, detail):
+    def tells(self, surface, check, detail):
         """Whether this client shows a program a detail of a check."""
-        untold = self.family.get("untold", ())
-        return detail not in untold and f"{check}.{detail}" not in untold
+        names = (detail, f"{check}.{detail}", f"{surface}.{check}.{detail}")
+        return not set(names) & set(self.family.get("untold", ()))
+
+    @property
+    def by_order(self):
+        """Whether its results of tools belong to their calls by nothing but their order."""
+        return self.version.get("by_order", False)
 
     def tries(self, surface, check):
         """This family's own numbers, if it has some."""

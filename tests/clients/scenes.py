@@ -60,6 +60,8 @@ SCENES = {
     "tools_stream": [Said(calls=(PARIS, ROME))],
     "loop": [Said(calls=(PARIS,)), Said((SUNNY,))],
     "loop_stream": [Said(calls=(PARIS,)), Said(("It is ", "22 degrees."))],
+    "replay": [Said(thought=("Let me", " see"), calls=(PARIS,)), Said((SUNNY,))],
+    "forced": [Said(calls=(PARIS,))],
     "json": [Said(('{"name":"Paris",', '"people":2100000}'))],
     "thinking": [Said(("4", "2"), ("Let me", " see"))],
     "thinking_stream": [Said(("4", "2"), ("Let me", " see"))],
@@ -73,6 +75,7 @@ SCENES = {
     "break_cut": [Broken("cut")],
     "break_short": [Broken("short")],
     "break_whole": [Broken("half")],
+    "helper_failed": [Broken("short")],
 }
 # Answered again and again: how often they are asked for is what is counted.
 STICKY = {"refusal", "fault", "fault_stream", "busy"}
@@ -80,12 +83,12 @@ STICKY = {"refusal", "fault", "fault_stream", "busy"}
 
 def model_of(surface, check):
     """The model a check asks for. One has a slash in it, which clients write in addresses as they please."""
-    return f"{surface}/{check}:1b" if surface == "models" else f"{surface}.{check}:1b"
+    return f"{surface}/{check}:1b" if surface.startswith("models") else f"{surface}.{check}:1b"
 
 
 def orders(surface, check, upstream):
     """The player's orders for a check, for every path on which this kind of upstream may be asked."""
-    name = check.removeprefix("helper_").removeprefix("plain_")
+    name = check if check in SCENES else check.removeprefix("helper_").removeprefix("plain_")
     if name not in SCENES:
         return
     for path in PATHS[upstream]:

@@ -45,7 +45,9 @@ pub enum Error {
     NoRoute,
     #[error("method not allowed")]
     WrongMethod { allow: String },
-    #[error("this operation is not allowed to this key; the operator can allow it by name")]
+    #[error(
+        "this operation is not allowed to this key; the operator can allow it in the key's 'manage' or 'options'"
+    )]
     NotGranted,
     #[error("this operation is not served here")]
     NotServed,

@@ -96,8 +96,9 @@ check(CHATS, 'loop_stream', async (place) => {
   return { calls: called(only(found, 'tool-call')).calls, text: text(found) };
 });
 
-check('chat responses', 'json', async (place) => {
-  const answer = await ai.generateObject(asked(place, { schema: ai.jsonSchema(GIVEN.city) }));
+check(CHATS, 'json', async (place) => {
+  const providerOptions = { anthropic: { structuredOutputMode: 'outputFormat' } };
+  const answer = await ai.generateObject(asked(place, { schema: ai.jsonSchema(GIVEN.city), providerOptions }));
   return { parsed: answer.object };
 });
 

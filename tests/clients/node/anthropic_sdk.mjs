@@ -106,16 +106,28 @@ check('messages', 'tools_stream', async (place) => {
   return { ...called(final), spelled: [...spelled.values()].map((text) => JSON.parse(text)) };
 });
 
-check('messages', 'loop', async (place) => {
-  const first = await ask(place, { tools: tools() });
+const think = { max_tokens: 4096, thinking: { type: 'enabled', budget_tokens: 1024 } };
+
+// Everything that came goes back: a thought with its signature, before the call.
+check('messages', 'loop replay', async (place) => {
+  const first = await ask(place, { ...think, tools: tools() });
   const [call] = blocks(first, 'tool_use');
   const result = { type: 'tool_result', tool_use_id: call.id, content: [{ type: 'text', text: '22 degrees' }] };
   const history = [...USER, { role: 'assistant', content: first.content }, { role: 'user', content: [result] }];
-  const answer = await ask(place, { tools: tools(), messages: history });
+  const answer = await ask(place, { ...think, tools: tools(), messages: history });
   return { calls: [[call.name, call.input]], text: textOf(answer) };
 });
 
-const think = { max_tokens: 4096, thinking: { type: 'enabled', budget_tokens: 1024 } };
+check('messages', 'forced', async (place) => {
+  const asked = () => ask(place, { tools: tools(), tool_choice: { type: 'tool', name: 'get_weather' } });
+  return place.upstream === 'openai' ? { calls: called(await asked()).calls } : raised(asked, told);
+});
+
+check('messages', 'json', async (place) => {
+  const format = { type: 'json_schema', schema: GIVEN.city };
+  const answer = await sdk(place).messages.parse(filled(place, { output_config: { format } }));
+  return { parsed: answer.parsed_output ?? JSON.parse(textOf(answer)) };
+});
 
 check('messages', 'thinking', async (place) => {
   const answer = await ask(place, think);
@@ -182,8 +194,8 @@ check('messages', 'break_error break_cut break_short', (place) =>
 );
 check('messages', 'helper_break_short', (place) => untilBroken(() => helper(place), pieceOf));
 
-check('models', 'list', async (place) => ({ models: (await listOf(sdk(place).models.list())).map((m) => m.id).sort() }));
-check('models', 'retrieve', async (place) => ({ id: (await sdk(place).models.retrieve(place.model)).id }));
-check('models', 'unknown_model', (place) => raised(() => sdk(place).models.retrieve('absent/model:1b'), told));
+check('models_anthropic', 'list', async (place) => ({ models: (await listOf(sdk(place).models.list())).map((m) => m.id).sort() }));
+check('models_anthropic', 'retrieve', async (place) => ({ id: (await sdk(place).models.retrieve(place.model)).id }));
+check('models_anthropic', 'unknown_model', (place) => raised(() => sdk(place).models.retrieve('absent/model:1b'), told));
 
 await main();

@@ -82,11 +82,18 @@ check('chat', 'tools_stream', async (place) =>
   called((await helped(place, { tools: tools() }).finalChatCompletion()).choices[0]),
 );
 
-check('chat', 'loop', async (place) => {
+// A program that sends the message back as it came sends the thought too.
+check('chat', 'loop replay', async (place) => {
   const { message } = (await chat(place, { tools: tools() })).choices[0];
   const result = { role: 'tool', tool_call_id: message.tool_calls[0].id, content: '22 degrees' };
   const answer = await chat(place, { tools: tools(), messages: [...USER, message, result] });
   return { calls: callsOf(message), text: answer.choices[0].message.content };
+});
+
+check('chat', 'forced', async (place) => {
+  const choice = { type: 'function', function: { name: 'get_weather' } };
+  const ask = () => chat(place, { tools: tools(), tool_choice: choice });
+  return place.upstream === 'openai' ? { calls: callsOf((await ask()).choices[0].message) } : raised(ask, told);
 });
 
 check('chat', 'json', async (place) => {
@@ -221,12 +228,19 @@ check('responses', 'tools_stream', async (place) => {
   return { ...respondCalls(answer), spelled: [...spelled.values()].map((text) => JSON.parse(text)) };
 });
 
-check('responses', 'loop', async (place) => {
-  const first = await respond(place, { tools: flatTools() });
+// Stateless: everything that came is sent again, thoughts in a form that only their maker reads.
+check('responses', 'loop replay', async (place) => {
+  const keep = { tools: flatTools(), store: false, include: ['reasoning.encrypted_content'] };
+  const first = await respond(place, keep);
   const [call] = items(first, 'function_call');
   const result = { type: 'function_call_output', call_id: call.call_id, output: '22 degrees' };
-  const answer = await respond(place, { tools: flatTools(), input: [...USER, ...first.output, result] });
+  const answer = await respond(place, { ...keep, input: [...USER, ...first.output, result] });
   return { calls: [[call.name, JSON.parse(call.arguments)]], text: answer.output_text };
+});
+
+check('responses', 'forced', async (place) => {
+  const ask = () => respond(place, { tools: flatTools(), tool_choice: { type: 'function', name: 'get_weather' } });
+  return place.upstream === 'openai' ? { calls: respondCalls(await ask()).calls } : raised(ask, told);
 });
 
 check('responses', 'json', async (place) => {
@@ -284,16 +298,13 @@ check('responses', 'plain_break_error plain_break_cut plain_break_short', async 
   return { text: events.map((e) => respondText(e) ?? '').join(''), last: events.at(-1).type };
 });
 
-check('responses', 'helper_break_short', async (place) => {
+// This helper raises nothing, other than the one for chat: a program has to look at the status.
+check('responses', 'helper_failed', async (place) => {
   const stream = respondHelper(place);
   let text = '';
   stream.on('response.output_text.delta', (event) => (text += event.delta));
-  try {
-    const final = await stream.finalResponse();
-    return { text, raised: false, end: final.status };
-  } catch {
-    return { text, raised: true };
-  }
+  const { status } = await stream.finalResponse();
+  return { text, end: status };
 });
 
 // --- the older completions

@@ -8,10 +8,16 @@ from functools import lru_cache
 
 import anthropic
 from checks import GIVEN, check, main, raised, until_broken
+from pydantic import BaseModel
 
 USER = [{"role": "user", "content": "Hello"}]
 # The played model says as many words as it may.
 ROOM = 8
+
+
+class City(BaseModel):
+    name: str
+    people: int
 
 
 @lru_cache(maxsize=None)
@@ -81,7 +87,8 @@ def called(message):
 
 @check("messages", "whole")
 def whole(place):
-    answer = ask(place, temperature=0.5, top_k=20, system="Be brief.")
+    # Newer generations have no names for sampling any more, but send them when told to.
+    answer = ask(place, system="Be brief.", extra_body={"temperature": 0.5, "top_k": 20})
     return {"text": text_of(answer), "end": answer.stop_reason, "usage": used(answer.usage), "model": answer.model}
 
 
@@ -150,6 +157,32 @@ def loop(place):
     result = {"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": "22 degrees"}]}
     history = [*USER, {"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]
     return {"calls": [[call.name, call.input]], "text": text_of(ask(place, tools=tools(), messages=history))}
+
+
+@check("messages", "replay")
+def replay(place):
+    """The thought goes back with its signature, before the call."""
+    more = think(place, tools=tools())
+    first = ask(place, **more)
+    assert blocks(first, "thinking")
+    [call] = blocks(first, "tool_use")
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": "22 degrees"}
+    history = [*USER, {"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]
+    return {"calls": [[call.name, call.input]], "text": text_of(ask(place, **more, messages=history))}
+
+
+@check("messages", "forced")
+def forced(place):
+    def asked():
+        return ask(place, tools=tools(), tool_choice={"type": "tool", "name": "get_weather"})
+
+    return {"calls": called(asked())["calls"]} if place.upstream == "openai" else raised(asked, told)
+
+
+@check("messages", "json")
+def structured(place):
+    answer = sdk(place).messages.parse(**filled(place, {"output_format": City}))
+    return {"parsed": answer.parsed_output.model_dump()}
 
 
 def think(place, **more):
@@ -261,17 +294,17 @@ def helper_broken(place):
     return until_broken(pieces(), lambda text: text)
 
 
-@check("models", "list")
+@check("models_anthropic", "list")
 def models_list(place):
     return {"models": sorted(model.id for model in sdk(place).models.list())}
 
 
-@check("models", "retrieve")
+@check("models_anthropic", "retrieve")
 def models_retrieve(place):
     return {"id": sdk(place).models.retrieve(place.model).id}
 
 
-@check("models", "unknown_model")
+@check("models_anthropic", "unknown_model")
 def models_unknown(place):
     return raised(lambda: sdk(place).models.retrieve("absent/model:1b"), told)
 

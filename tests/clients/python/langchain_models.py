@@ -129,7 +129,7 @@ def loop(place):
     return {"calls": [[call["name"], call["args"]]], "text": str(asked.invoke(history).text)}
 
 
-@check("chat responses ollama", "json")
+@check(CHATS, "json")
 def structured(place):
     return {"parsed": model(place).with_structured_output(City, method="json_schema").invoke("Hello").model_dump()}
 

@@ -125,6 +125,22 @@ def chat_loop(place):
     return {"calls": chat_calls(message), "text": answer.choices[0].message.content}
 
 
+@check("chat", "replay")
+def chat_replay(place):
+    """A program that sends the message back as it came sends the thought too."""
+    return chat_loop(place)
+
+
+@check("chat", "forced")
+def chat_forced(place):
+    choice = {"type": "function", "function": {"name": "get_weather"}}
+
+    def ask():
+        return chat(place, tools=tools(), tool_choice=choice)
+
+    return {"calls": chat_calls(ask().choices[0].message)} if place.upstream == "openai" else raised(ask, told)
+
+
 @check("chat", "json")
 def chat_json(place):
     answer = sdk(place).chat.completions.parse(model=place.model, messages=USER, response_format=City)
@@ -323,6 +339,25 @@ def respond_loop(place):
     result = {"type": "function_call_output", "call_id": call.call_id, "output": "22 degrees"}
     answer = respond(place, tools=flat_tools(), input=[*USER, *first.output, result])
     return {"calls": [[call.name, json.loads(call.arguments)]], "text": answer.output_text}
+
+
+@check("responses", "replay")
+def respond_replay(place):
+    """Stateless thinking: the thought comes as an item that only its maker reads, and goes back with the call."""
+    keep = {"include": ["reasoning.encrypted_content"], "store": False, "tools": flat_tools()}
+    first = respond(place, **keep)
+    [call] = items(first, "function_call")
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "22 degrees"}
+    answer = respond(place, **keep, input=[*USER, *first.output, result])
+    return {"calls": [[call.name, json.loads(call.arguments)]], "text": answer.output_text}
+
+
+@check("responses", "forced")
+def respond_forced(place):
+    def ask():
+        return respond(place, tools=flat_tools(), tool_choice={"type": "function", "name": "get_weather"})
+
+    return {"calls": respond_calls(ask())["calls"]} if place.upstream == "openai" else raised(ask, told)
 
 
 @check("responses", "json")

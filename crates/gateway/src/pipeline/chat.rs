@@ -97,7 +97,7 @@ pub(super) async fn prepare(
     let ask = limit::Ask {
         principal,
         model: Some(&pool.public),
-        prompt_tokens: request.counted_tokens(),
+        prompt_tokens: prompt.high,
         output_cap: asked,
         choices,
     };
@@ -254,7 +254,12 @@ async fn way(
     Ok(Way { target: target.clone(), thinks, cell, body: body.into(), dropped })
 }
 
-fn unsupported(field: &str) -> Fault {
+pub(super) fn unsupported(field: &str) -> Fault {
+    // Names that nobody here knows are not repeated.
+    if field == "(unknown)" {
+        let message = "the request has a field that is not known here, and a strict key sends none of these";
+        return Fault { code: "unsupported_parameter", param: None, message: message.to_owned() };
+    }
     Fault {
         code: "unsupported_parameter",
         param: Some(field.to_owned().into()),

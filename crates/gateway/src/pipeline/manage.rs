@@ -76,8 +76,12 @@ pub(super) async fn serve(
     let request = wire::read_manage(which, body, &known.snapshot.read_limits)?;
     let models: Vec<_> = request.models().collect();
     exchange.asked(&models.join(" "), 0, request.stream());
+    // Whoever is kept to some models makes, changes and removes none but these.
+    if !models.iter().all(|model| known.principal.may_use(model)) {
+        return Err(Error::NotGranted);
+    }
     if let Some(field) = request.dropped().first().filter(|_| known.principal.strict) {
-        return Err(fault("unsupported_parameter", format!("'{field}' is not sent to the model server")));
+        return Err(super::chat::unsupported(field).into());
     }
     let upstream = upstream(known)?;
     exchange.works_on(upstream.name.clone());

@@ -24,6 +24,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 pub use self::body::{AnswerBody, Arrived, read_body, read_body_within};
+use self::deframe::Framing;
 use self::exchange::{Failure, Outgoing};
 use self::idle::Idle;
 use crate::budget::Full;
@@ -154,7 +155,8 @@ impl Pool {
     async fn ask(&self, mut io: Box<dyn Stream>, request: &mut Outgoing) -> Result<Answer, Failure> {
         let (head, rest) = exchange::run(&mut *io, request).await?;
         let keep = head.keep && request.is_sent();
-        let body = AnswerBody::new(io, head.framing, rest, keep.then(|| self.0.idle.clone()));
+        let framing = if request.wants_no_body() { Framing::Length(0) } else { head.framing };
+        let body = AnswerBody::new(io, framing, rest, keep.then(|| self.0.idle.clone()));
         Ok(Answer { status: head.status, content_type: head.content_type, body })
     }
 }

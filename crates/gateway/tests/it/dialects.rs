@@ -290,6 +290,28 @@ async fn a_limit_of_tokens_ends_each_dialect_properly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_prompt_is_reserved_at_its_upper_bound() {
+    for dialect in &DIALECTS {
+        let mut rig = Rig::with(|config| {
+            config.limits = vec![LimitRule {
+                name: "few".into(),
+                applies_to: Selector::default(),
+                per: vec![],
+                counts: Counts::Tokens,
+                // More than the text has, less than a template may make of it.
+                max: 10,
+                window: Duration::from_secs(60),
+                retry_after: RetryAfter::Exact,
+            }];
+        })
+        .await;
+        let reply = rig.send(dialect.ask(false)).await;
+        assert!([400, 429].contains(&reply.status.as_u16()), "{}: {}", dialect.path, reply.status);
+        assert!(rig.upstream.untouched());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_filter_looks_at_each_dialect() {
     const SECRET: &str = "project-heron";
     for dialect in &DIALECTS {

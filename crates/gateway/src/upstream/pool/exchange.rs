@@ -41,6 +41,11 @@ impl Outgoing {
         Self { unsent: (head.clone(), body.clone()), head, body }
     }
 
+    /// The answer is a head alone, whatever it says of a body.
+    pub(super) fn wants_no_body(&self) -> bool {
+        self.head.starts_with(b"HEAD ")
+    }
+
     pub(super) fn is_sent(&self) -> bool {
         self.unsent.0.is_empty() && self.unsent.1.is_empty()
     }

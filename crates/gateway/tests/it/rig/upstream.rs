@@ -185,9 +185,12 @@ impl Dial for Fork {
 /// A request as the upstream saw it, and the handle to answer it. Dropped unanswered, it hangs for ever.
 pub struct Call {
     pub authority: Authority,
+    pub method: http::Method,
     pub path: String,
     pub headers: HeaderMap,
+    /// The body where it is JSON.
     pub body: serde_json::Value,
+    pub bytes: Bytes,
     head: Option<oneshot::Sender<Response<Scripted>>>,
     gone: watch::Receiver<bool>,
 }
@@ -360,8 +363,8 @@ async fn serve(
 ) -> Result<Response<Scripted>, Infallible> {
     let gone = GoneOnDrop(watch::Sender::new(false));
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
     // A stopped process answers when it goes on.
     shared.life.subscribe().wait_for(|life| *life == Life::Alive).await.unwrap();
     let path = parts.uri.path().to_owned();
@@ -374,7 +377,8 @@ async fn serve(
     }
     let (head, answered) = oneshot::channel();
     let gone_receiver = gone.0.subscribe();
-    let call = Call { authority, path, headers: parts.headers, body, head: Some(head), gone: gone_receiver };
+    let (method, headers) = (parts.method, parts.headers);
+    let call = Call { authority, method, path, headers, body, bytes, head: Some(head), gone: gone_receiver };
     drop(shared.calls.send(call).await);
     let Ok(mut response) = answered.await else { std::future::pending().await };
     response.body_mut().gone = Some(gone);
