@@ -17,7 +17,7 @@ mod words;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use wire::{Format, Operation};
+use wire::{Format, Manage, Operation};
 
 use crate::routes::{Access, Route};
 use parts::{Document, Info, License, Map, Parameter, Reference, RequestBody, Scheme, Tag};
@@ -120,6 +120,9 @@ fn named(rows: &Rows) -> Vec<Reference> {
         }
         if route.access != Access::Open {
             names.push("x-user-id");
+        }
+        if matches!(route.operation, Operation::Manage(which) if which != Manage::Other) {
+            names.push("x-gatehouse-upstream");
         }
         let streams = matches!(route.operation, Operation::Chat | Operation::Complete);
         if streams && route.format != Format::Ollama {

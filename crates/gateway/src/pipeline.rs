@@ -93,7 +93,11 @@ pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) ->
     let peer = conn.peer.ip();
     let snapshot = core.snapshot();
     let errors = ErrorRender {
-        format: snapshot.config.error_format.unwrap_or(wire::Format::OpenAi),
+        // Also for a head that cannot be read in one way only: whoever sent it can read this.
+        format: snapshot
+            .config
+            .error_format
+            .unwrap_or_else(|| routes::dialect(request.uri().path(), request.headers())),
         operation: Operation::Chat,
         bare: snapshot.config.error_format.is_some(),
     };
@@ -147,7 +151,6 @@ async fn walk(
     let (head, path) = head::sound(conn, parts, &snapshot.config.input)?;
     let found = routes::find(&head.method, &path, &head.headers);
     let format = routes::dialect(&path, &head.headers);
-    exchange.speaks(format, snapshot.config.error_format);
     if let Ok(found) = &found {
         exchange.routed(found.route);
     }

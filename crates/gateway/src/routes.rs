@@ -161,6 +161,7 @@ pub fn find<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result<M
 /// that nobody without a key learns which paths exist.
 pub fn dialect(path: &str, headers: &HeaderMap) -> Format {
     match path {
+        "/" => Format::Ollama,
         _ if path.starts_with("/api/") => Format::Ollama,
         _ if path.starts_with("/v1/messages") => Format::Anthropic,
         _ if path.starts_with("/v1/models") && headers.contains_key(ANTHROPIC_VERSION) => Format::Anthropic,

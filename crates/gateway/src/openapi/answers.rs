@@ -21,8 +21,8 @@ pub(super) fn of(rows: &Rows) -> Map<Answer> {
             (status.to_string(), Answer::There(Reference::response(&name(formats, *status))))
         })
         .collect();
-    if let Some((status, response)) = good(rows) {
-        answers.insert(status.to_string(), Answer::Here(response));
+    if let Some(response) = good(rows) {
+        answers.insert("200".to_owned(), Answer::Here(response));
     }
     answers
 }
@@ -101,7 +101,7 @@ fn refusal(formats: &[Format], status: u16) -> Response {
 }
 
 /// The answer where all went well, if there can be one.
-fn good(rows: &Rows) -> Option<(u16, Response)> {
+fn good(rows: &Rows) -> Option<Response> {
     let all: Vec<_> = rows.iter().map(|route| bodies::of(route)).collect();
     let first = *all.first().filter(|bodies| bodies.answered != bodies::Answered::Never)?;
     let answered: Vec<_> = all.iter().map(|bodies| bodies.answered).collect();
@@ -117,7 +117,7 @@ fn good(rows: &Rows) -> Option<(u16, Response)> {
         }
     }
     let description = words::good(first.answered).to_owned();
-    Some((first.status, Response { description, headers, content: content.collect() }))
+    Some(Response { description, headers, content: content.collect() })
 }
 
 /// On every answer.

@@ -37,8 +37,11 @@ pub(super) enum Answered {
         whole: &'static str,
         event: &'static str,
     },
-    /// Whole, or line by line; lines and whole answers are alike.
-    JsonOrLines(&'static str),
+    /// Whole, or line by line.
+    JsonOrLines {
+        whole: &'static str,
+        line: &'static str,
+    },
     Text,
     Empty,
     /// Nobody gets one.
@@ -53,12 +56,10 @@ pub(super) const LINES: &str = "application/x-ndjson";
 pub(super) struct Bodies {
     pub asked: Asked,
     pub answered: Answered,
-    /// The status of an answer where all went well.
-    pub status: u16,
 }
 
 const fn both(asked: Asked, answered: Answered) -> Bodies {
-    Bodies { asked, answered, status: 200 }
+    Bodies { asked, answered }
 }
 
 pub(super) fn of(route: &Route) -> Bodies {
@@ -66,11 +67,12 @@ pub(super) fn of(route: &Route) -> Bodies {
     use Format::{Anthropic, Ollama, OpenAi, Responses};
     use Operation::{Chat, Complete, CountTokens, Embed, EmbedOne};
     let events = |whole, event| JsonOrEvents { whole, event };
+    let lines = |whole, line| JsonOrLines { whole, line };
     let post = |asked, answered| both(Asked::Json(asked), answered);
     let get = |answered| both(Asked::Nothing, answered);
     match (route.format, route.operation) {
-        (OpenAi, Chat) => post("ChatCompletionRequest", events("ChatCompletion", "ChatCompletionChunk")),
-        (OpenAi, Complete) => post("CompletionRequest", events("Completion", "CompletionChunk")),
+        (OpenAi, Chat) => post("ChatCompletionRequest", events("ChatCompletion", "ChatCompletionEvent")),
+        (OpenAi, Complete) => post("CompletionRequest", events("Completion", "CompletionEvent")),
         (OpenAi, Embed) => post("EmbeddingsRequest", Json("Embeddings")),
         (Responses, Chat) => post("ResponseRequest", events("Response", "ResponseEvent")),
         (Anthropic, Chat) => post("MessagesRequest", events("Message", "MessageEvent")),
@@ -81,8 +83,10 @@ pub(super) fn of(route: &Route) -> Bodies {
         (OpenAi, Operation::RetrieveModel) => get(Json("OpenAiModel")),
         (_, Operation::Usage) => get(Json("UsageReport")),
         (_, Operation::Describe) => get(Json("ApiDescription")),
-        (Ollama, Chat) => post("OllamaChatRequest", JsonOrLines("OllamaChatAnswer")),
-        (Ollama, Complete) => post("OllamaGenerateRequest", JsonOrLines("OllamaGenerateAnswer")),
+        (Ollama, Chat) => post("OllamaChatRequest", lines("OllamaChatAnswer", "OllamaChatLine")),
+        (Ollama, Complete) => {
+            post("OllamaGenerateRequest", lines("OllamaGenerateAnswer", "OllamaGenerateLine"))
+        }
         (Ollama, Embed) => post("OllamaEmbedRequest", Json("OllamaEmbeddings")),
         (Ollama, EmbedOne) => post("OllamaEmbeddingsRequest", Json("OllamaEmbedding")),
         (Ollama, Operation::ListModels) => get(Json("OllamaTags")),
@@ -100,14 +104,15 @@ pub(super) fn of(route: &Route) -> Bodies {
 fn managed(which: Manage, method: Verb) -> Bodies {
     use Answered::{Empty, JsonOrLines, Never};
     let post = |asked, answered| both(Asked::Json(asked), answered);
+    let progress = JsonOrLines { whole: "ManageProgress", line: "ManageLine" };
     match (which, method) {
-        (Manage::Pull, _) => post("PullRequest", JsonOrLines("ManageProgress")),
-        (Manage::Push, _) => post("PushRequest", JsonOrLines("ManageProgress")),
-        (Manage::Create, _) => post("CreateRequest", JsonOrLines("ManageProgress")),
+        (Manage::Pull, _) => post("PullRequest", progress),
+        (Manage::Push, _) => post("PushRequest", progress),
+        (Manage::Create, _) => post("CreateRequest", progress),
         (Manage::Copy, _) => post("CopyRequest", Empty),
         (Manage::Delete, _) => post("DeleteRequest", Empty),
         (Manage::Blobs, Verb::Head) => both(Asked::Nothing, Empty),
-        (Manage::Blobs, _) => Bodies { asked: Asked::Bytes, answered: Empty, status: 201 },
+        (Manage::Blobs, _) => both(Asked::Bytes, Empty),
         (Manage::Show | Manage::Other, _) => both(Asked::Nothing, Never),
     }
 }
@@ -122,9 +127,9 @@ pub(super) fn content(answers: &[Answered]) -> Vec<(&'static str, Media)> {
     let whole: Vec<&'static str> = answers
         .iter()
         .filter_map(|answered| match answered {
-            Answered::Json(whole) | Answered::JsonOrEvents { whole, .. } | Answered::JsonOrLines(whole) => {
-                Some(*whole)
-            }
+            Answered::Json(whole)
+            | Answered::JsonOrEvents { whole, .. }
+            | Answered::JsonOrLines { whole, .. } => Some(*whole),
             Answered::Text | Answered::Empty | Answered::Never => None,
         })
         .collect();
@@ -137,7 +142,7 @@ pub(super) fn content(answers: &[Answered]) -> Vec<(&'static str, Media)> {
         Answered::JsonOrEvents { event, .. } => {
             content.push((EVENTS, pieces("Server-sent events, where `stream` asks for them.", event)));
         }
-        Answered::JsonOrLines(line) => {
+        Answered::JsonOrLines { line, .. } => {
             content.push((LINES, pieces("One JSON object a line, unless `stream` is false.", line)));
         }
         Answered::Text => content.push(("text/plain", media(Schema::text("That somebody is there.")))),

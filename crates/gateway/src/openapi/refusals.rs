@@ -32,44 +32,46 @@ pub(super) fn meets(route: &Route, error: &Error) -> bool {
     // A model works for it.
     let works =
         matches!(operation, Operation::Chat | Operation::Complete | Operation::Embed | Operation::EmbedOne);
+    // The same body, read and not sent.
+    let prompts = works || operation == Operation::CountTokens;
     let manages = matches!(operation, Operation::Manage(which) if which != Manage::Other);
-    let looks =
-        matches!(operation, Operation::ListModels | Operation::RetrieveModel | Operation::ListResident);
-    let counts = operation == Operation::CountTokens;
-    // Its body is a prompt.
-    let prompts = works || counts;
+    let looks = matches!(operation, Operation::ListModels | Operation::RetrieveModel);
+    let names = works || manages || operation == Operation::RetrieveModel;
+    // An empty question that would let everybody's model go.
+    let unloads =
+        route.format == Format::Ollama && matches!(operation, Operation::Chat | Operation::Complete);
+    // Passed on as it comes, and not held.
+    let flows = operation == Operation::Manage(Manage::Blobs);
     match error {
         // Whoever can connect.
         Error::Request(_)
         | Error::AmbiguousHead
-        | Error::BodyTooLarge { .. }
-        | Error::BodyTooSlow
-        | Error::BodyEncoded
         | Error::UriTooLong
         | Error::AddressRefused
         | Error::WrongMethod { .. }
         | Error::AuditUnavailable
-        | Error::Crowded
         | Error::Internal => true,
+        Error::BodyTooLarge { .. } | Error::BodyTooSlow | Error::BodyEncoded | Error::Crowded => !flows,
         Error::BadKey | Error::TwoCredentials => route.access != Access::Open,
         // Of a path that is described, only the name at its end can be wrong.
         Error::NoRoute => route.path.contains('{'),
-        Error::NotGranted => manages,
+        Error::NotGranted => manages || unloads,
         Error::NotServed => operation == Operation::Manage(Manage::Other),
-        Error::RateLimited(_) => prompts || looks || manages,
+        Error::RateLimited(_) => prompts || looks || manages || operation == Operation::ListResident,
         Error::PromptTooLong { .. } | Error::Filtered => prompts,
-        Error::ModelNotFound { .. } => prompts || manages || operation == Operation::RetrieveModel,
-        Error::UpstreamDown => prompts || looks || manages,
+        Error::ModelNotFound { .. } => names,
+        Error::UpstreamDown => works || looks || manages,
         Error::Upstream(fault) => match fault.kind {
             UpstreamFaultKind::InvalidRequest { .. } => works || manages,
-            UpstreamFaultKind::ModelNotFound => works || manages || operation == Operation::RetrieveModel,
+            UpstreamFaultKind::ModelNotFound => names,
             UpstreamFaultKind::RateLimited
             | UpstreamFaultKind::Overloaded
             | UpstreamFaultKind::Broken
             | UpstreamFaultKind::Protocol => works || looks || manages,
         },
         Error::ContextExceeded { .. } | Error::Busy => works,
-        Error::Deadline(_) | Error::Draining => works || manages,
+        Error::Deadline(Clock::Total) | Error::Draining => works || manages,
+        Error::Deadline(Clock::Queue | Clock::Load | Clock::FirstByte | Clock::Idle) => works,
     }
 }
 

@@ -1,12 +1,16 @@
 //! The description is whole, refers to nothing that is not there, and is what the repository shows.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use wire::Format;
 
-use super::{document, printed, refusals, schemas};
+use super::{document, printed, refusals, schemas, words};
+use crate::rate_headers::{Rated, rate_headers};
 use crate::routes::{ROUTES, Verb};
+use crate::standing::Standing;
 
 fn read() -> Value {
     serde_json::from_slice(&document()).unwrap()
@@ -110,6 +114,8 @@ fn statuses_are_those_of_the_dialect() {
     check("/v1/responses", Verb::Post, &responses);
     let anthropic = [400, 401, 403, 404, 405, 408, 413, 414, 415, 429, 500, 502, 504, 529];
     check("/v1/messages", Verb::Post, &anthropic);
+    check("/v1/messages/count_tokens", Verb::Post, &[400, 401, 403, 405, 408, 413, 414, 415, 429, 500, 529]);
+    check("/api/ps", Verb::Get, &[400, 401, 403, 405, 408, 413, 414, 415, 429, 500, 503]);
     check("/openapi.json", Verb::Get, &[400, 403, 405, 408, 413, 414, 415, 500, 503]);
     check("/api/me", Verb::Post, &[400, 401, 403, 405, 408, 413, 414, 415, 500, 503]);
 }
@@ -135,6 +141,19 @@ fn headers_of_refusals_are_described() {
         assert!(headers(name).iter().any(|known| known == header), "{name} {header}");
     }
     assert!(!headers("OpenAi502").iter().any(|known| known == "retry-after"));
+}
+
+#[test]
+fn limits_are_told_in_the_described_headers() {
+    for (format, described) in [(Format::OpenAi, words::RATES), (Format::Anthropic, words::ANTHROPIC_RATES)] {
+        let standing = Standing { limit: 1, remaining: 0, reset: Duration::ZERO };
+        let mut told = HeaderMap::new();
+        for rated in [Rated::Requests, Rated::Tokens] {
+            rate_headers(format, &standing, rated, &mut told);
+        }
+        let told: BTreeSet<&str> = told.keys().map(HeaderName::as_str).collect();
+        assert_eq!(told, BTreeSet::from(described));
+    }
 }
 
 #[test]
@@ -222,14 +241,17 @@ fn sound(at: &str, schema: &Value) {
                 assert!(!all.is_empty(), "{at}");
                 all.iter().enumerate().for_each(|(place, inner)| sound(&format!("{at}/{place}"), inner));
             }
-            "items" | "additionalProperties" | "if" | "then" | "else" => sound(&at, value),
+            "items" | "additionalProperties" | "if" | "then" | "else" | "not" | "contentSchema" => {
+                sound(&at, value)
+            }
             "required" => {
                 for name in value.as_array().expect(&at) {
                     let name = name.as_str().expect(&at);
                     // A name that no member describes is a slip, except where another schema describes it.
-                    let apart = members.contains_key("anyOf") || members.contains_key("allOf");
+                    let apart = members.contains_key("allOf");
                     let described = schema["properties"].get(name).is_some();
-                    assert!(described || apart || at.contains("anyOf"), "{at}: {name}");
+                    let branch = at.contains("anyOf/") || at.contains("oneOf/") || at.contains("/then/");
+                    assert!(described || apart || branch, "{at}: {name}");
                 }
             }
             "type" => {
@@ -239,13 +261,13 @@ fn sound(at: &str, schema: &Value) {
                 assert!(kinds.iter().all(|kind| kind.as_str().is_some_and(|k| known.contains(&k))), "{at}");
             }
             "minimum" | "maximum" => assert!(value.is_number(), "{at}"),
-            "minItems" | "maxItems" | "minLength" => assert!(value.is_u64(), "{at}"),
+            "minItems" | "maxItems" | "minLength" | "maxProperties" => assert!(value.is_u64(), "{at}"),
             "enum" | "examples" => assert!(value.as_array().is_some_and(|all| !all.is_empty()), "{at}"),
             "pattern" => {
                 let pattern = value.as_str().expect(&at);
                 assert!(regex_syntax::parse(pattern).is_ok(), "{at}");
             }
-            "title" | "format" | "$ref" => assert!(value.is_string(), "{at}"),
+            "title" | "format" | "$ref" | "contentMediaType" => assert!(value.is_string(), "{at}"),
             "description" => {
                 let text = value.as_str().expect(&at);
                 assert!(text.ends_with(['.', ')']), "{at}: {text}");

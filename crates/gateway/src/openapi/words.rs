@@ -13,7 +13,8 @@ pub(super) const ABOUT: &str = "\
 One gateway in front of model runtimes, spoken to in four dialects: OpenAI's chat, completions and embeddings, OpenAI's \
 Responses, Anthropic's Messages, and Ollama's native API. The model is named by its public name in all of them, whatever the \
 runtime behind it speaks.\n\n\
-Paths are compared byte for byte. Every answer names its request in `x-request-id` and `request-id`. Streams are held back \
+Paths are compared byte for byte. Every answer names its request in `x-request-id` and `request-id`; only what is no HTTP \
+request, or has too large a head (400 and 431), is answered without. Streams are held back \
 until their first event, so that an early failure has its real status; one that breaks later ends with an error event and \
 never with a proper ending.\n\n\
 This is the gateway as it is delivered. An operator can put refusals into one dialect for all paths, and can leave the model \
@@ -70,6 +71,14 @@ pub(super) const PARAMETERS: &[ParameterRow] = &[
         pattern: "^[!-~]{1,128}$",
         example: "alice",
         about: "Whom the request is for, from a key that may speak for users. Any other key's is ignored.",
+    },
+    ParameterRow {
+        key: "x-gatehouse-upstream",
+        name: "X-Gatehouse-Upstream",
+        place: "header",
+        pattern: "",
+        example: "ollama",
+        about: "Which model server is meant, where there are several: a name of the configuration.",
     },
     ParameterRow {
         key: "x-gatehouse-progress",
@@ -191,7 +200,7 @@ pub(super) fn description(rows: &Rows) -> Option<&'static str> {
 pub(super) fn good(answered: Answered) -> &'static str {
     match answered {
         Answered::Json(_) | Answered::Text => "The answer.",
-        Answered::JsonOrEvents { .. } | Answered::JsonOrLines(_) => "The answer, whole or as a stream.",
+        Answered::JsonOrEvents { .. } | Answered::JsonOrLines { .. } => "The answer, whole or as a stream.",
         Answered::Empty | Answered::Never => "Done; there is nothing to say.",
     }
 }

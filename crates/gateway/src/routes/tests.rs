@@ -90,9 +90,23 @@ fn paths_that_are_not_served_have_a_dialect() {
         ("/v1/messages/batches", Format::Anthropic),
         ("/v1/files", Format::OpenAi),
         ("/apis", Format::OpenAi),
-        ("/", Format::OpenAi),
+        ("", Format::OpenAi),
     ] {
         assert_eq!(dialect(path, &plain()), format, "{path}");
+    }
+}
+
+#[test]
+fn a_route_s_errors_speak_its_dialect_before_anybody_is_known() {
+    for route in ROUTES {
+        let mut headers = plain();
+        if let Some(header) = route.header {
+            headers.insert(header, HeaderValue::from_static("1"));
+        }
+        let path = route.path.split('{').next().unwrap();
+        // Responses and OpenAI's chats word their errors alike.
+        let wanted = if route.format == Format::Responses { Format::OpenAi } else { route.format };
+        assert_eq!(dialect(path, &headers), wanted, "{}", route.path);
     }
 }
 

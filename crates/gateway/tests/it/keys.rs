@@ -102,8 +102,9 @@ async fn without_a_key_nobody_learns_which_paths_exist() {
     ] {
         let reply = rig.send(bare_request(method, path).body(Full::default()).unwrap()).await;
         assert_eq!((reply.status.as_u16(), reply.header("allow")), (401, None), "{method} {path}");
-        // The shape is that of the path's beginning, served or not.
-        let expected = if path.starts_with("/api/") { UNAUTHORIZED_IN_OLLAMAS_SHAPE } else { UNAUTHORIZED };
+        // The shape is that of the path's beginning, served or not; the root is Ollama's.
+        let in_ollamas = path.starts_with("/api/") || path == "/";
+        let expected = if in_ollamas { UNAUTHORIZED_IN_OLLAMAS_SHAPE } else { UNAUTHORIZED };
         assert_eq!(reply.text().await, expected, "{method} {path}");
     }
 }

@@ -188,8 +188,18 @@ async fn without_a_place_for_its_record_nothing_is_served() {
         let retry_after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
         assert!((10..=20).contains(&retry_after), "{retry_after}");
         assert!(reply.header("x-request-id").is_some());
+        assert_eq!(reply.header("request-id"), reply.header("x-request-id"));
         let (status, code, _) = reply.error().await;
         assert_eq!((status, code.as_str()), (503, "audit_unavailable"));
+    }
+    for (path, status, words) in [
+        ("/api/tags", 503, "{\"error\":\"the service cannot record"),
+        ("/v1/messages", 529, "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\""),
+    ] {
+        let reply = rig.send(get(path)).await;
+        assert_eq!(reply.status, status, "{path}");
+        let text = reply.text().await;
+        assert!(text.starts_with(words), "{path}: {text}");
     }
     assert!(rig.upstream.untouched());
     first_answer.done().await;
