@@ -64,7 +64,9 @@ impl Api {
             "/api/show" if post => self.show(body).await,
             "/api/chat" if post => self.chat(body).await,
             "/api/generate" if post => self.generate(body).await,
-            "/" | "/api/version" | "/api/tags" | "/api/ps" | "/api/show" | "/api/chat" | "/api/generate" => {
+            "/api/embed" | "/api/embeddings" if post => self.embed(body).await,
+            "/" | "/api/version" | "/api/tags" | "/api/ps" | "/api/show" | "/api/chat" | "/api/generate"
+            | "/api/embed" | "/api/embeddings" => {
                 Ok(answer::plain(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed"))
             }
             _ => Ok(answer::plain(StatusCode::NOT_FOUND, "404 page not found")),
@@ -88,6 +90,13 @@ impl Api {
         let arrived = Instant::now();
         let ask = read_generate(&collect(body).await?)?;
         self.answer(ask, Voice::generate, arrived).await
+    }
+
+    /// Vectors of a model that was trained to chat would look right and find nothing.
+    async fn embed(&self, body: Incoming) -> Result<Response<Answer>, Fault> {
+        let name = read_name(&collect(body).await?)?;
+        self.known(&name)?;
+        Err(Fault::caller(format!("\"{name}\" does not support embeddings")))
     }
 
     async fn answer(

@@ -291,9 +291,14 @@ async fn what_the_model_is() {
     assert_eq!(show["capabilities"], json!(["completion"]));
     assert_eq!(show["model_info"]["llama.context_length"], 8192);
     assert_eq!(server.post("/api/show", &json!({ "name": "other" })).await.0, 404);
+    for path in ["/api/embed", "/api/embeddings"] {
+        let (status, told) = server.post(path, &json!({ "model": "tiny:1m", "input": "x" })).await;
+        assert_eq!((status, &told["error"]), (400, &json!("\"tiny:1m\" does not support embeddings")));
+        assert_eq!(server.post(path, &json!({ "model": "other", "input": "x" })).await.0, 404);
+    }
     assert_eq!(server.get("/api/version").await["version"], VERSION);
     assert_eq!(server.call("GET", "/", "", "").await.0, 200);
-    assert_eq!(server.call("GET", "/api/embed", "", "").await.0, 404);
+    assert_eq!(server.call("GET", "/api/pull", "", "").await.0, 404);
     assert_eq!(server.call("GET", "/api/chat", "", "").await.0, 405);
 }
 
