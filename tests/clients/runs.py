@@ -23,8 +23,8 @@ AT_ONCE = 3
 THREADS = 6
 SECONDS_MAX = 100
 CAPABILITIES = "completion,tools,thinking,vision,embedding,insert"
-# A key of its own for each check about limits: others must not use it up.
-LIMITS = {"rate_limit": {"max_requests": 1, "window_seconds": 60}, "rate_wait": {"max_requests": 1, "window_seconds": 1}}
+# A key of its own for each check about limits: others must not use it up. Two seconds: the second request has to come before they end.
+LIMITS = {"rate_limit": {"max_requests": 1, "window_seconds": 60}, "rate_wait": {"max_requests": 1, "window_seconds": 2}}
 # Nothing asks beyond this machine. `checks.py` and `checks.mjs` make sure of it; these keep the clients from trying.
 QUIET = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
