@@ -13,7 +13,9 @@ use crate::house::{COMPATIBLE_MODEL, House, MODEL};
 use crate::load::leave;
 use crate::load::run::{self, Held};
 use crate::load::target::{Asks, Target};
+use crate::play::frames;
 use crate::play::script::Pace;
+use crate::play::vectors;
 use crate::report::Table;
 
 const ANSWER_TOKENS: usize = 64;
@@ -28,7 +30,7 @@ pub struct Lane {
     pub model: &'static str,
 }
 
-/// Every lane that streams: one row each.
+/// Every lane that can stream: one row each.
 pub const LANES: [Lane; 12] = {
     use Asks::{Anthropic, Completions, Generate, Ollama, OpenAi, Responses};
     const fn native(name: &'static str, client: Asks, upstream: Asks) -> Lane {
@@ -50,6 +52,35 @@ pub const LANES: [Lane; 12] = {
         compatible("Anthropic on OpenAI", Anthropic, OpenAi),
         compatible("Ollama chat on OpenAI", Ollama, OpenAi),
         compatible("Ollama generate on OpenAI", Generate, OpenAi),
+    ]
+};
+
+/// A client's way of asking for vectors in front of an upstream's.
+#[derive(Clone, Copy, Debug)]
+pub struct VectorLane {
+    pub name: &'static str,
+    pub client: &'static str,
+    pub upstream: &'static str,
+    pub model: &'static str,
+}
+
+/// Every lane of vectors. The SDKs of OpenAI's dialect ask for base64.
+pub const VECTOR_LANES: [VectorLane; 4] = {
+    const OLLAMA: &str = "/api/embed";
+    const OPENAI: &str = "/v1/embeddings";
+    const fn lane(
+        name: &'static str,
+        client: &'static str,
+        upstream: &'static str,
+        model: &'static str,
+    ) -> VectorLane {
+        VectorLane { name, client, upstream, model }
+    }
+    [
+        lane("OpenAI embeddings on Ollama", OPENAI, OLLAMA, MODEL),
+        lane("Ollama embed on Ollama", OLLAMA, OLLAMA, MODEL),
+        lane("OpenAI embeddings on OpenAI", OPENAI, OPENAI, COMPATIBLE_MODEL),
+        lane("Ollama embed on OpenAI", OLLAMA, OPENAI, COMPATIBLE_MODEL),
     ]
 };
 
@@ -103,7 +134,8 @@ impl House {
             for target in self.turn(round) {
                 let request = target.request(MODEL, prompt_bytes, ANSWER_TOKENS, false);
                 let before = self.cpu_s(target.name)?;
-                let mut done = run::whole(target, request, connections, ANSWER_TOKENS, size.whole)
+                let text = (0..ANSWER_TOKENS).map(frames::text).collect();
+                let mut done = run::whole(target, request, connections, text, size.whole)
                     .await
                     .with_context(|| target.name)?;
                 if round == 0 {
@@ -173,6 +205,28 @@ impl House {
                 if let (1.., Some(before), Some(after)) = (round, before, self.cpu_s(target.name)?) {
                     let chunks = (STREAMS * tokens) as f64;
                     table.cost("CPU per chunk", "µs", target.name, (after - before) * 1e6 / chunks);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whole answers full of numbers; the proxies beside it pass the upstream's own.
+    pub async fn vectors(&self, table: &mut Table, size: &Size, lane: &VectorLane) -> Result<()> {
+        const CONNECTIONS: usize = 8;
+        self.pace(Pace::default()).await?;
+        for round in 0..=size.rounds {
+            for target in self.turn(round) {
+                let ours = target.name == "gatehouse";
+                let (path, model) = if ours { (lane.client, lane.model) } else { (lane.upstream, MODEL) };
+                let (body, text) = vectors::order(path, model);
+                let before = self.cpu_s(target.name)?;
+                let done = run::whole(target, target.post(path, &body), CONNECTIONS, text, size.whole)
+                    .await
+                    .with_context(|| format!("{}: {}", lane.name, target.name))?;
+                if let (1.., Some(before), Some(after)) = (round, before, self.cpu_s(target.name)?) {
+                    let requests = done.times.len() as f64;
+                    table.cost("CPU per request", "µs", target.name, (after - before) * 1e6 / requests);
                 }
             }
         }

@@ -13,7 +13,7 @@ use bench::house::{House, Programs};
 use bench::machine;
 use bench::play::script::Pace;
 use bench::report::Table;
-use bench::rows::{LANES, Size};
+use bench::rows::{LANES, Size, VECTOR_LANES};
 use clap::Parser;
 use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -98,6 +98,12 @@ async fn bench(arguments: &Arguments) -> Result<()> {
         if wanted("lanes") || wanted(lane.name) {
             table.section(format!("lane: {}, 100 streams without gaps", lane.name));
             house.lane(&mut table, &size, lane).await?;
+        }
+    }
+    for lane in &VECTOR_LANES {
+        if wanted("lanes") || wanted(lane.name) {
+            table.section(format!("lane: {}, 16 texts, 8 connections", lane.name));
+            house.vectors(&mut table, &size, lane).await?;
         }
     }
     for streams in size.slow_streams {

@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::connection::Connection;
 use super::figures::{StreamTimes, Times};
 use super::target::Target;
-use crate::play::frames;
 
 /// Nothing in a run may take longer than this; a hang is a failure, not a slow figure.
 const STREAM_TIME_MAX: Duration = Duration::from_secs(60);
@@ -25,16 +24,15 @@ pub struct Whole {
     pub seconds: f64,
 }
 
-/// Requests one after the other on each of so many connections, for so long.
+/// Requests one after the other on each of so many connections, for so long. Each answer has to hold the text.
 pub async fn whole(
     target: &Target,
     request: Vec<u8>,
     connections: usize,
-    tokens: usize,
+    text: String,
     time: Duration,
 ) -> Result<Whole> {
-    let request = Rc::new(request);
-    let text: Rc<String> = Rc::new((0..tokens).map(frames::text).collect());
+    let (request, text) = (Rc::new(request), Rc::new(text));
     let mut open = Vec::with_capacity(connections);
     for _ in 0..connections {
         open.push(Connection::open(target).await?);

@@ -98,13 +98,16 @@ impl Target {
 
     /// A chat request with this prompt, which must need no escaping.
     pub fn asking(&self, model: &str, prompt: &str, tokens: usize, stream: bool) -> Vec<u8> {
-        let (path, body) = (self.asks.path(), self.asks.body(model, prompt, tokens, stream));
+        self.post(self.asks.path(), &self.asks.body(model, prompt, tokens, stream))
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> Vec<u8> {
         let key = self.key.as_ref().map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{key}content-length: {}\r\n\r\n",
             self.address,
             body.len()
         );
-        (head + &body).into_bytes()
+        (head + body).into_bytes()
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Never here: meaning. Texts that say the same are as far apart as any others.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 const DIMENSIONS: usize = 16;
@@ -57,6 +57,28 @@ pub fn answer(path: &str, body: &[u8]) -> Option<(u16, String)> {
         }
     };
     Some((200, value.to_string()))
+}
+
+#[derive(Serialize)]
+struct Order<'a> {
+    model: &'a str,
+    input: &'a [String],
+    dimensions: usize,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    encoding_format: &'a str,
+}
+
+/// A usual order of a load generator's: sixteen texts, 768 numbers each. With it the last vector, as it stands in the answer.
+pub fn order(path: &str, model: &str) -> (String, String) {
+    const DIMENSIONS: usize = 768;
+    let texts: Vec<_> =
+        (0..16).map(|number| format!("text {number} {}", "of some words ".repeat(14))).collect();
+    let last = unit(texts.last().map_or("", String::as_str), DIMENSIONS);
+    let openai = path == "/v1/embeddings";
+    let format = if openai { "base64" } else { "" };
+    let asked = Order { model, input: &texts, dimensions: DIMENSIONS, encoding_format: format };
+    let body = serde_json::to_string(&asked).unwrap_or_default();
+    (body, if openai { base64(&last) } else { json!(last).to_string() })
 }
 
 /// Component `i` is `(sum of the bytes) * (i + 1) mod 97, plus 1`; then all are divided by the length.
