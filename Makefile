@@ -5,7 +5,7 @@
 #   PORT=8081 make run            with the page on another port
 
 .DEFAULT_GOAL := help
-.PHONY: help run test sim bench soak lint fuzz web dist clean
+.PHONY: help run test sim bench soak agents lint fuzz web dist clean
 
 PORT ?= 8080
 MODEL ?=
@@ -40,6 +40,11 @@ soak: ## everything that fills memory at once, under a ceiling of 256 MiB
 	@scripts/web.sh
 	@bench/soak.sh
 
+agents: ## Codex and Claude Code against the gateway; installs 700 MB of programs
+	@scripts/setup.sh test
+	@npm --prefix tests/agents install --no-audit --no-fund --no-package-lock --loglevel=error
+	@tests/run.sh -m agents
+
 lint: web ## formatting, clippy, the rules of the house, the page's own checks
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings
@@ -60,4 +65,4 @@ dist: ## the stripped release binary as target/dist/*.tar.gz, with its digest
 
 clean: ## remove what was built; var/ (keys, chats) stays
 	@cargo clean
-	@rm -rf web/dist web/node_modules fuzz/target tests/.venv tests/node/node_modules tests/clients/.envs tests/clients/node/node_modules tests/out
+	@rm -rf web/dist web/node_modules fuzz/target tests/.venv tests/node/node_modules tests/clients/.envs tests/clients/node/node_modules tests/agents/node_modules tests/out

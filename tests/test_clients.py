@@ -7,6 +7,7 @@ Never here: what a check means; see `clients/expected.py`.
 """
 
 import os
+import re
 
 import pytest
 
@@ -15,7 +16,8 @@ from clients.expected import same, sent
 from clients.install import install
 from clients.roster import UPSTREAMS, installed_as_said, roster
 from clients.runs import Runs
-from clients.scenes import model_of
+from clients.scenes import model_of, orders
+from harness.client import stream
 from harness.processes import ROOT
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
@@ -112,6 +114,30 @@ def test_the_callers_own_faults_are_tried_once(name, upstream, status, runs):
     client = CLIENTS[name]
     checks = [c for c in client.checks if "list" not in c and expected.refused_with(status, *c, upstream)]
     assert runs.of(client).results[upstream].statuses[status] == len(checks), checks
+
+
+HELLO = [{"role": "user", "content": "Hello"}]
+# A request in each dialect, and what fills a silence in its stream.
+BEATS = {
+    "chat": ("/v1/chat/completions", {"messages": HELLO}, rb"^: keepalive$"),
+    "completions": ("/v1/completions", {"prompt": "Hello"}, rb"^: keepalive$"),
+    "responses": ("/v1/responses", {"input": "Hello"}, rb"^event: response.in_progress$"),
+    "messages": ("/v1/messages", {"messages": HELLO, "max_tokens": 8}, rb"^event: ping$"),
+    "ollama": ("/api/chat", {"messages": HELLO}, rb'"content":"".*"done":false'),
+    "generate": ("/api/generate", {"prompt": "Hello"}, rb'"response":"".*"done":false'),
+}
+
+
+@pytest.mark.parametrize("surface", BEATS)
+def test_the_silence_that_clients_sit_through_is_not_silent(surface, start, play):
+    """What the check `silence` stands on: the bytes are there, between the two pieces."""
+    for order in orders(surface, "silence", "ollama"):
+        play.order(order | {"when": {}})
+    gateway = start.gateway(play, timeouts={"heartbeat_ms": 1000})
+    path, body, beat = BEATS[surface]
+    got = stream(gateway.url, {"model": "qwen3:32b", "stream": True, **body}, path=path).raw
+    _, between, *_ = re.split(rb"Hel|lo\b", got, maxsplit=2)
+    assert re.search(beat, between, re.M), got
 
 
 def test_the_page_is_what_came_out(runs):

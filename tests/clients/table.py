@@ -124,7 +124,7 @@ def notes(clients):
         for what, why in client.version.get("without", {}).items():
             lines.append(f"- {client.family['title']} {client.number}: no `{what}`: {why}.\n")
     for family in {id(c.family): c.family for c in clients}.values():
-        lines += [f"- {family['title']}: {note}\n" for note in family.get("notes", ())]
+        lines += [f"- {family['title']}: {note}.\n" for note in family.get("notes", ())]
     return "".join(lines)
 
 

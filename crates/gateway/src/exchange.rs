@@ -125,6 +125,7 @@ impl Exchange {
     pub fn routed(&mut self, route: &'static Route) {
         self.route = route.path;
         self.record.route = route.path;
+        self.errors.operation = route.operation;
     }
 
     /// The caller's dialect, for errors; one that the configuration wants on every route stays.

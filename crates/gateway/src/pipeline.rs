@@ -98,6 +98,7 @@ pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) ->
             .config
             .error_format
             .unwrap_or_else(|| routes::dialect(request.uri().path(), request.headers())),
+        operation: Operation::Chat,
         bare: snapshot.config.error_format.is_some(),
     };
     let id = head::request_id(&snapshot.addresses, peer, request.headers());

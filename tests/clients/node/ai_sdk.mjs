@@ -15,7 +15,8 @@ const compatible = version.package.startsWith('@ai-sdk/openai-compatible');
 function provider(place, key = place.key) {
   const baseURL = `${place.url}/v1`;
   if (place.surface === 'messages') return createAnthropic({ baseURL, apiKey: key });
-  if (compatible) return createOpenAICompatible({ name: 'gateway', baseURL, apiKey: key, includeUsage: true, supportsStructuredOutputs: true });
+  const able = { includeUsage: true, supportsStructuredOutputs: true };
+  if (compatible) return createOpenAICompatible({ name: 'gateway', baseURL, apiKey: key, ...able });
   return createOpenAI({ baseURL, apiKey: key });
 }
 
@@ -44,7 +45,13 @@ function told(error) {
   if (last.statusCode === undefined) return { raised: error.name, text: String(error).slice(0, 300) };
   const body = JSON.parse(last.responseBody);
   const kind = last.data?.error?.code ?? body.error.code ?? body.error.type;
-  return { status: last.statusCode, kind, retry_after: retryAfter(last.responseHeaders), request_id: Boolean(last.responseHeaders['x-request-id']) };
+  const headers = last.responseHeaders;
+  return {
+    status: last.statusCode,
+    kind,
+    retry_after: retryAfter(headers),
+    request_id: Boolean(headers['x-request-id']),
+  };
 }
 
 const used = (usage) => [usage.inputTokens, usage.outputTokens];

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
-use wire::{ErrorBody, Format};
+use wire::{ErrorBody, Format, Operation};
 
 use super::{Blame, Error, Verdict};
 
@@ -19,6 +19,8 @@ const OVERLOADED: u16 = 529;
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorRender {
     pub format: Format,
+    /// What was asked for: the member at fault is called by its name there.
+    pub operation: Operation,
     /// The seed's texts, without hints.
     pub bare: bool,
 }
@@ -40,14 +42,14 @@ impl ErrorRender {
     /// Lends the error as a body that has not taken its format yet, for streams that have begun.
     pub fn lend<T>(self, error: &Error, request_id: &str, write: impl FnOnce(&ErrorBody<'_>) -> T) -> T {
         let verdict = self.verdict(error);
-        let text = match error.hint(self.format).filter(|_| !self.bare) {
+        let text = match error.hint(self.format, self.operation).filter(|_| !self.bare) {
             Some(hint) => Cow::Owned(format!("{}; {hint}", error.message())),
             None => error.message(),
         };
         write(&ErrorBody {
             kind: verdict.kind,
             message: &text,
-            param: error.param().map(|name| member(self.format, name)),
+            param: error.param().map(|name| member(self.format, self.operation, name)),
             code: verdict.code,
             status: verdict.status.as_u16(),
             request_id: Some(request_id),
@@ -69,8 +71,13 @@ fn status(format: Format, verdict: &Verdict) -> StatusCode {
 }
 
 /// What OpenAI's chat calls so has other names elsewhere.
-fn member(format: Format, name: &str) -> &str {
+fn member(format: Format, operation: Operation, name: &str) -> &str {
     match (format, name) {
+        (Format::OpenAi | Format::Ollama, "messages") => match operation {
+            Operation::Complete | Operation::EmbedOne => "prompt",
+            Operation::Embed => "input",
+            _ => name,
+        },
         (Format::Responses, "messages") => "input",
         (Format::Responses, "response_format") => "text",
         (Format::Responses, "reasoning_effort") => "reasoning",
@@ -83,12 +90,13 @@ fn member(format: Format, name: &str) -> &str {
 
 impl Error {
     /// A further sentence for dialects that have room for it; the seed's bodies hold the bare text.
-    fn hint(&self, format: Format) -> Option<&'static str> {
+    fn hint(&self, format: Format, operation: Operation) -> Option<&'static str> {
         match self {
             Self::BadKey => Some("send your key as 'Authorization: Bearer KEY', or ask the operator for one"),
-            Self::PromptTooLong { .. } | Self::ContextExceeded { .. } => {
-                Some("shorten the messages or start a new conversation")
-            }
+            Self::PromptTooLong { .. } | Self::ContextExceeded { .. } => Some(match operation {
+                Operation::Complete | Operation::Embed | Operation::EmbedOne => "shorten the text",
+                _ => "shorten the messages or start a new conversation",
+            }),
             Self::TwoCredentials => Some("send one key, in one header"),
             Self::ModelNotFound { .. } if format == Format::Ollama => {
                 Some("GET /api/tags lists the models you may use")
@@ -107,8 +115,9 @@ mod tests {
 
     #[track_caller]
     fn check(error: &Error, expected: [u16; 4]) {
-        let told =
-            Format::ALL.map(|format| ErrorRender { format, bare: false }.verdict(error).status.as_u16());
+        let told = Format::ALL.map(|format| {
+            ErrorRender { format, operation: Operation::Chat, bare: false }.verdict(error).status.as_u16()
+        });
         assert_eq!(told, expected, "{error}");
     }
 
@@ -130,10 +139,13 @@ mod tests {
     #[test]
     fn members_have_the_callers_name() {
         let error = Error::ContextExceeded { prompt_tokens: 9, context_tokens: 4 };
-        let param = |format| {
-            ErrorRender { format, bare: false }.lend(&error, "req", |body| body.param.map(str::to_owned))
+        let param = |format, operation| {
+            let errors = ErrorRender { format, operation, bare: false };
+            errors.lend(&error, "req", |body| body.param.map(str::to_owned))
         };
-        assert_eq!(param(Format::OpenAi).as_deref(), Some("messages"));
-        assert_eq!(param(Format::Responses).as_deref(), Some("input"));
+        assert_eq!(param(Format::OpenAi, Operation::Chat).as_deref(), Some("messages"));
+        assert_eq!(param(Format::OpenAi, Operation::Complete).as_deref(), Some("prompt"));
+        assert_eq!(param(Format::OpenAi, Operation::Embed).as_deref(), Some("input"));
+        assert_eq!(param(Format::Responses, Operation::Chat).as_deref(), Some("input"));
     }
 }

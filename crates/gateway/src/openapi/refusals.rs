@@ -17,7 +17,7 @@ use crate::standing::{Reason, Refusal, Remedy};
 
 /// What an error means to callers of a dialect.
 pub(super) fn told(error: &Error, format: Format) -> Verdict {
-    ErrorRender { format, bare: false }.verdict(error)
+    ErrorRender { format, operation: wire::Operation::Chat, bare: false }.verdict(error)
 }
 
 /// All statuses that a route can refuse with.

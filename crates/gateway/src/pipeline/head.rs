@@ -258,7 +258,11 @@ pub(super) fn unrecorded(error: &Error, errors: ErrorRender, id: &str) -> Respon
 
 /// What is left to say after a panic.
 pub fn internal_error() -> Response<Body> {
-    refused(&Error::Internal, ErrorRender { format: wire::Format::OpenAi, bare: false }, "")
+    refused(
+        &Error::Internal,
+        ErrorRender { format: wire::Format::OpenAi, operation: wire::Operation::Chat, bare: false },
+        "",
+    )
 }
 
 fn refused(error: &Error, errors: ErrorRender, request_id: &str) -> Response<Body> {
