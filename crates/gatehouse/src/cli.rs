@@ -65,7 +65,7 @@ pub(crate) enum Command {
     /// The embedded small model
     #[command(subcommand)]
     Engine(Engine),
-    /// Print every configuration key as a page of Markdown, or another page that is made from the program's tables
+    /// Print every configuration key, or the API, as a page
     Reference {
         /// Which page
         #[arg(value_enum, default_value_t)]

@@ -26,6 +26,21 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn reference_prints_the_pages_that_are_made_of_tables() {
+    for (args, begins) in [
+        (["reference"].as_slice(), "# Configuration\n"),
+        (&["reference", "openapi"], "{\n  \"openapi\": \"3.1"),
+        (&["reference", "routes"], "| method | path |"),
+        (&["reference", "lanes"], "| client | operation |"),
+    ] {
+        let printed = run(args);
+        assert!(printed.status.success(), "{args:?}");
+        assert!(text(&printed.stdout).starts_with(begins), "{args:?}");
+    }
+    assert_eq!(run(&["reference", "nonsense"]).status.code(), Some(2));
+}
+
+#[test]
 fn help_is_a_page_of_its_own() {
     let help = run(&["--help"]);
     assert!(help.status.success());
@@ -41,7 +56,7 @@ fn help_is_a_page_of_its_own() {
       check      Read configuration files and print everything that is wrong with them
       keys       Make API keys and their digests
       engine     The embedded small model
-      reference  Print every configuration key as a page of Markdown
+      reference  Print every configuration key, or the API, as a page
       help       Print this message or the help of the given subcommand(s)
 
     Options:

@@ -242,7 +242,7 @@ fn sound(at: &str, schema: &Value) {
                 all.iter().enumerate().for_each(|(place, inner)| sound(&format!("{at}/{place}"), inner));
             }
             "items" | "additionalProperties" | "if" | "then" | "else" | "not" | "contentSchema" => {
-                sound(&at, value)
+                sound(&at, value);
             }
             "required" => {
                 for name in value.as_array().expect(&at) {
