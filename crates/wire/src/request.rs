@@ -41,6 +41,8 @@ pub struct ModelRequest<'a> {
     /// A prompt to complete is a user's message, perhaps with a system's before it; texts to embed are a user's message each.
     pub(crate) messages: Vec<Message<'a>>,
     pub(crate) joint: Joint,
+    /// Of a dialect whose calls are items of their own: where each stood in the input, in the order of the calls.
+    pub(crate) call_items: Vec<usize>,
     /// What follows the place to be filled, of a prompt to complete.
     pub(crate) suffix: Option<Text<'a>>,
     pub(crate) tools: Vec<Tool<'a>>,
@@ -308,6 +310,7 @@ impl<'a> ModelRequest<'a> {
             include_usage: false,
             messages: Vec::new(),
             joint: Joint::default(),
+            call_items: Vec::new(),
             suffix: None,
             tools: Vec::new(),
             tool_choice: ToolChoice::Auto,

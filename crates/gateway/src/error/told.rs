@@ -79,7 +79,7 @@ fn member(format: Format, operation: Operation, name: &str) -> &str {
             _ => name,
         },
         (Format::Responses, "messages") => "input",
-        (Format::Responses, "response_format") => "text",
+        (Format::Responses, "response_format") => "text.format",
         (Format::Responses, "reasoning_effort") => "reasoning",
         (Format::Anthropic, "reasoning_effort") => "thinking",
         (Format::Ollama, "reasoning_effort") => "think",

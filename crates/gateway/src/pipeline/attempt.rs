@@ -208,11 +208,16 @@ async fn dispatch(way: &Way, _permit: &Permit) -> Result<Answer, Error> {
     };
     upstream.heard();
     let status = answer.status.as_u16();
-    if status == 200 {
+    if status == 200 && !is_page(answer.content_type.as_deref()) {
         return Ok(answer);
     }
     let body = upstream::read_body(answer.body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
     Err(wire::read_refusal(upstream.format, status, answer.content_type.as_deref(), &body).into())
+}
+
+/// A page for a browser is no answer, however it begins: a proxy or another service speaks.
+fn is_page(content_type: Option<&str>) -> bool {
+    content_type.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
 /// No connection means that the server is away. One that broke means that it failed at this request, or that it has just

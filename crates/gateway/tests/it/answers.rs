@@ -232,7 +232,7 @@ async fn refusals_of_the_upstream_become_ours() {
         (502, "text/html", "<html>canary</html>", 502, "upstream_error"),
         (503, json, r#"{"error":"server busy canary"}"#, 503, "upstream_overloaded"),
         (200, "text/html", "<html>\n<body>canary</body>\n</html>\n", 502, "upstream_protocol_error"),
-        (200, "text/html", "<html>canary</html>", 502, ""),
+        (200, "text/html", "<html>canary</html>", 502, "upstream_protocol_error"),
         (200, json, "{\"error\":\"canary\"}\n", 502, "upstream_error"),
         (200, json, "{\"message\":", 502, ""),
         (200, json, "[]\n", 502, "upstream_protocol_error"),

@@ -53,10 +53,27 @@ fn text(body: &[u8]) -> Option<String> {
     read.ok().and(found)
 }
 
+/// What a runner's own trouble is told by, whatever the status.
+const RUNNER_TEXTS: &[&str] = &[
+    "llama-server process has terminated",
+    "llama-server reported",
+    "waiting for llama-server",
+    "model runner has unexpectedly stopped",
+    "error was encountered while running the model",
+    "requires more system memory",
+    "connection refused",
+    "connection reset",
+    ": EOF",
+];
+
 /// Status 400: something in the request, by what the text names.
 fn bad_request(text: &str) -> UpstreamFault {
     if let Some(fault) = context_exceeded(text) {
         return fault;
+    }
+    // Embeddings say so of their own failures as well.
+    if RUNNER_TEXTS.iter().any(|known| text.contains(known)) {
+        return UpstreamFault::broken(text);
     }
     let (kind, words) = match text {
         _ if text.contains("does not support thinking") => (
@@ -65,6 +82,9 @@ fn bad_request(text: &str) -> UpstreamFault {
         ),
         _ if text.contains("does not support tools") => {
             (invalid("unsupported_parameter", Some("tools")), "This model does not support tools.")
+        }
+        _ if text.contains("does not support insert") => {
+            (invalid("unsupported_parameter", Some("suffix")), "This model does not support a suffix.")
         }
         _ if text.contains("does not support") => (
             invalid("unsupported_value", Some("model")),

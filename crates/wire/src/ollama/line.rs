@@ -96,7 +96,7 @@ pub(super) fn calls<'a>(list: Raw<'a>, mut each: impl FnMut(Call<'a>)) -> Result
         })?;
         match function {
             (Some(name), Some(arguments)) => {
-                each(Call { id, name, arguments: arguments.as_str().into() });
+                each(Call { id, name, arguments: arguments.into() });
                 Ok(())
             }
             _ => Err(UpstreamFault::protocol("a tool call without a name or without an object of arguments")),
@@ -104,12 +104,19 @@ pub(super) fn calls<'a>(list: Raw<'a>, mut each: impl FnMut(Call<'a>)) -> Result
     })
 }
 
-fn called<'a>(reader: &mut Reader<'a>) -> Result<(Option<Text<'a>>, Option<Raw<'a>>), Broken> {
-    let mut function = (None, None);
+/// A call of nothing has no arguments, or null, in some releases.
+fn called<'a>(reader: &mut Reader<'a>) -> Result<(Option<Text<'a>>, Option<&'a str>), Broken> {
+    let mut function = (None, Some("{}"));
     reader.object(|reader, key| -> Result<(), Broken> {
         match key.raw() {
             "name" => function.0 = string(reader)?,
-            "arguments" if reader.kind()? == Kind::Object => function.1 = Some(reader.raw()?),
+            "arguments" => {
+                function.1 = match reader.kind()? {
+                    Kind::Object => Some(reader.raw()?.as_str()),
+                    Kind::Null => reader.null().map(|()| function.1)?,
+                    _ => reader.skip().map(|()| None)?,
+                };
+            }
             _ => reader.skip()?,
         }
         Ok(())

@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use super::options::{Asked, twice, write_keep_alive};
 use crate::body::Path;
 use crate::error::Fault;
-use crate::format::Format;
 use crate::json::{Raw, Text, object_text, write};
 use crate::request::{
     Arguments, AskedCall, Dropped, Effort, Message, ModelRequest, Outbound, Part, Role, Shape, Tool,
@@ -127,12 +126,14 @@ fn messages(request: &ModelRequest<'_>, out: &mut Vec<u8>) -> Result<(), Fault> 
     // Names of the tools called so far by call id; of equal ids the last wins.
     let mut called: HashMap<Cow<'_, str>, Text<'_>> = HashMap::new();
     let mut first = true;
+    let mut before = 0;
     for (index, message) in request.messages.iter().enumerate() {
         write::comma(out, &mut first);
         head(message, request, out);
         if !message.calls.is_empty() {
             let at = Path::Root.key("messages");
-            calls(&message.calls, request, &at.index(index), out)?;
+            calls(&message.calls, before, request, &at.index(index), out)?;
+            before += message.calls.len();
             called.extend(message.calls.iter().filter_map(|call| Some((call.id?.decode(), call.name))));
         }
         if message.role == Role::Tool {
@@ -197,8 +198,10 @@ fn member(out: &mut Vec<u8>, key: &[u8], value: Option<Text<'_>>) {
     }
 }
 
+/// `before`: calls of earlier messages.
 fn calls(
     calls: &[AskedCall<'_>],
+    before: usize,
     request: &ModelRequest<'_>,
     at: &Path<'_>,
     out: &mut Vec<u8>,
@@ -220,7 +223,7 @@ fn calls(
         match call.arguments {
             Arguments::Object(object) => masks.copy(object, out),
             Arguments::Text(text) => arguments(masks.shown(text), &at.key("tool_calls").index(index), out)
-                .map_err(|fault| where_it_stood(fault, request.client))?,
+                .map_err(|fault| where_it_stood(fault, request, before + index))?,
         }
         out.extend_from_slice(b"}}");
     }
@@ -228,23 +231,19 @@ fn calls(
     Ok(())
 }
 
-/// A dialect whose calls are no members of messages is told the list that they stood in.
-fn where_it_stood(fault: Fault, client: Format) -> Fault {
-    match client {
-        Format::Responses => {
-            let why = "the arguments of a function call must be a string that holds a JSON object";
-            Path::Root.key("input").invalid(why)
-        }
-        _ => fault,
-    }
+/// A dialect whose calls are no members of messages is told the item.
+fn where_it_stood(fault: Fault, request: &ModelRequest<'_>, call: usize) -> Fault {
+    let Some(item) = request.call_items.get(call) else { return fault };
+    Path::Root.key("input").index(*item).key("arguments").invalid(NO_OBJECT)
 }
+
+const NO_OBJECT: &str = "expected a string that holds a JSON object";
 
 /// A string that holds an object becomes the object, its keys in their order and its numbers as written.
 fn arguments(text: Text<'_>, at: &Path<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let decoded = text.decode();
-    let object = object_text(&decoded).ok_or_else(|| {
-        at.key("function").key("arguments").invalid("expected a string that holds a JSON object")
-    })?;
+    let object =
+        object_text(&decoded).ok_or_else(|| at.key("function").key("arguments").invalid(NO_OBJECT))?;
     out.extend_from_slice(object.as_bytes());
     Ok(())
 }

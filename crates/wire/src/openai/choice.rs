@@ -111,7 +111,10 @@ fn read<'a>(reader: &mut Reader<'a>, form: Form, inner: &str) -> Result<Choice<'
     reader.object(|reader, key| -> Result<(), Broken> {
         match (key.raw(), reader.kind()?, form) {
             ("index", Kind::Number, _) => choice.index = reader.number()?.parse().unwrap_or(u64::MAX),
-            ("finish_reason", Kind::String, _) => reason = Some(reader.string()?),
+            // Empty is null, as some servers write it.
+            ("finish_reason", Kind::String, _) => {
+                reason = Some(reader.string()?).filter(|reason| !reason.is_empty());
+            }
             ("logprobs", Kind::Object, Form::Chat) => choice.logprobs = logprobs(reader)?,
             (key, Kind::Object, Form::Chat) if key == inner => content(reader, &mut choice)?,
             ("logprobs", Kind::Object, Form::Completion) => choice.spelt = Some(reader.raw()?),

@@ -11,6 +11,9 @@ use crate::refusal::{context_exceeded, invalid};
 
 const DEPTH_MAX: usize = 16;
 
+const QUOTA: &str = "insufficient_quota";
+const CONTEXT: &str = "context_length_exceeded";
+
 /// All four keys: the schema requires them.
 pub(crate) fn write(error: &ErrorBody<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"error\":{\"message\":");
@@ -20,6 +23,8 @@ pub(crate) fn write(error: &ErrorBody<'_>, out: &mut Vec<u8>) {
         // OpenAI answers a wrong key with the type of a wrong request.
         ErrorType::InvalidRequest | ErrorType::Authentication => b"invalid_request_error".as_slice(),
         ErrorType::Permission => b"permission_error",
+        // A budget that is used up has its code for a type, too.
+        ErrorType::RateLimit if error.code == Some(QUOTA) => b"insufficient_quota",
         ErrorType::RateLimit => b"rate_limit_error",
         ErrorType::Server => b"server_error",
     });
@@ -51,11 +56,13 @@ pub(super) struct Said {
     kind: String,
     /// As a number: the status that the server had in mind.
     status: Option<u16>,
+    /// As a word, for OpenAI's own and proxies before it.
+    code: String,
     param: String,
 }
 
 pub(crate) fn read(status: u16, content_type: Option<&str>, body: &[u8]) -> UpstreamFault {
-    let said = said(body);
+    let said = said(body, true);
     let fault = match &said {
         Some(said) => judge(Some(status), said),
         None => match status {
@@ -76,14 +83,15 @@ pub(crate) fn read(status: u16, content_type: Option<&str>, body: &[u8]) -> Upst
 
 /// An error object where an answer or an event was expected. `None`: it is no error object.
 pub(super) fn in_stream(body: &[u8]) -> Option<UpstreamFault> {
-    said(body).map(|said| judge(None, &said))
+    said(body, false).map(|said| judge(None, &said))
 }
 
 fn judge(status: Option<u16>, said: &Said) -> UpstreamFault {
     let plain = |kind| UpstreamFault::new(kind, &said.message);
-    let status = status.or(said.status).unwrap_or_else(|| status_of(&said.kind));
+    let status = status.or(said.status).unwrap_or_else(|| status_of(said));
     match status {
         400 | 413 | 422 => bad_request(said),
+        404 if said.code == "model_not_found" => plain(UpstreamFaultKind::ModelNotFound),
         // A path that the server does not have is a 404 too.
         404 if said.message.to_ascii_lowercase().contains("model") => plain(UpstreamFaultKind::ModelNotFound),
         429 => plain(UpstreamFaultKind::RateLimited),
@@ -97,8 +105,17 @@ fn judge(status: Option<u16>, said: &Said) -> UpstreamFault {
 }
 
 /// For an error object that names no status.
-fn status_of(kind: &str) -> u16 {
-    match kind {
+fn status_of(said: &Said) -> u16 {
+    if let Ok(status) = said.code.parse() {
+        return status;
+    }
+    match said.code.as_str() {
+        CONTEXT => return 400,
+        "model_not_found" => return 404,
+        "rate_limit_exceeded" | QUOTA => return 429,
+        _ => {}
+    }
+    match said.kind.as_str() {
         "exceed_context_size_error" | "invalid_request_error" | "BadRequestError" => 400,
         "not_found_error" | "NotFoundError" => 404,
         "rate_limit_error" | "RateLimitError" => 429,
@@ -109,7 +126,7 @@ fn status_of(kind: &str) -> u16 {
 }
 
 fn bad_request(said: &Said) -> UpstreamFault {
-    if said.kind == "exceed_context_size_error" {
+    if said.kind == "exceed_context_size_error" || said.code == CONTEXT {
         let text = format!("context size: {}", said.message);
         return context_exceeded(&text).unwrap_or_else(|| UpstreamFault::protocol(&text));
     }
@@ -147,7 +164,8 @@ const PARAMS: &[&str] = &[
     "encoding_format",
 ];
 
-fn said(body: &[u8]) -> Option<Said> {
+/// `None`: it is no error object. `refused`: the status says that it is one, so a message alone is enough.
+fn said(body: &[u8], refused: bool) -> Option<Said> {
     let mut said = Said::default();
     let mut is_error = false;
     let mut reader = Reader::new(body, DEPTH_MAX).ok()?;
@@ -174,6 +192,7 @@ fn said(body: &[u8]) -> Option<Said> {
             (key, _) => detail(reader, key, &mut said),
         }
     });
+    let is_error = is_error || (refused && !said.message.is_empty());
     (read.is_ok() && is_error).then_some(said)
 }
 
@@ -183,6 +202,7 @@ fn detail(reader: &mut Reader<'_>, key: &str, said: &mut Said) -> Result<(), Bro
         ("type", Kind::String) => said.kind = reader.string()?.decode().into_owned(),
         ("param", Kind::String) => said.param = reader.string()?.decode().into_owned(),
         ("code", Kind::Number) => said.status = reader.number()?.parse().ok(),
+        ("code", Kind::String) => said.code = reader.string()?.decode().into_owned(),
         _ => reader.skip()?,
     }
     Ok(())

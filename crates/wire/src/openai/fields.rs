@@ -136,10 +136,14 @@ fn stop<'a>(body: &mut Body<'a>, at: &Path<'_>) -> Result<Vec<Text<'a>>, Fault> 
 }
 
 /// A map that asks for nothing asks for nothing; any other is a wish that few dialects can express.
-pub(crate) fn logit_bias<'a>(body: &mut Body<'a>, request: &mut ModelRequest<'a>) -> Result<(), Fault> {
+pub(crate) fn logit_bias<'a>(
+    body: &mut Body<'a>,
+    code: &'static str,
+    request: &mut ModelRequest<'a>,
+) -> Result<(), Fault> {
     let at = Path::Root.key("logit_bias");
     if body.optional(|body| body.object(&at))?.is_some_and(|map| !map.is_hollow()) {
-        request.extras.push(Extra { field: "logit_bias", code: "unsupported_parameter" });
+        request.extras.push(Extra { field: "logit_bias", code });
     }
     Ok(())
 }

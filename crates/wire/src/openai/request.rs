@@ -143,7 +143,7 @@ fn member<'a>(
         "temperature" | "top_p" | "frequency_penalty" | "presence_penalty" | "seed" | "stop" => {
             sampling(body, name, &mut request.sampling)?;
         }
-        "logit_bias" => fields::logit_bias(body, request)?,
+        "logit_bias" => fields::logit_bias(body, "unsupported_parameter", request)?,
         "functions" | "function_call" | "prediction" | "audio" | "web_search_options" | "modalities" => {
             extra(body, name, request)?;
         }

@@ -202,6 +202,8 @@ fn asked_call(call: &AskedCall<'_>, position: u64, request: &ModelRequest<'_>, o
     write::text(out, request.tool_name(call.name));
     out.extend_from_slice(b",\"arguments\":");
     match call.arguments {
+        // Clients replay a call of nothing so; servers parse the text.
+        Arguments::Text(text) if text.is_empty() => out.extend_from_slice(b"\"{}\""),
         Arguments::Text(text) => write::text(out, masks.shown(text)),
         Arguments::Object(object) => {
             let mut shown = Vec::with_capacity(object.as_str().len());

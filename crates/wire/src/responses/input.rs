@@ -56,9 +56,14 @@ pub(super) fn read<'a>(
             Ok(())
         }
         Kind::Array => {
-            let mut thread = Thread { request, thinking: Vec::new() };
+            let mut thread = Thread { request, thinking: Vec::new(), calls: 0 };
             body.elements(at, limits.messages, |body, index| {
-                item(body, &at.index(index), &mut thread, media)
+                let calls = thread.calls;
+                item(body, &at.index(index), &mut thread, media)?;
+                if thread.calls > calls {
+                    thread.request.call_items.push(index);
+                }
+                Ok(())
             })?;
             thread.flush();
             if request.messages.is_empty() {
@@ -74,6 +79,7 @@ pub(super) fn read<'a>(
 struct Thread<'r, 'a> {
     request: &'r mut ModelRequest<'a>,
     thinking: Vec<Text<'a>>,
+    calls: usize,
 }
 
 impl<'a> Thread<'_, 'a> {
@@ -87,6 +93,7 @@ impl<'a> Thread<'_, 'a> {
 
     /// Of several calls in a row, and of a text before them, one turn is made.
     fn call(&mut self, call: AskedCall<'a>) {
+        self.calls += 1;
         if !matches!(self.request.messages.last(), Some(Message { role: Role::Assistant, .. })) {
             self.request.messages.push(Message::plain(Role::Assistant, Vec::new()));
         }

@@ -30,6 +30,7 @@ fn the_callers_faults() {
         "registry.x/library/m:latest does not support tools",
         invalid("unsupported_parameter", "tools"),
     );
+    says(400, "m does not support insert", invalid("unsupported_parameter", "suffix"));
     says(400, "\"m\" does not support chat", invalid("unsupported_value", "model"));
     says(400, "invalid model name", invalid("invalid_value", "model"));
     says(400, "top_logprobs must be between 0 and 20", invalid("invalid_value", "top_logprobs"));
@@ -74,6 +75,15 @@ fn the_operators_faults() {
         "server busy, please try again.  maximum pending requests exceeded",
         UpstreamFaultKind::Overloaded,
     );
+    // An embedding that failed at work is a 400.
+    for text in [
+        "model runner has unexpectedly stopped, this may be due to resource limitations",
+        "an error was encountered while running the model: unexpected EOF",
+        "do embedding request: Post \"http://127.0.0.1:39217/embedding\": EOF",
+        "dial tcp 127.0.0.1:39217: connect: connection refused",
+    ] {
+        says(400, text, UpstreamFaultKind::Broken);
+    }
     says(429, "too many requests", UpstreamFaultKind::RateLimited);
     for status in [301, 401, 402, 403, 405] {
         says(status, "unauthorized", UpstreamFaultKind::Protocol);

@@ -48,6 +48,8 @@ const _: () = assert!(KNOWN.len() <= 64);
 
 const BEST_OF_MAX: u64 = 20;
 const LOGPROBS_MAX: u64 = 5;
+/// One code for all that another server of this operation may do.
+const UNSUPPORTED: &str = "unsupported_value";
 
 pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<ModelRequest<'a>, Fault> {
     let mut body = Body::new(bytes, limits.depth)?;
@@ -96,7 +98,7 @@ fn member<'a>(body: &mut Body<'a>, name: &'static str, request: &mut ModelReques
             let asked = body.optional(|body| body.boolean(&at))?.unwrap_or(false);
             wish(asked, name, request);
         }
-        "logit_bias" => fields::logit_bias(body, request)?,
+        "logit_bias" => fields::logit_bias(body, UNSUPPORTED, request)?,
         "temperature" | "top_p" | "frequency_penalty" | "presence_penalty" | "seed" | "stop" => {
             fields::sampling(body, name, &mut request.sampling)?;
         }
@@ -108,7 +110,7 @@ fn member<'a>(body: &mut Body<'a>, name: &'static str, request: &mut ModelReques
 /// What few dialects can express; the value that asks for nothing is none.
 fn wish(asked: bool, field: &'static str, request: &mut ModelRequest<'_>) {
     if asked {
-        request.extras.push(Extra { field, code: "unsupported_value" });
+        request.extras.push(Extra { field, code: UNSUPPORTED });
     }
 }
 

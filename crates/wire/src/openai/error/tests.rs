@@ -61,9 +61,46 @@ fn refusals_of_the_known_servers() {
         invalid("unsupported_parameter", None),
     );
     check(500, r#"{"error":"secret"}"#, UpstreamFaultKind::Broken);
+    // Codes as words.
+    check(400, r#"{"error":{"message":"secret","code":"context_length_exceeded"}}"#, too_long);
+    check(
+        404,
+        r#"{"error":{"message":"secret","code":"model_not_found"}}"#,
+        UpstreamFaultKind::ModelNotFound,
+    );
+    check(
+        400,
+        r#"{"error":{"message":"secret","code":"400","param":"n"}}"#,
+        invalid("invalid_value", Some("n")),
+    );
+    // No error object but for the status.
+    check(400, r#"{"message":"secret","type":"BadRequestError"}"#, invalid("invalid_value", None));
+    check(400, r#"{"message":7}"#, UpstreamFaultKind::Protocol);
     check(502, "<html>secret</html>", UpstreamFaultKind::Broken);
     check(400, "<html>secret</html>", UpstreamFaultKind::Protocol);
     check(200, "{}", UpstreamFaultKind::Protocol);
+}
+
+#[test]
+fn an_error_in_a_stream_names_its_own_status() {
+    #[track_caller]
+    fn check(error: &str, expected: UpstreamFaultKind) {
+        let body = format!(r#"{{"error":{error}}}"#);
+        assert_eq!(super::in_stream(body.as_bytes()).map(|fault| fault.kind), Some(expected), "{error}");
+    }
+    check(r#"{"message":"x","code":503}"#, UpstreamFaultKind::Overloaded);
+    check(r#"{"message":"x","code":"429"}"#, UpstreamFaultKind::RateLimited);
+    check(r#"{"message":"x","code":"rate_limit_exceeded"}"#, UpstreamFaultKind::RateLimited);
+    check(r#"{"message":"x","type":"BadRequestError"}"#, invalid("invalid_value", None));
+    check(
+        r#"{"message":"x","code":"context_length_exceeded"}"#,
+        invalid("context_length_exceeded", Some("messages")),
+    );
+    check(r#"{"message":"x","code":"model_not_found"}"#, UpstreamFaultKind::ModelNotFound);
+    check(r#"{"message":"x","code":null}"#, UpstreamFaultKind::Broken);
+    check(r#""x""#, UpstreamFaultKind::Broken);
+    // A message of its own is an answer's, not an error's.
+    assert_eq!(super::in_stream(br#"{"message":"x"}"#), None);
 }
 
 #[test]
@@ -88,6 +125,12 @@ fn the_object_always_has_four_keys() {
     );
     check(ErrorType::Permission, None, None, r#""type":"permission_error","param":null,"code":null"#);
     check(ErrorType::RateLimit, Some("p"), Some("c"), r#""type":"rate_limit_error","param":"p","code":"c""#);
+    check(
+        ErrorType::RateLimit,
+        None,
+        Some("insufficient_quota"),
+        r#""type":"insufficient_quota","param":null,"code":"insufficient_quota""#,
+    );
     check(
         ErrorType::InvalidRequest,
         Some("n"),

@@ -150,7 +150,7 @@ fn what_ollama_cannot_do_a_compatible_server_may() {
         (r#""n":2"#, "unsupported_value", "n"),
         (r#""best_of":2"#, "unsupported_value", "best_of"),
         (r#""echo":true"#, "unsupported_value", "echo"),
-        (r#""logit_bias":{"50256":-100}"#, "unsupported_parameter", "logit_bias"),
+        (r#""logit_bias":{"50256":-100}"#, "unsupported_value", "logit_bias"),
     ] {
         let fault = write(Format::Ollama, &with(field), &PLAIN).expect_err(field);
         assert_eq!((fault.code, fault.param.as_deref()), (code, Some(param)), "{field}");
