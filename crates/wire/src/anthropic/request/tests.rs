@@ -422,7 +422,7 @@ fn thinking_and_effort() {
         (r#""thinking":{"type":"adaptive"},"output_config":{"effort":"low"}"#, ",\"think\":\"low\"", &[]),
         (r#""output_config":{"effort":"medium"}"#, ",\"think\":\"medium\"", &[]),
         (r#""output_config":{"effort":"high"}"#, ",\"think\":\"high\"", &[]),
-        (r#""output_config":{"effort":"xhigh"}"#, ",\"think\":\"max\"", &[]),
+        (r#""output_config":{"effort":"xhigh"}"#, ",\"think\":\"high\"", &[]),
         (r#""output_config":{"effort":"max","task_budget":{}}"#, ",\"think\":\"max\"", &["(unknown)"]),
         (r#""output_config":{"effort":null,"format":null}"#, "", &[]),
         (
