@@ -20,6 +20,7 @@ mod guard;
 pub mod http;
 pub mod limit;
 pub mod metrics;
+mod model_name;
 pub mod openapi;
 mod pipeline;
 mod progress;

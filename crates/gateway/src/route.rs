@@ -37,6 +37,8 @@ pub type Target = Choice<Upstream>;
 pub struct Pool {
     /// The name the caller used; the only one it ever sees.
     pub public: Arc<str>,
+    /// The name that limits go by: a list's own, whatever spelling the caller used.
+    pub counted: Arc<str>,
     /// At least one of them was alive when they were looked up.
     pub targets: Vec<Target>,
     /// Requests that may wait for one of them.
@@ -142,8 +144,13 @@ impl Fleet {
             Models::Listed(list) => list.iter().find(|model| model.public == name),
             Models::Discovered => None,
         };
+        let counted = match (models, targets.first()) {
+            (Models::Discovered, Some(target)) => wire::public_name(&target.internal),
+            _ => name,
+        };
         Ok(Pool {
             public: name.into(),
+            counted: counted.into(),
             queue_max: rooms.fold(0, usize::saturating_add),
             context_tokens: settings.and_then(|model| model.context_tokens),
             keep_alive: settings.and_then(|model| model.keep_alive.clone()),

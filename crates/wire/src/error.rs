@@ -32,6 +32,12 @@ impl Fault {
     pub(crate) fn whole(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, param: None, message: message.into() }
     }
+
+    /// A key that is one of ours but for its letters' case.
+    pub(crate) fn look_alike(name: &'static str) -> Self {
+        let message = format!("A field differs from '{name}' by letter case only. Write it as '{name}'.");
+        Self::new("ambiguous_parameter", name, message)
+    }
 }
 
 impl From<Broken> for Fault {

@@ -42,7 +42,7 @@ pub use facade::{
 };
 pub use format::{Format, Manage, Operation};
 pub use lanes::{Cell, Lane, cell, upstream_path};
-pub use models::{Capabilities, Details, Facts, ListedModel, ModelEntry, Resident};
+pub use models::{Capabilities, Details, Facts, ListedModel, ModelEntry, Resident, public_name};
 pub use ollama::{ManageRequest, Shown};
 pub use reply::{Manner, Metered, Progress, Reply, StopReason, Strip, Usage};
 pub use request::{Dropped, ModelRequest, Outbound, ReadLimits};

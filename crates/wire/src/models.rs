@@ -35,6 +35,14 @@ pub struct Details {
     pub embedding_length: Option<u64>,
 }
 
+/// An upstream's own name without its registry's host.
+pub fn public_name(name: &str) -> &str {
+    match name.split_once('/') {
+        Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => rest,
+        _ => name,
+    }
+}
+
 impl ModelEntry {
     pub(crate) fn new(name: &str, created: u64, is_stub: bool) -> Self {
         let remote = is_stub || name.ends_with(":cloud") || name.ends_with("-cloud");
@@ -43,10 +51,7 @@ impl ModelEntry {
 
     /// The name shown to clients: without a registry host (`registry.internal/qwen3:32b` is `qwen3:32b`).
     pub fn public_name(&self) -> &str {
-        match self.name.split_once('/') {
-            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => rest,
-            _ => &self.name,
-        }
+        public_name(&self.name)
     }
 
     /// Namespace of the public name, or `library`.

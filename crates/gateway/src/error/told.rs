@@ -82,6 +82,7 @@ fn member(format: Format, operation: Operation, name: &str) -> &str {
         (Format::Responses, "response_format") => "text.format",
         (Format::Responses, "reasoning_effort") => "reasoning",
         (Format::Anthropic, "reasoning_effort") => "thinking",
+        (Format::Anthropic, "response_format") => "output_config.format",
         (Format::Ollama, "reasoning_effort") => "think",
         (Format::Ollama, "response_format") => "format",
         _ => name,
@@ -147,5 +148,9 @@ mod tests {
         assert_eq!(param(Format::OpenAi, Operation::Complete).as_deref(), Some("prompt"));
         assert_eq!(param(Format::OpenAi, Operation::Embed).as_deref(), Some("input"));
         assert_eq!(param(Format::Responses, Operation::Chat).as_deref(), Some("input"));
+        assert_eq!(member(Format::Anthropic, Operation::Chat, "response_format"), "output_config.format");
+        assert_eq!(member(Format::Anthropic, Operation::Chat, "reasoning_effort"), "thinking");
+        assert_eq!(member(Format::Ollama, Operation::Complete, "response_format"), "format");
+        assert_eq!(member(Format::Ollama, Operation::Chat, "reasoning_effort"), "think");
     }
 }

@@ -16,6 +16,7 @@ use super::window::Tick;
 use super::{Ask, ticks};
 use crate::auth::Principal;
 use crate::config::{Auth, Config, Counts, Dimension, LimitRule, Rate, RateRule, RetryAfter, Selector};
+use crate::model_name::canonical;
 use crate::standing::{Reason, Remedy};
 
 /// A window this long is a budget: who has used it up is not helped by waiting a little.
@@ -196,9 +197,13 @@ impl Rules {
     pub(super) fn lines<'r>(&'r self, namer: &Namer, ask: &Ask<'_>) -> Few<Line<'r>> {
         let mut lines = Few::default();
         self.general_lines(namer, ask.principal, &mut lines);
+        if self.limits.is_empty() {
+            return lines;
+        }
+        let model = ask.model.map(canonical);
         for limit in self.candidates(ask.principal) {
-            if limit.applies_to(ask.principal, ask.model) {
-                lines.push(limit.line(namer, ask.principal, ask.model));
+            if limit.applies_to(ask.principal, model.as_deref()) {
+                lines.push(limit.line(namer, ask.principal, model.as_deref()));
             }
         }
         lines
@@ -275,7 +280,7 @@ impl Limit {
             },
             labels: set(labels),
             users: set(users),
-            models: set(models),
+            models: models.as_ref().map(|list| list.iter().map(|name| canonical(name).into()).collect()),
         }
     }
 

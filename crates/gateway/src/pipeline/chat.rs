@@ -96,7 +96,7 @@ pub(super) async fn prepare(
     // The limiter lowers it to what the key and the configuration allow.
     let ask = limit::Ask {
         principal,
-        model: Some(&pool.public),
+        model: Some(&pool.counted),
         prompt_tokens: prompt.high,
         output_cap: asked,
         choices,

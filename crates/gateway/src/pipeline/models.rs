@@ -14,6 +14,7 @@ use crate::admit::Runner as _;
 use crate::config::Models;
 use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::model_name::canonical;
 
 /// What a runtime is taken for that does not say its release, where a client asks for one: the oldest whose API is spoken here.
 const RELEASE: &str = "0.12.11";
@@ -95,10 +96,8 @@ pub(super) async fn list_resident(known: &Known) -> Result<Bytes, Error> {
     Ok(out.into())
 }
 
-/// A name without a tag means `latest`.
 fn same_model(one: &str, other: &str) -> bool {
-    let bare = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
-    one == other || bare(one) == bare(other)
+    one == other || canonical(one) == canonical(other)
 }
 
 /// The release of the oldest runtime: what it can do, all can.

@@ -17,6 +17,7 @@ use wire::{Capabilities, Format, ModelEntry, Operation};
 
 use super::{Health, SendError, Upstream, read_body};
 use crate::error::Error;
+use crate::model_name::canonical;
 
 /// A list of models is this large at most.
 const LIST_BYTES_MAX: usize = 8 << 20;
@@ -47,16 +48,25 @@ pub enum Known {
 }
 
 impl Catalog {
-    /// Looks a public name up in the last list, as Ollama would: a name without a tag means `latest`.
+    /// Looks a public name up in the last list, as Ollama would: a name without a tag means `latest`, and letters have no
+    /// case.
     pub fn resolve(&self, public: &str) -> Known {
         let models = self.models.load();
         let named = |entry: &&ModelEntry| {
             let name = entry.public_name();
             name == public || name.strip_suffix(":latest") == Some(public)
         };
-        // A model that carries the public name itself wins over one that only maps to it.
+        let alike = |models: &[ModelEntry]| {
+            let wanted = canonical(public);
+            let is = |entry: &&ModelEntry| {
+                canonical(&entry.name) == wanted || canonical(entry.public_name()) == wanted
+            };
+            models.iter().position(|entry| is(&entry))
+        };
+        // A model that carries the public name itself wins over one that only maps to it, and both over other spellings.
         let exact = models.iter().find(|entry| entry.name == public);
-        match exact.or_else(|| models.iter().find(named)) {
+        let found = exact.or_else(|| models.iter().find(named));
+        match found.or_else(|| models.get(alike(&models)?)) {
             Some(entry) if entry.remote => Known::Remote,
             Some(entry) => Known::Here(entry.name.clone()),
             None => Known::Unknown,

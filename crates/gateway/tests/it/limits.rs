@@ -7,7 +7,8 @@ use http::header::HeaderMap;
 use tokio::time::sleep;
 
 use crate::rig::{
-    KEY, Reply, Rig, SOON, answer_text, bare_request, chat, done_line, get, hello, key, keys, request,
+    INTERNAL, KEY, Reply, Rig, SOON, answer_text, bare_request, chat, done_line, get, hello, key, keys,
+    request,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -334,4 +335,25 @@ async fn a_reload_keeps_what_was_spent() {
     sleep(2 * MINUTE).await;
     assert_eq!(usage(&rig).await, (7, 0, 1));
     assert_eq!(rig.send(chat(&hello_with_cap(2, false))).await.status, 429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_spelling_of_a_model_s_name_is_no_way_around_its_limit() {
+    let named = LimitRule {
+        applies_to: Selector { models: Some(vec!["Qwen3:32b".to_owned()]), ..Selector::default() },
+        ..rule(Counts::Requests, 1)
+    };
+    let each = LimitRule { per: vec![Dimension::Model], ..rule(Counts::Requests, 1) };
+    for limit in [named, each] {
+        let mut rig = Rig::with(|config| config.limits = vec![limit]).await;
+        let asking = rig.ask(chat(&hello(false)));
+        rig.upstream.call().await.answer(200, &done_line("hi")).await;
+        assert_eq!(asking.await.unwrap().status, 200);
+        for spelt in ["qwen3:32b", "QWEN3:32B", "library/qwen3:32b", INTERNAL] {
+            let mut body = hello(false);
+            body["model"] = spelt.into();
+            assert_eq!(rig.send(chat(&body)).await.status, 429, "{spelt}");
+        }
+        assert!(rig.upstream.untouched());
+    }
 }

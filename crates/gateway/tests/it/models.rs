@@ -107,6 +107,37 @@ async fn names_of_the_cloud_stay_here() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stub_is_known_in_every_spelling_that_the_runtime_takes() {
+    let mut rig = Rig::new().await;
+    rig.upstream.set_tags(
+        200,
+        r#"{"models":[{"name":"plain-stub:1b","remote_host":"https://cloud.test"},{"name":"other-stub:latest","remote_host":"https://cloud.test"},{"name":"Here:1b"}]}"#,
+    );
+    assert_eq!(ids(&rig).await, ["Here:1b"]);
+    for name in [
+        "Plain-Stub:1b",
+        "plain-stub:1B",
+        "library/plain-stub:1b",
+        "registry.ollama.ai/library/plain-stub:1b",
+        "plain-stub:1b@sha256:00",
+        "OTHER-STUB",
+        "library/other-stub:LATEST",
+    ] {
+        let (status, code, _) = rig.send(chat(&asking_for(name))).await.error().await;
+        assert_eq!((status, code.as_str()), (404, "model_not_found"), "{name}");
+    }
+    assert!(rig.upstream.untouched());
+    // What is here is found, and sent under its own name.
+    for name in ["here:1b", "library/HERE:1B"] {
+        let asking = rig.ask(chat(&asking_for(name)));
+        let call = rig.upstream.call().await;
+        assert_eq!(call.body["model"], "Here:1b");
+        call.answer(200, &done_line("hi")).await;
+        assert_eq!(asking.await.unwrap().json().await["model"], name);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn tricks_in_names_reach_nobody() {
     let mut rig = Rig::new().await;
     let long = "x".repeat(257);

@@ -284,8 +284,9 @@ fn effort(body: &mut Body<'_>, at: &Path<'_>) -> Result<Effort, Fault> {
     match &*body.string(at)?.decode() {
         "low" => Ok(Effort::Low),
         "medium" => Ok(Effort::Medium),
-        "high" => Ok(Effort::High),
-        "xhigh" | "max" => Ok(Effort::Max),
+        // Not the most: `max` is above it here, and runtimes before Ollama 0.22 do not know that word.
+        "high" | "xhigh" => Ok(Effort::High),
+        "max" => Ok(Effort::Max),
         _ => Err(at.invalid("expected 'low', 'medium', 'high', 'xhigh' or 'max'")),
     }
 }

@@ -16,7 +16,7 @@ pub fn read_request<'a>(
     body: &'a [u8],
     limits: &ReadLimits,
 ) -> Result<ModelRequest<'a>, Fault> {
-    match (client, operation) {
+    let request = match (client, operation) {
         (Format::OpenAi, Operation::Chat) => openai::request::read(body, limits),
         (Format::OpenAi, Operation::Complete) => openai::completions::request::read(body, limits),
         (Format::OpenAi, Operation::Embed) => openai::embeddings::request::read(body, limits),
@@ -29,7 +29,12 @@ pub fn read_request<'a>(
         }
         (Format::Responses, Operation::Chat) => responses::request::read(body, limits),
         _ => Err(unserved()),
+    }?;
+    // What is never written for an upstream would not be asked there: a misspelt `messages` must not load a model.
+    if operation == Operation::CountTokens || request.is_load() {
+        unambiguous(request.look_alike)?;
     }
+    Ok(request)
 }
 
 /// An empty question in Ollama's dialect (`is_load`) that lets the model go.
@@ -59,7 +64,7 @@ pub fn write_request(
     to: &Outbound<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Dropped, Fault> {
-    unambiguous(request)?;
+    unambiguous(request.look_alike)?;
     if request.operation == Operation::Complete {
         ollama::generate::may_instruct(request, to)?;
     }
@@ -82,10 +87,8 @@ pub fn write_request(
 
 /// A key that is one of ours but for its case means one thing to us and another to a decoder that ignores case: a request has
 /// one meaning, or none.
-fn unambiguous(request: &ModelRequest<'_>) -> Result<(), Fault> {
-    let Some(name) = request.look_alike else { return Ok(()) };
-    let message = format!("A field differs from '{name}' by letter case only. Write it as '{name}'.");
-    Err(Fault::new("ambiguous_parameter", name, message))
+fn unambiguous(look_alike: Option<&'static str>) -> Result<(), Fault> {
+    look_alike.map_or(Ok(()), |name| Err(Fault::look_alike(name)))
 }
 
 /// An operation that the client's format does not have; the gateway's routes ask for none.

@@ -96,9 +96,10 @@ fn bad_request(text: &str) -> UpstreamFault {
         _ if text.contains("top_logprobs") => {
             (invalid("invalid_value", Some("top_logprobs")), "Invalid value for 'top_logprobs'.")
         }
-        _ if text.contains("think value") => {
-            (invalid("invalid_value", Some("reasoning_effort")), "Invalid value for 'reasoning_effort'.")
-        }
+        _ if text.contains("think value") => (
+            invalid("invalid_value", Some("reasoning_effort")),
+            "The model server does not know this much of thinking.",
+        ),
         _ if text.contains("base64") || text.contains("image") => {
             (invalid("invalid_image_format", Some("messages")), "The model server could not read an image.")
         }
@@ -125,7 +126,7 @@ fn failure(text: &str) -> UpstreamFault {
         return UpstreamFault::saying(invalid("invalid_type", None), words, text);
     }
     if text.starts_with("invalid format:") {
-        let words = "The model server refused the schema in 'response_format'.";
+        let words = "The model server refused the format that the answer should have.";
         return UpstreamFault::saying(invalid("invalid_value", Some("response_format")), words, text);
     }
     UpstreamFault::broken(text)

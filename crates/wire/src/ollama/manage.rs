@@ -104,8 +104,7 @@ pub(crate) fn read<'a>(
     })?;
     body.json.finish()?;
     if let Some(name) = body.look_alike {
-        let message = format!("A field differs from '{name}' by letter case only. Write it as '{name}'.");
-        return Err(Fault::new("ambiguous_parameter", name, message));
+        return Err(Fault::look_alike(name));
     }
     named(which, &mut fields)?;
     let mut stream = matches!(which, Manage::Pull | Manage::Push | Manage::Create);

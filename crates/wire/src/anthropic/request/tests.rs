@@ -422,7 +422,7 @@ fn thinking_and_effort() {
         (r#""thinking":{"type":"adaptive"},"output_config":{"effort":"low"}"#, ",\"think\":\"low\"", &[]),
         (r#""output_config":{"effort":"medium"}"#, ",\"think\":\"medium\"", &[]),
         (r#""output_config":{"effort":"high"}"#, ",\"think\":\"high\"", &[]),
-        (r#""output_config":{"effort":"xhigh"}"#, ",\"think\":\"max\"", &[]),
+        (r#""output_config":{"effort":"xhigh"}"#, ",\"think\":\"high\"", &[]),
         (r#""output_config":{"effort":"max","task_budget":{}}"#, ",\"think\":\"max\"", &["(unknown)"]),
         (r#""output_config":{"effort":null,"format":null}"#, "", &[]),
         (
@@ -525,6 +525,9 @@ fn a_count_needs_no_cap() {
     );
     let fault = read_request(Format::Anthropic, Operation::CountTokens, b"{\"model\":\"m\"}", &LIMITS);
     assert_eq!(fault.expect_err("no messages").param.as_deref(), Some("messages"));
+    let alike = br#"{"model":"m","messages":[{"role":"user","content":"a"}],"System":"b"}"#;
+    let fault = read_request(Format::Anthropic, Operation::CountTokens, alike, &LIMITS);
+    assert_eq!(fault.expect_err("two readings").code, "ambiguous_parameter");
     let mut out = Vec::new();
     crate::write_token_count(Format::Anthropic, 7, &mut out);
     assert_eq!(String::from_utf8_lossy(&out), r#"{"input_tokens":7}"#);

@@ -22,6 +22,9 @@ pub(crate) fn read<'a>(bytes: &'a [u8], limits: &ReadLimits) -> Result<Cow<'a, s
         Ok(())
     })?;
     body.json.finish()?;
+    if let Some(name) = body.look_alike {
+        return Err(Fault::look_alike(name));
+    }
     match names {
         (model, name) if model.is_empty() && name.is_empty() => Err(Path::Root.key("model").missing()),
         (model, name) if !model.is_empty() && !name.is_empty() && model != name => {

@@ -373,6 +373,19 @@ fn an_empty_question_loads_or_unloads() {
 }
 
 #[test]
+fn a_misspelt_question_is_no_empty_one() {
+    use Operation::{Chat, Complete};
+    for (operation, body, name) in [
+        (Chat, r#"{"model":"m","Messages":[{"role":"user","content":"x"}]}"#, "messages"),
+        (Chat, r#"{"model":"m","Keep_alive":0}"#, "keep_alive"),
+        (Complete, r#"{"model":"m","PROMPT":"x"}"#, "prompt"),
+    ] {
+        let fault = read_request(Format::Ollama, operation, body.as_bytes(), &LIMITS).expect_err(body);
+        assert_eq!((fault.code, fault.param.as_deref()), ("ambiguous_parameter", Some(name)), "{body}");
+    }
+}
+
+#[test]
 fn loads_are_answered_as_ollama_does() {
     #[track_caller]
     fn check(operation: Operation, unloaded: bool, expected: &str) {
@@ -404,4 +417,5 @@ fn who_is_to_be_shown() {
     check(r#"{"name":"a","model":"b"}"#, Err("duplicate_parameter"));
     check(r#"{"model":""}"#, Err("missing_required_parameter"));
     check(r#"{"model":7}"#, Err("invalid_type"));
+    check(r#"{"model":"a","Model":"b"}"#, Err("ambiguous_parameter"));
 }

@@ -53,6 +53,19 @@ fn the_callers_faults() {
 }
 
 #[test]
+fn a_message_names_no_field_that_other_dialects_call_otherwise() {
+    for (status, text) in [
+        (400, "invalid think value: 'x'"),
+        (400, "'m' does not support thinking"),
+        (500, "invalid format: 'x'; expected"),
+    ] {
+        let body = format!(r#"{{"error":"{text}"}}"#);
+        let fault = read_refusal(Format::Ollama, status, None, body.as_bytes());
+        assert!(!fault.message.contains(['_', '\'']), "{}", fault.message);
+    }
+}
+
+#[test]
 fn a_prompt_that_is_too_long_is_told_with_its_numbers() {
     let too_long = invalid("context_length_exceeded", "messages");
     says(400, "the input length exceeds the context length", too_long);
