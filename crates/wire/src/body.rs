@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::error::Fault;
 use crate::json::{Broken, Kind, Raw, Reader, Text};
-use crate::request::{Outsider, Spot, note};
+use crate::request::{ModelRequest, Outsider, Spot, note};
 
 /// Where a value stands, kept on the stack and spelt out only for a fault.
 #[derive(Clone, Copy)]
@@ -86,6 +86,14 @@ impl<'a> Body<'a> {
             prompt_bytes: 0,
             spot: Spot::default(),
         })
+    }
+
+    /// What the walk has noticed becomes the request's.
+    pub(crate) fn hand_over(self, request: &mut ModelRequest<'a>) {
+        request.dropped = self.dropped;
+        request.look_alike = self.look_alike;
+        request.prompt_chars = self.prompt_chars;
+        request.prompt_bytes = self.prompt_bytes;
     }
 
     /// Notes a field that the client sent and nobody will carry.

@@ -142,10 +142,7 @@ fn settle<'a>(draft: Draft<'a>, mut body: Body<'a>, media: &Media<'_>) -> Result
         }
         [newer, older] => newer.or(older).map_or(Shape::Text, Shape::Schema),
     };
-    request.dropped = body.dropped;
-    request.look_alike = body.look_alike;
-    request.prompt_chars = body.prompt_chars;
-    request.prompt_bytes = body.prompt_bytes;
+    body.hand_over(&mut request);
     request.images = media.count();
     Ok(request)
 }

@@ -28,6 +28,15 @@ pub(super) fn read<'a>(
     at: &Path<'_>,
     media: &mut Media<'_>,
 ) -> Result<Vec<Part<'a>>, Fault> {
+    read_parts(body, at, |body, at| part(body, at, media))
+}
+
+/// A string, or a list of parts, each read by its dialect's own reader.
+pub(crate) fn read_parts<'a>(
+    body: &mut Body<'a>,
+    at: &Path<'_>,
+    mut part: impl FnMut(&mut Body<'a>, &Path<'_>) -> Result<Part<'a>, Fault>,
+) -> Result<Vec<Part<'a>>, Fault> {
     match body.json.kind()? {
         Kind::String => {
             let text = body.string(at)?;
@@ -36,7 +45,7 @@ pub(super) fn read<'a>(
         Kind::Array => {
             let mut parts = Vec::new();
             body.elements(at, PARTS_MAX, |body, index| {
-                parts.push(part(body, &at.index(index), media)?);
+                parts.push(part(body, &at.index(index))?);
                 Ok(())
             })?;
             Ok(parts)

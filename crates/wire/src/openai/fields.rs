@@ -153,9 +153,6 @@ pub(crate) fn settle<'a>(request: &mut ModelRequest<'a>, body: Body<'a>) -> Resu
     if request.places.model.is_empty() {
         return Err(Path::Root.key("model").missing());
     }
-    request.dropped = body.dropped;
-    request.look_alike = body.look_alike;
-    request.prompt_chars = body.prompt_chars;
-    request.prompt_bytes = body.prompt_bytes;
+    body.hand_over(request);
     Ok(())
 }

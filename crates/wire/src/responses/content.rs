@@ -4,11 +4,11 @@
 
 use std::borrow::Cow;
 
-use crate::body::{Body, Path, noun, wrong_type};
+use crate::body::{Body, Path};
 use crate::error::Fault;
 use crate::json::{Kind, Text};
 use crate::media::Media;
-use crate::openai::content::{PARTS_MAX, data_url};
+use crate::openai::content::{data_url, read_parts};
 use crate::request::Part;
 
 pub(super) fn read<'a>(
@@ -16,21 +16,7 @@ pub(super) fn read<'a>(
     at: &Path<'_>,
     media: &mut Media<'_>,
 ) -> Result<Vec<Part<'a>>, Fault> {
-    match body.json.kind()? {
-        Kind::String => {
-            let text = body.string(at)?;
-            Ok(vec![Part::Text(body.prompt(text))])
-        }
-        Kind::Array => {
-            let mut parts = Vec::new();
-            body.elements(at, PARTS_MAX, |body, index| {
-                parts.push(part(body, &at.index(index), media)?);
-                Ok(())
-            })?;
-            Ok(parts)
-        }
-        other => Err(wrong_type(at, "a string or an array of parts", noun(other))),
-    }
+    read_parts(body, at, |body, at| part(body, at, media))
 }
 
 /// A part as far as it is read: its type may come last.

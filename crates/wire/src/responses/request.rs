@@ -117,10 +117,7 @@ fn settle<'a>(draft: Draft<'a>, mut body: Body<'a>, media: &Media<'_>) -> Result
         body.drop_field("top_logprobs");
     }
     request.manner.echo = Some(echo.written());
-    request.dropped = body.dropped;
-    request.look_alike = body.look_alike;
-    request.prompt_chars = body.prompt_chars;
-    request.prompt_bytes = body.prompt_bytes;
+    body.hand_over(&mut request);
     request.images = media.count();
     Ok(request)
 }

@@ -279,7 +279,8 @@ fn rules_apply_to_whom_they_select() {
         (key("c", &["team"], Some("bob")), Some("x"), &["everybody"]),
         // A list of models runs nothing.
         (key("a", &[], None), None, &["everybody", "keys"]),
-        (key("A", &["Team-X"], Some("Ann")), Some("M"), &["everybody"]),
+        // Letters of a model's name have no case; those of keys, labels and users do.
+        (key("A", &["Team-X"], Some("Ann")), Some("M:Latest"), &["everybody", "models"]),
     ];
     let named = selectors.map(|(name, applies_to)| LimitRule {
         name: name.to_owned(),

@@ -96,10 +96,7 @@ pub(super) fn settle<'a>(
     if !request.logprobs && request.top_logprobs.take().is_some_and(|count| count > 0) {
         body.drop_field("top_logprobs");
     }
-    request.dropped = body.dropped;
-    request.look_alike = body.look_alike;
-    request.prompt_chars = body.prompt_chars;
-    request.prompt_bytes = body.prompt_bytes;
+    body.hand_over(&mut request);
     request.images = media.count();
     Ok(request)
 }
