@@ -31,6 +31,7 @@ use crate::guard::{Conn, Guard, Patience};
 use crate::metrics::Metrics;
 use crate::pipeline;
 use crate::relay::{Body, Cut};
+use crate::routes;
 use crate::stop::Phase;
 
 /// Connections the kernel may hold for us.
@@ -201,10 +202,11 @@ async fn answer(
     conn: Arc<Conn>,
     request: Request<Incoming>,
 ) -> Result<Response<Tracked>, std::convert::Infallible> {
+    let format = routes::dialect(request.uri().path(), request.headers());
     let served = AssertUnwindSafe(pipeline::serve(&core, &conn, request)).catch_unwind().await;
     let response = served.unwrap_or_else(|_| {
         core.metrics.panicked();
-        pipeline::internal_error()
+        pipeline::internal_error(format)
     });
     let metrics = core.metrics.clone();
     Ok(response.map(|body| Tracked { body, conn, metrics }))

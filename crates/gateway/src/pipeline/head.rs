@@ -257,12 +257,9 @@ pub(super) fn unrecorded(error: &Error, errors: ErrorRender, id: &str) -> Respon
 }
 
 /// What is left to say after a panic.
-pub fn internal_error() -> Response<Body> {
-    refused(
-        &Error::Internal,
-        ErrorRender { format: wire::Format::OpenAi, operation: wire::Operation::Chat, bare: false },
-        "",
-    )
+pub fn internal_error(format: wire::Format) -> Response<Body> {
+    let errors = ErrorRender { format, operation: wire::Operation::Chat, bare: false };
+    refused(&Error::Internal, errors, "")
 }
 
 fn refused(error: &Error, errors: ErrorRender, request_id: &str) -> Response<Body> {

@@ -21,7 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::rig::{Client, PIPE_BYTES, Reply, SOON, Upstream, chat, config, done_line, failure, hello};
+use crate::rig::{
+    Client, PIPE_BYTES, Reply, SOON, Upstream, chat, chat_with, config, done_line, failure, hello, request,
+};
 
 /// In a prompt: the write that carries it panics.
 const ON_WRITE: &str = "panic when this is sent";
@@ -108,10 +110,13 @@ impl House {
     }
 
     fn ask(&self, body: &Value) -> JoinHandle<Option<Reply>> {
+        self.send(chat(body))
+    }
+
+    fn send(&self, request: http::Request<http_body_util::Full<bytes::Bytes>>) -> JoinHandle<Option<Reply>> {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
         tokio::spawn(gateway::http::serve(self.core.clone(), theirs, peer));
-        let request = chat(body);
         tokio::spawn(async move { Client::over(ours).await.try_send(request).await })
     }
 
@@ -168,11 +173,19 @@ async fn before_the_head_it_is_one_500_and_others_live() {
         assert_eq!(house.panics(), panics);
         while !house.upstream.untouched() {}
     }
+    let mut body = saying(ON_READ, false);
+    body["max_tokens"] = 9.into();
+    let reply = house.send(chat_with(request("POST", "/v1/messages"), &body)).await.unwrap().unwrap();
+    assert_eq!(
+        (reply.status.as_u16(), reply.json().await["error"]["type"].as_str()),
+        (500, Some("api_error"))
+    );
+    while !house.upstream.untouched() {}
     answer.text(" two").await;
     answer.done().await;
     assert!(beside.text().await.ends_with("data: [DONE]\n\n"));
     house.has_both_slots().await;
-    assert_eq!(house.ends().await.len(), 1 + 4 + 2, "every request has a record, however it ended");
+    assert_eq!(house.ends().await.len(), 1 + 5 + 2, "every request has a record, however it ended");
 }
 
 /// In the middle of a stream there is no status left: it ends, and never properly.
