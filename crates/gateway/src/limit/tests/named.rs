@@ -279,7 +279,8 @@ fn rules_apply_to_whom_they_select() {
         (key("c", &["team"], Some("bob")), Some("x"), &["everybody"]),
         // A list of models runs nothing.
         (key("a", &[], None), None, &["everybody", "keys"]),
-        (key("A", &["Team-X"], Some("Ann")), Some("M"), &["everybody"]),
+        // Keys, labels and users are what they are; a model is the same in every spelling.
+        (key("A", &["Team-X"], Some("Ann")), Some("M"), &["everybody", "models"]),
     ];
     let named = selectors.map(|(name, applies_to)| LimitRule {
         name: name.to_owned(),
