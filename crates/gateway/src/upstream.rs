@@ -132,6 +132,11 @@ impl Upstream {
         self.release.load_full()
     }
 
+    /// Whether it is of this release or a later one, or does not say.
+    pub fn is_since(&self, release: &str) -> bool {
+        self.release().is_none_or(|own| release_numbers(&own) >= release_numbers(release))
+    }
+
     /// Kept while it does not change: probes are many.
     fn says_release(&self, release: Option<String>) {
         if self.release.load().as_deref() != release.as_ref() {
@@ -175,6 +180,11 @@ fn id_of(config: &config::Upstream) -> u64 {
 fn chance() -> f64 {
     let mut byte = [0u8; 1];
     getrandom::fill(&mut byte).map_or(0.5, |()| f64::from(byte[0]) / 255.0)
+}
+
+/// The numbers that a release begins with, to be compared.
+pub fn release_numbers(release: &str) -> Vec<u64> {
+    release.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -439,6 +439,8 @@ pub struct Outbound<'a> {
     pub model: &'a str,
     /// `Some(false)`: the model cannot think, a requested effort is dropped. `None`: not known, send what was asked.
     pub thinks: Option<bool>,
+    /// The runtime knows a word for the most thinking (Ollama 0.22 and later); otherwise `high` is the most.
+    pub thinks_max: bool,
     /// Where the caller said nothing, send what its dialect promises (temperature and top_p 1.0 for OpenAI's), or leave the
     /// model file's.
     pub sampling_defaults: bool,
@@ -463,6 +465,7 @@ impl<'a> Outbound<'a> {
         Self {
             model,
             thinks: None,
+            thinks_max: true,
             sampling_defaults: false,
             options: &[],
             num_ctx: None,

@@ -33,6 +33,8 @@ const LINE_BYTES_MAX: usize = 8 << 20;
 /// How long a stream may be silent before its head is sent and comments keep it open: early failures keep their status,
 /// and the shortest idle limits of proxies (30 s and more) are met.
 const GRACE: Duration = Duration::from_secs(25);
+/// The first release of Ollama with a word for the most thinking.
+const MOST_THINKING: &str = "0.22";
 /// What an answer without a cap is taken for when work is shared out.
 const ANSWER_TOKENS_GUESS: u64 = 512;
 
@@ -222,9 +224,13 @@ async fn way(
 ) -> Result<Way, Fault> {
     let upstream = &target.runner;
     let thinks = if request.wants_thinking() { upstream.thinks(&target.internal).await } else { None };
+    let thinks_max = upstream.is_since(MOST_THINKING);
     let same = |way: &&Way| {
         let other = &way.target;
-        other.runner.format == upstream.format && other.internal == target.internal && way.thinks == thinks
+        other.runner.format == upstream.format
+            && other.internal == target.internal
+            && way.thinks == thinks
+            && other.runner.is_since(MOST_THINKING) == thinks_max
     };
     if let Some(twin) = written.iter().find(same) {
         let Way { cell, body, dropped, .. } = twin;
@@ -238,6 +244,7 @@ async fn way(
     let to = Outbound {
         model: &target.internal,
         thinks,
+        thinks_max,
         sampling_defaults: !answer.model_sampling_defaults,
         options: &known.principal.options,
         num_ctx: pool.context_tokens,

@@ -15,6 +15,7 @@ use crate::config::Models;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::model_name::canonical;
+use crate::upstream::release_numbers;
 
 /// What a runtime is taken for that does not say its release, where a client asks for one: the oldest whose API is spoken here.
 const RELEASE: &str = "0.12.11";
@@ -103,26 +104,15 @@ fn same_model(one: &str, other: &str) -> bool {
 /// The release of the oldest runtime: what it can do, all can.
 pub(super) fn version(known: &Known) -> Bytes {
     let releases = known.snapshot.fleet.upstreams().filter_map(|upstream| upstream.release());
-    let oldest = releases.min_by_key(|release| numbers(release));
+    let oldest = releases.min_by_key(|release| release_numbers(release));
     let mut out = Vec::with_capacity(32);
     wire::write_version(oldest.as_ref().map_or(RELEASE, |release| release.as_str()), &mut out);
     out.into()
 }
 
-fn numbers(release: &str) -> Vec<u64> {
-    release.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn releases_are_compared_by_number() {
-        assert!(numbers("0.9.6") < numbers("0.12.0"));
-        assert!(numbers("0.30.0-rc1") <= numbers("0.30.0"));
-        assert!(numbers("0.30.0") < numbers("1.0"));
-    }
 
     #[test]
     fn a_name_without_a_tag_is_the_latest() {

@@ -96,3 +96,20 @@ async fn failures_in_a_row_send_it_out_for_a_while() {
     tokio::time::advance(Duration::from_secs(7)).await;
     assert!(!out());
 }
+
+#[test]
+fn releases_are_compared_by_number() {
+    assert!(release_numbers("0.9.6") < release_numbers("0.12.0"));
+    assert!(release_numbers("0.30.0-rc1") <= release_numbers("0.30.0"));
+    assert!(release_numbers("0.30.0") < release_numbers("1.0"));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_say_its_release_is_a_late_one() {
+    let upstream = Upstream::new(config(), Arc::new(Nowhere));
+    assert!(upstream.is_since("0.22"));
+    for (release, since) in [("0.21.9", false), ("0.22.0-rc1", true), ("0.22.0", true), ("1.0", true)] {
+        upstream.says_release(Some(release.to_owned()));
+        assert_eq!(upstream.is_since("0.22"), since, "{release}");
+    }
+}

@@ -38,7 +38,7 @@ pub(crate) fn write(
     images(prompt, out);
     out.extend_from_slice(if request.stream { b",\"stream\":true" } else { b",\"stream\":false" });
     format(request, &asked, out);
-    think(request, asked.think, to.thinks, &mut dropped, out);
+    think(request, asked.think, to, &mut dropped, out);
     logprobs(request, out);
     runtime(&asked, to, out);
     options(request, &asked, to, out);

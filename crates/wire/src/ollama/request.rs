@@ -33,7 +33,7 @@ pub(crate) fn write(
     out.extend_from_slice(if request.stream { b"],\"stream\":true" } else { b"],\"stream\":false" });
     tools(request, to, &mut dropped, out)?;
     format(request, &asked, out);
-    think(request, asked.think, to.thinks, &mut dropped, out);
+    think(request, asked.think, to, &mut dropped, out);
     logprobs(request, out);
     runtime(&asked, to, out);
     options(request, &asked, to, out);
@@ -305,7 +305,7 @@ fn tools(
 pub(super) fn think(
     request: &ModelRequest<'_>,
     asked: Option<Raw<'_>>,
-    thinks: Option<bool>,
+    to: &Outbound<'_>,
     dropped: &mut Dropped,
     out: &mut Vec<u8>,
 ) {
@@ -314,15 +314,18 @@ pub(super) fn think(
         (None, Some(asked)) => (asked.as_str(), "think"),
         (Some(effort), _) => (think_word(effort), request.effort_field()),
     };
-    if thinks == Some(false) {
+    if to.thinks == Some(false) {
         if value != "false" {
             note(dropped, field);
         }
         return;
     }
+    let value = if value == MOST && !to.thinks_max { think_word(Effort::High) } else { value };
     out.extend_from_slice(b",\"think\":");
     out.extend_from_slice(value.as_bytes());
 }
+
+const MOST: &str = "\"max\"";
 
 fn think_word(effort: Effort) -> &'static str {
     match effort {
@@ -331,7 +334,7 @@ fn think_word(effort: Effort) -> &'static str {
         Effort::Low => "\"low\"",
         Effort::Medium => "\"medium\"",
         Effort::High => "\"high\"",
-        Effort::Max => "\"max\"",
+        Effort::Max => MOST,
     }
 }
 

@@ -373,6 +373,21 @@ fn an_empty_question_loads_or_unloads() {
 }
 
 #[test]
+fn an_older_runtime_thinks_high_at_most() {
+    let to = Outbound { thinks_max: false, ..PLAIN };
+    for (operation, question) in [
+        (Operation::Chat, r#""messages":[{"role":"user","content":"x"}]"#),
+        (Operation::Complete, r#""prompt":"x""#),
+    ] {
+        for (asked, sent) in [("\"max\"", "\"high\""), ("\"high\"", "\"high\""), ("true", "true")] {
+            let body = format!(r#"{{"model":"m",{question},"think":{asked}}}"#);
+            let (text, _) = write(operation, Format::Ollama, &body, &to).expect("served");
+            assert!(text.contains(&format!("\"think\":{sent}")), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_misspelt_question_is_no_empty_one() {
     use Operation::{Chat, Complete};
     for (operation, body, name) in [
