@@ -27,6 +27,10 @@ pub fn requests(client: Format, operation: Operation, input: &[u8]) {
 /// No body makes a reader panic, and what a writer makes of an accepted one is JSON that the upstream's own reader takes.
 fn request(cell: Cell, input: &[u8]) {
     let Ok(mut request) = read(cell, input) else { return };
+    // A load asks no model anything, so nobody writes it.
+    if request.is_load() {
+        return;
+    }
     let estimate = request.prompt_tokens();
     assert!(estimate.low <= estimate.high && estimate.high <= request.prompt_bytes());
     let options = ["keep_alive", "num_ctx", "top_k", "think", "format", "options", "system", "x"];
