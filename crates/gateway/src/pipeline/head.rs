@@ -33,6 +33,8 @@ const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Anthropic's SDKs read this one.
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -249,7 +251,8 @@ pub(super) fn refusal(error: &Error, exchange: Exchange) -> Response<Body> {
 pub(super) fn unrecorded(error: &Error, errors: ErrorRender, id: &str) -> Response<Body> {
     let mut response = refused(error, errors, id);
     if let Ok(id) = HeaderValue::from_str(id) {
-        response.headers_mut().insert(X_REQUEST_ID, id);
+        response.headers_mut().insert(X_REQUEST_ID, id.clone());
+        response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }
