@@ -92,12 +92,10 @@ impl Known {
 pub async fn serve(core: &Arc<Core>, conn: &Conn, request: Request<Incoming>) -> Response<Body> {
     let peer = conn.peer.ip();
     let snapshot = core.snapshot();
+    // Also what is refused before its path is looked at is told in its dialect.
+    let dialect = routes::dialect(request.uri().path(), request.headers());
     let errors = ErrorRender {
-        // Also for a head that cannot be read in one way only: whoever sent it can read this.
-        format: snapshot
-            .config
-            .error_format
-            .unwrap_or_else(|| routes::dialect(request.uri().path(), request.headers())),
+        format: snapshot.config.error_format.unwrap_or(dialect),
         operation: Operation::Chat,
         bare: snapshot.config.error_format.is_some(),
     };

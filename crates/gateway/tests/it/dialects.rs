@@ -393,3 +393,22 @@ async fn refusals_have_the_statuses_that_clients_understand() {
         assert_eq!(refused(dialect, rig.send(wrong).await).await, 401, "{}", dialect.path);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_at_the_door_is_told_in_its_dialect() {
+    let rig = Rig::new().await;
+    let ask = |path: &str| request("POST", path).body(http_body_util::Full::default()).unwrap();
+    // Before the path is looked at: a key in the address.
+    let reply = rig.send(ask("/v1/messages?api_key=x")).await;
+    assert_eq!((reply.status.as_u16(), reply.header("request-id").is_some()), (400, true));
+    assert_eq!(reply.json().await["error"]["type"], "invalid_request_error");
+    let text = rig.send(ask("/api/chat?key=x")).await.json().await["error"].as_str().map(str::to_owned);
+    assert!(text.is_some_and(|text| text.contains("header")));
+    // Before anything else: there is no room for a record.
+    rig.core.close_audit().await;
+    let reply = rig.send(ask("/v1/messages")).await;
+    assert_eq!((reply.status.as_u16(), reply.header("request-id").is_some()), (529, true));
+    let body = reply.json().await;
+    assert_eq!((&body["type"], &body["error"]["type"]), (&"error".into(), &"overloaded_error".into()));
+    assert!(rig.send(ask("/api/chat")).await.json().await["error"].is_string());
+}
