@@ -86,6 +86,9 @@ fn bad_request(text: &str) -> UpstreamFault {
         _ if text.contains("does not support insert") => {
             (invalid("unsupported_parameter", Some("suffix")), "This model does not support a suffix.")
         }
+        _ if text.contains("does not support embed") => {
+            (invalid("unsupported_value", Some("model")), "This model makes no embeddings.")
+        }
         _ if text.contains("does not support") => (
             invalid("unsupported_value", Some("model")),
             "This model does not support what the request asks for.",

@@ -32,6 +32,7 @@ fn the_callers_faults() {
     );
     says(400, "m does not support insert", invalid("unsupported_parameter", "suffix"));
     says(400, "\"m\" does not support chat", invalid("unsupported_value", "model"));
+    says(400, "\"m\" does not support embeddings", invalid("unsupported_value", "model"));
     says(400, "invalid model name", invalid("invalid_value", "model"));
     says(400, "top_logprobs must be between 0 and 20", invalid("invalid_value", "top_logprobs"));
     says(400, "invalid think value: \"x\"", invalid("invalid_value", "reasoning_effort"));
