@@ -28,10 +28,10 @@ pub(crate) fn context_exceeded(text: &str) -> Option<UpstreamFault> {
     let lower = text.to_ascii_lowercase();
     CONTEXT_TEXTS.iter().any(|known| lower.contains(known)).then(|| {
         let message: Cow<'static, str> = match members(text).or_else(|| token_counts(&lower)) {
-            Some((prompt, context)) => format!(
-                "The prompt has {prompt} tokens; the model's context holds {context}. Shorten it."
-            )
-            .into(),
+            Some((prompt, context)) => {
+                format!("The prompt has {prompt} tokens; the model's context holds {context}. Shorten it.")
+                    .into()
+            }
             None => "The prompt is longer than the model's context. Shorten it.".into(),
         };
         UpstreamFault::saying(invalid("context_length_exceeded", Some("messages")), message, text)

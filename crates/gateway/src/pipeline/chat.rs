@@ -123,7 +123,8 @@ pub(super) async fn prepare(
         model: pool.public.to_string(),
         include_usage: request.include_usage(),
         manner: request.manner(),
-        prompt_tokens: prompt.high,
+        // One dialect tells a count before the runtime has counted: the one that `count` gives.
+        prompt_tokens: if client == Format::Anthropic { request.counted_tokens() } else { prompt.high },
         strip: config.answer.strip,
         created: head::unix_seconds(),
         reasoning_alias: config.answer.reasoning_alias,

@@ -131,6 +131,17 @@ async fn tokens_are_counted_without_the_model() {
     let long = rig.send(ask(&"hello ".repeat(500))).await.json().await["input_tokens"].as_u64().unwrap();
     assert!(short > 0 && long > 100 && long > short);
     assert!(rig.upstream.untouched());
+    // A stream begins with the same number, and ends with the runtime's own.
+    let body = json!({"model": "qwen3:32b", "max_tokens": 9, "stream": true,
+        "messages": [{"role": "user", "content": "hello ".repeat(500)}]});
+    let asking = rig.ask(post("/v1/messages", &body));
+    let answer = rig.upstream.call().await.stream();
+    answer.text("hi").await;
+    answer.done().await;
+    let stream = asking.await.unwrap().text().await;
+    let (start, end) = stream.split_once("content_block_start").unwrap();
+    assert!(start.contains(&format!("\"input_tokens\":{long},")), "{start}");
+    assert!(end.contains("\"input_tokens\":11,"), "{end}");
 }
 
 #[tokio::test(start_paused = true)]
