@@ -2,9 +2,12 @@
 //! other dialects.
 //!
 //! What it must remember: whether a chunk came yet, which block is open, which calls were begun (a fragment names its call
-//! by index only), and how the answer ended: the reason comes before the counts, and `[DONE]` after both.
+//! by index only, and some servers give every call the same), and how the answer ended: the reason comes before the counts,
+//! and `[DONE]` after both.
 //!
 //! Never here: another client's dialect; the relay lane (`relay`), which needs no events.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::choice::{self, Choice, DEPTH_MAX, each_call};
 use super::chunk::Form;
@@ -15,14 +18,14 @@ use crate::json::{Raw, Reader, Text, object_text, write};
 use crate::reply::StopReason;
 
 /// Calls of one answer; more are a model that repeats itself.
-const CALLS_MAX: u64 = 1024;
+const CALLS_MAX: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     begun: bool,
     open: Option<Open>,
-    /// Calls begun so far: fragments of an earlier one than the last are a fault.
-    calls: u64,
+    /// Calls begun so far, by index and id: fragments of an earlier one than the last are a fault.
+    calls: Vec<(u64, Option<u64>)>,
     stop: Option<StopReason>,
     counts: Option<Counts>,
 }
@@ -87,8 +90,9 @@ impl Decoder {
     fn fragments(&mut self, calls: Raw<'_>, emit: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamFault> {
         each_call(calls, |position, call| {
             let index = call.index.unwrap_or(position);
-            if self.open != Some(Open::Call(index)) {
-                self.begin_call(index, &call, emit)?;
+            let id = call.id.filter(|id| !id.is_empty()).map(digest);
+            if self.open != Some(Open::Call(index)) || self.is_another(&call, id) {
+                self.begin_call(index, id, &call, emit)?;
             }
             match (call.arguments, call.object) {
                 (Some(text), _) if text.is_empty() => {}
@@ -102,18 +106,30 @@ impl Decoder {
         })
     }
 
+    /// A whole head under the index of the call that is open: its id has not been seen, and it has a name.
+    fn is_another(&self, call: &choice::Call<'_>, id: Option<u64>) -> bool {
+        let named = call.name.is_some_and(|name| !name.is_empty());
+        let known = self.calls.last().is_some_and(|(_, open)| open.is_none() || *open == id);
+        named && id.is_some() && !known
+    }
+
     fn begin_call(
         &mut self,
         index: u64,
+        id: Option<u64>,
         call: &choice::Call<'_>,
         emit: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamFault> {
-        if index < self.calls || index >= CALLS_MAX {
+        let goes_on = |(begun, known): &(u64, Option<u64>)| *begun == index && (id.is_none() || *known == id);
+        if self.calls.iter().any(goes_on) {
             return Err(UpstreamFault::protocol("a tool call goes on after another has begun"));
+        }
+        if self.calls.len() >= CALLS_MAX {
+            return Err(UpstreamFault::protocol("more tool calls than an answer can have"));
         }
         let name = call.name.filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| UpstreamFault::protocol("a tool call without a name"))?;
-        self.calls = index + 1;
+        self.calls.push((index, id));
         self.close(emit);
         self.open = Some(Open::Call(index));
         emit(Event::BlockStart(Block::Call(CallHead { id: call.id, name })));
@@ -128,7 +144,8 @@ impl Decoder {
             emit(Event::Counts(counts));
         }
         // vLLM ends a forced call with "stop".
-        let stop = if stop == StopReason::Stop && self.calls > 0 { StopReason::ToolCalls } else { stop };
+        let stop =
+            if stop == StopReason::Stop && !self.calls.is_empty() { StopReason::ToolCalls } else { stop };
         emit(Event::Stop(stop));
         Ok(())
     }
@@ -147,6 +164,13 @@ impl Decoder {
             emit(Event::BlockStop);
         }
     }
+}
+
+/// Enough of an id to know it again.
+fn digest(id: Text<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.raw().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A whole answer; of several choices the first.
