@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, also in its helper functions"
 )]
 
+#[path = "support/fed.rs"]
+mod fed;
 #[path = "support/masker.rs"]
 mod masker;
 #[path = "support/spoken.rs"]
@@ -145,11 +147,7 @@ struct Seen {
 }
 
 fn feed(upstream: Format, reply: &Reply, screen: bool, bytes: &str) -> Seen {
-    let screen = screen.then(|| Box::new(Masker::default()) as Box<dyn Screen>);
-    let mut stream = AnswerStream::new(chat(upstream), reply.clone(), screen);
-    let mut sent = Vec::new();
-    stream.push(bytes.as_bytes(), &mut sent);
-    let progress = stream.end(&mut sent);
+    let (sent, progress, stream) = fed::fed(chat(upstream), reply, screen, bytes);
     Seen { told: told(&sent), progress, stream }
 }
 

@@ -427,6 +427,15 @@ fn members() -> impl Strategy<Value = Vec<(String, String)>> {
     })
 }
 
+/// A text that is masked, in a field that is cut out.
+#[test]
+fn what_is_masked_inside_of_what_is_cut_goes_with_it() {
+    let chat =
+        r#"{"model":"m","messages":[{"role":"user","content":"x"}],"prompt":"a secret","best_of":null}"#;
+    read_and_write(chat.as_bytes());
+    read_and_write(br#"{"prompt":"a secret","model":"m","messages":[{"role":"user","content":"a secret"}]}"#);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 

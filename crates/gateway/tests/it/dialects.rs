@@ -255,19 +255,23 @@ async fn who_leaves_frees_the_model() {
     }
 }
 
+fn at_most(max: u64, counts: Counts) -> LimitRule {
+    LimitRule {
+        name: "few".into(),
+        applies_to: Selector::default(),
+        per: vec![],
+        counts,
+        max,
+        window: Duration::from_secs(60),
+        retry_after: RetryAfter::Exact,
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_tokens_ends_each_dialect_properly() {
     for dialect in &DIALECTS {
         let mut rig = Rig::with(|config| {
-            config.limits = vec![LimitRule {
-                name: "few".into(),
-                applies_to: Selector::default(),
-                per: vec![],
-                counts: Counts::OutputTokens,
-                max: 3,
-                window: Duration::from_secs(60),
-                retry_after: RetryAfter::Exact,
-            }];
+            config.limits = vec![at_most(3, Counts::OutputTokens)];
         })
         .await;
         let mut body = (dialect.body)(true);
@@ -293,16 +297,8 @@ async fn a_limit_of_tokens_ends_each_dialect_properly() {
 async fn a_prompt_is_reserved_at_its_upper_bound() {
     for dialect in &DIALECTS {
         let mut rig = Rig::with(|config| {
-            config.limits = vec![LimitRule {
-                name: "few".into(),
-                applies_to: Selector::default(),
-                per: vec![],
-                counts: Counts::Tokens,
-                // More than the text has, less than a template may make of it.
-                max: 10,
-                window: Duration::from_secs(60),
-                retry_after: RetryAfter::Exact,
-            }];
+            // More than the text has, less than a template may make of it.
+            config.limits = vec![at_most(10, Counts::Tokens)];
         })
         .await;
         let reply = rig.send(dialect.ask(false)).await;

@@ -54,15 +54,19 @@ pub(crate) fn write(
     Ok(dropped)
 }
 
-/// An empty range is an insertion: it comes before what begins at the same place.
+/// An empty range is an insertion: it comes before what begins at the same place. What would be changed inside a place that is
+/// gone is gone with it: texts are masked wherever they stand, also in a field that is then cut out.
 fn apply(body: &[u8], mut edits: Vec<Edit<'_>>, out: &mut Vec<u8>) {
     edits.sort_by_key(|(range, _)| (range.start, range.end));
     out.reserve(body.len() + 128);
     let mut at = 0;
     for (range, text) in edits {
+        if range.start < at {
+            continue;
+        }
         out.extend_from_slice(body.get(at..range.start).unwrap_or_default());
         out.extend_from_slice(&text);
-        at = range.end.max(at);
+        at = range.end;
     }
     out.extend_from_slice(body.get(at..).unwrap_or_default());
 }
