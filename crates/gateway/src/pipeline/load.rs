@@ -14,6 +14,7 @@ use crate::Core;
 use crate::admit::Runner as _;
 use crate::error::{Clock, Error};
 use crate::exchange::Exchange;
+use crate::route::Target;
 use crate::stop::Phase;
 
 /// Who may say how long a model stays names this option.
@@ -29,7 +30,8 @@ pub(super) async fn serve(
     let config = &snapshot.config;
     let pool = snapshot.fleet.find(&config.models, &known.principal, request.model()).await?;
     known.charge_listing(core, exchange)?;
-    let target = pool.targets.iter().find(|target| target.runner.takes()).ok_or(Error::UpstreamDown)?;
+    let alive: Vec<&Target> = pool.targets.iter().filter(|target| target.runner.takes()).collect();
+    let target = *alive.first().ok_or(Error::UpstreamDown)?;
     exchange.works_on(target.runner.name.clone());
     let upstream = &target.runner;
     let unloads = wire::unloads(request);
@@ -39,7 +41,11 @@ pub(super) async fn serve(
     let stop = core.stop.listen();
     let done = async {
         if unloads {
-            return upstream.unload(&target.internal).await;
+            // It is gone when nobody holds it; a load needs one.
+            for target in &alive {
+                target.runner.unload(&target.internal).await?;
+            }
+            return Ok(());
         }
         if upstream.resident(&target.internal) == Some(true) {
             return Ok(());

@@ -60,6 +60,23 @@ async fn letting_a_model_go_is_for_keys_that_say_how_long_it_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_is_let_go_wherever_it_is() {
+    let (mut rig, mut second) = Rig::with_second().await;
+    let mut config = rig.config.clone();
+    keys(&mut config)[0].options = vec!["keep_alive".to_owned()];
+    rig.core.reload(config).unwrap();
+    rig.upstream.script_loads();
+    second.script_loads();
+    let asking = rig.ask(post("/api/generate", &json!({"model": "qwen3:32b", "keep_alive": 0})));
+    for upstream in [&mut rig.upstream, &mut second] {
+        let call = upstream.call().await;
+        assert_eq!((call.path.as_str(), &call.body["keep_alive"]), ("/api/generate", &json!(0)));
+        call.answer(200, r#"{"done":true,"done_reason":"unload"}"#).await;
+    }
+    assert_eq!(asking.await.unwrap().json().await["done_reason"], "unload");
+}
+
+#[tokio::test(start_paused = true)]
 async fn texts_of_a_model_are_for_keys_that_may_show_them() {
     for granted in [false, true] {
         let rig = rig(|key| key.grants = if granted { vec![Manage::Show] } else { vec![] }).await;
