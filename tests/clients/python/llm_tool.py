@@ -6,6 +6,7 @@ Never here: expectations (`expected.py` has them).
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,9 +74,12 @@ def usage(place):
 
 @check("chat", "command")
 def command(place):
-    """The program itself."""
+    """The program itself, in a folder of its own: it upgrades its database at every start, and not two at once."""
+    own = FOLDER.with_name(f"llm-{named(vars(place))}")
+    shutil.copytree(FOLDER, own)
     done = subprocess.run(
         [sys.executable, "-m", "llm", "-m", named(vars(place)), "--no-log", "Hello"],
+        env=os.environ | {"LLM_USER_PATH": str(own)},
         capture_output=True,
         text=True,
         timeout=60,
