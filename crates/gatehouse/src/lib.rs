@@ -10,6 +10,7 @@ pub mod chat;
 mod cli;
 mod commands;
 mod config;
+mod edge;
 mod folders;
 mod logging;
 mod profile;

@@ -21,25 +21,57 @@ use super::clock::fresh_id;
 use super::failure::ApiError;
 
 /// How visitors are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
     /// One person on this machine. Listens on loopback only and answers to loopback names only.
     Loopback,
+    /// Behind a proxy on this machine, under these host names, each browser with chats of its own.
+    Proxied {
+        names: Vec<String>,
+        /// The proxy lets in only known networks, or who has a password.
+        guarded: bool,
+    },
     /// Everybody who can reach the port, each browser with chats of its own. Said loudly at start and on the page.
     OpenWithWarning,
+}
+
+impl Access {
+    /// Without this a page of somebody else's could reach the chat under a name of its own (DNS rebinding).
+    fn answers_to(&self, host: &str) -> bool {
+        match self {
+            Self::Loopback => is_loopback(host),
+            Self::Proxied { names, .. } => is_loopback(host) || names.iter().any(|name| is_named(host, name)),
+            Self::OpenWithWarning => true,
+        }
+    }
+
+    fn own_names(&self) -> &'static str {
+        match self {
+            Self::Proxied { .. } => "This chat is not served under this name.",
+            _ => "This chat is served on this machine only, under a name such as localhost.",
+        }
+    }
+
+    /// Whether everybody who reaches it can use the models.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Loopback | Self::Proxied { guarded: true, .. } => false,
+            Self::Proxied { .. } | Self::OpenWithWarning => true,
+        }
+    }
 }
 
 const COOKIE: &str = "gatehouse_chat";
 const COOKIE_AGE_S: u32 = 365 * 24 * 3600;
 
 /// Refuses what a foreign page could have caused.
-pub(super) fn check(access: Access, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn check(access: &Access, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
     let host = one(headers, &header::HOST).unwrap_or_default();
-    if access == Access::Loopback && !is_loopback(host) {
+    if !access.answers_to(host) {
         return Err(ApiError::new(
             StatusCode::FORBIDDEN,
             "wrong_host",
-            "This chat is served on this machine only, under a name such as localhost.",
+            access.own_names(),
             FailureAction::Operator,
         ));
     }
@@ -92,6 +124,15 @@ fn is_loopback(host: &str) -> bool {
         || name.parse::<Ipv4Addr>().is_ok_and(|a| a.is_loopback())
 }
 
+/// The name, with whatever port the proxy listens on.
+fn is_named(host: &str, name: &str) -> bool {
+    let bare = match host.rsplit_once(':') {
+        Some((bare, port)) if is_port(port) => bare,
+        _ => host,
+    };
+    bare.eq_ignore_ascii_case(name)
+}
+
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok()
 }
@@ -126,7 +167,7 @@ impl FromRequestParts<Arc<Site>> for Owner {
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Infallible> {
         Ok(match site.access {
             Access::Loopback => Self { id: "local".to_owned(), set_cookie: None },
-            Access::OpenWithWarning => by_cookie(&parts.headers),
+            Access::Proxied { .. } | Access::OpenWithWarning => by_cookie(&parts.headers),
         })
     }
 }
@@ -198,6 +239,25 @@ mod tests {
             "localhost@evil.example",
         ] {
             assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn behind_a_proxy_it_answers_to_its_names() {
+        let access = Access::Proxied { names: vec!["ai.example.com".into()], guarded: true };
+        for host in ["ai.example.com", "AI.example.com", "ai.example.com:8443", "localhost:8080", "127.0.0.1"]
+        {
+            assert!(access.answers_to(host), "{host}");
+        }
+        for host in [
+            "",
+            "ai.example.com.evil.example",
+            "evil.example",
+            "ai.example.com:x",
+            "ai.example.com:1:2",
+            "10.0.0.1",
+        ] {
+            assert!(!access.answers_to(host), "{host}");
         }
     }
 

@@ -14,7 +14,7 @@ use super::api::Locale;
 use super::failure::ApiError;
 
 /// One file, in every encoding that made it smaller.
-pub(super) struct Asset {
+pub(crate) struct Asset {
     pub path: &'static str,
     pub media_type: &'static str,
     /// Digest of the plain bytes, without quotes.
@@ -26,7 +26,12 @@ pub(super) struct Asset {
 
 include!(concat!(env!("OUT_DIR"), "/web_assets.rs"));
 
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// Every file, for who serves them in the page's place.
+pub(crate) fn all() -> &'static [Asset] {
+    ASSETS
+}
 
 pub(super) fn serve(path: &str, headers: &HeaderMap) -> Response {
     let Some(asset) = ASSETS.iter().find(|a| a.path == path) else {

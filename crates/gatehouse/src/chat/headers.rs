@@ -16,7 +16,7 @@ require-trusted-types-for 'script'; trusted-types svelte-trusted-html app-worker
 const PERMISSIONS: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), \
 microphone=(), midi=(), payment=(), usb=()";
 
-const FIXED: [(HeaderName, &str); 7] = [
+static FIXED: [(HeaderName, &str); 7] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -26,8 +26,13 @@ const FIXED: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// The same for who answers in the page's place: nginx on its own errors, and on the page's files.
+pub(crate) fn fixed() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FIXED.iter().map(|(name, value)| (name.as_str(), *value))
+}
+
 pub(super) fn apply(headers: &mut HeaderMap) {
-    for (name, value) in FIXED {
+    for (name, value) in &FIXED {
         headers.insert(name, HeaderValue::from_static(value));
     }
     // Only assets say otherwise: their names change with their content.

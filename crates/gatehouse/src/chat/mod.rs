@@ -46,7 +46,10 @@ use tokio::sync::watch;
 pub use access::Access;
 pub use api::Locale;
 pub use assets::PageError;
+pub(crate) use assets::{Asset, IMMUTABLE, all as assets};
 pub use headers::CONTENT_SECURITY_POLICY;
+pub(crate) use headers::fixed as security_headers;
+pub(crate) use routes::paths;
 pub use upstream::ApiBaseError;
 
 use api::{Notice, NoticeCode, Setup};
@@ -117,7 +120,7 @@ pub async fn serve(
     on_bound: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ChatError> {
-    if config.access == Access::Loopback && !config.listen.ip().to_canonical().is_loopback() {
+    if config.access != Access::OpenWithWarning && !config.listen.ip().to_canonical().is_loopback() {
         return Err(ChatError::NotLoopback(config.listen));
     }
     let listen = config.listen;
@@ -126,8 +129,8 @@ pub async fn serve(
     let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     let site = Arc::new(Site::open(config).await?);
-    if site.access == Access::OpenWithWarning {
-        tracing::warn!(%address, "the chat page is open to everybody who can reach this address, without accounts");
+    if site.access.is_open() {
+        tracing::warn!(%address, "the chat page is open to everybody who can reach it, without accounts");
     }
     let server =
         tokio::spawn(server::run(listener, routes::router(Arc::clone(&site)), site.closing.subscribe()));
@@ -171,7 +174,7 @@ impl Site {
 fn setup(config: &ChatConfig, has_key: bool) -> Setup {
     let notice = if !has_key && !config.gateway.keyless {
         Some(Notice { code: NoticeCode::NoKey, message: failure::no_key().message })
-    } else if config.access == Access::OpenWithWarning {
+    } else if config.access.is_open() {
         Some(Notice {
             code: NoticeCode::OpenToNetwork,
             message: "This page asks nobody who they are: everybody who can reach it can use the models. \

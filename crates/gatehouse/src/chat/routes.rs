@@ -29,10 +29,10 @@ pub(super) enum Scope {
     Run,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "method and scope are what the tests are made from"))]
 pub(super) struct Route {
     pub method: &'static str,
     pub path: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "what the tests of ownership are made from"))]
     pub scope: Scope,
     handler: fn() -> MethodRouter<Arc<Site>>,
 }
@@ -63,6 +63,11 @@ pub(super) const ROUTES: &[Route] = &[
     route("POST", "/api/runs/{run_id}/stop", Scope::Run, || post(questions::stop)),
 ];
 
+/// Methods and paths of the site, a name in braces standing for one segment.
+pub(crate) fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES.iter().map(|route| (route.method, route.path))
+}
+
 pub(super) fn router(site: Arc<Site>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
@@ -79,7 +84,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
 
 /// Around everything: refuses what a foreign page could have caused, and dresses every answer.
 async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let mut response = match access::check(site.access, request.method(), request.headers()) {
+    let mut response = match access::check(&site.access, request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };

@@ -51,7 +51,11 @@ pub(super) async fn run(
 /// What the site runs on. Makes the data folder, closed to others.
 pub(super) fn checked(settings: ChatSettings, dir: &Path) -> anyhow::Result<ChatConfig> {
     let dir = private_dir(dir)?;
-    let access = if settings.listen.ip().is_loopback() { Access::Loopback } else { Access::OpenWithWarning };
+    let access = match settings.listen.ip().is_loopback() {
+        true if settings.names.is_empty() => Access::Loopback,
+        true => Access::Proxied { names: settings.names, guarded: settings.guarded },
+        false => Access::OpenWithWarning,
+    };
     Ok(ChatConfig {
         listen: settings.listen,
         title: settings.title,

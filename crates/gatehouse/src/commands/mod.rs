@@ -4,10 +4,13 @@
 //!
 //! Never here: configuration rules, HTTP.
 
+mod cert;
 mod chat;
 mod check;
+mod edge;
 mod engine;
 mod gateway;
+mod init;
 mod keys;
 mod start;
 mod up;
@@ -17,7 +20,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::{Command, Invocation, Page};
-use crate::config::{Role, reference};
+use crate::config::reference;
 use crate::profile::Profile;
 use crate::sockets::Inherited;
 use crate::terminal::Terminal;
@@ -40,6 +43,9 @@ fn native(command: Command, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Command::Chat(role) => serve(chat::run(&role.config, None, Profile::Native, terminal)),
         Command::Check { files } => Ok(check::run(&files, terminal)),
         Command::Keys(command) => keys::run(&command, terminal),
+        Command::Init(options) => init::run(&options, terminal),
+        Command::Edge(command) => edge::run(command, terminal),
+        Command::Cert(command) => cert::run(command, terminal),
         Command::Engine(command) => engine::run(command, terminal),
         Command::Reference { page } => {
             terminal.say(printed(page).trim_end());
@@ -73,12 +79,4 @@ fn serve(role: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<
     // process.
     runtime.shutdown_background();
     outcome
-}
-
-/// The name of a role in messages.
-fn called(role: Role) -> &'static str {
-    match role {
-        Role::Gateway => "gateway",
-        Role::Chat => "chat",
-    }
 }

@@ -26,7 +26,7 @@ pub(super) fn settings(
 
 /// The section of a role, or an error that names what the file lacks.
 pub(super) fn section<T>(section: Option<T>, role: Role, file: &Path) -> anyhow::Result<T> {
-    let name = super::called(role);
+    let name = role.name();
     section.ok_or_else(|| anyhow::anyhow!("{} has no section `{name}`", file.display()))
 }
 

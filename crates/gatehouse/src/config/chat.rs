@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use gateway::config::Secret;
 use http::Uri;
 
+use super::edge::{EdgeSettings, Name, PageAt};
 use super::section::{At, Section, clipped, without_userinfo};
 use super::{Context, LogSettings};
 
@@ -20,6 +21,10 @@ pub(crate) const KEY_VARIABLE: &str = "GATEHOUSE_API_KEY";
 #[derive(Clone, Debug)]
 pub(crate) struct ChatSettings {
     pub listen: SocketAddr,
+    /// Names under which a proxy on this machine serves the page.
+    pub names: Vec<String>,
+    /// That proxy asks who somebody is, or where from.
+    pub guarded: bool,
     pub title: String,
     pub description: String,
     /// `None`: the browser decides.
@@ -47,6 +52,8 @@ pub(crate) fn read(section: &Section<'_>, context: &Context<'_>, exposure: Expos
     let backend = section.section("backend");
     ChatSettings {
         listen: listen(&section.section("server"), exposure),
+        names: names(&section.section("server")),
+        guarded: false,
         title: ui.text("title").map(|t| t.value).unwrap_or_default(),
         description: ui.text("description").map(|t| t.value).unwrap_or_default(),
         locale: Some(ui.choice("locale").value).filter(|locale| *locale != "auto"),
@@ -55,6 +62,32 @@ pub(crate) fn read(section: &Section<'_>, context: &Context<'_>, exposure: Expos
         api_key: api_key(&backend, context).map(Secret),
         data_dir: section.text("data_dir").map(|d| context.path(&d.value)),
         log: LogSettings::read(section),
+    }
+}
+
+fn names(server: &Section<'_>) -> Vec<String> {
+    let texts = server.texts("names").map(|at| at.value).unwrap_or_default();
+    let name = |text: At<String>| match Name::parse(&text.value) {
+        Ok(name) => Some(name.as_str().to_owned()),
+        Err(what) => {
+            let fix = "write the name alone, such as `ai.example.com`";
+            server.report().error(&text.place, what, fix);
+            None
+        }
+    };
+    texts.into_iter().filter_map(name).collect()
+}
+
+impl ChatSettings {
+    /// What the edge in the same file means for the page: the names it is reached by, and who is let in.
+    pub(super) fn behind(&mut self, edge: &EdgeSettings) {
+        if edge.page.at == PageAt::Off {
+            return;
+        }
+        if self.names.is_empty() {
+            self.names = edge.names.iter().map(|name| name.as_str().to_owned()).collect();
+        }
+        self.guarded = !edge.page.allow.is_empty() || edge.page.password_file.is_some();
     }
 }
 

@@ -5,9 +5,11 @@
 //!
 //! Never here: starting anything.
 
+mod addresses;
 pub(crate) mod chat;
 mod context;
 mod document;
+pub(crate) mod edge;
 pub(crate) mod gateway;
 pub(crate) mod reference;
 pub(crate) mod report;
@@ -18,6 +20,7 @@ use std::path::Path;
 
 use self::chat::{ChatSettings, Exposure};
 use self::document::{Node, Value};
+use self::edge::EdgeSettings;
 use self::gateway::GatewaySettings;
 use self::report::{Place, Report};
 use self::section::{Reading, Section, join};
@@ -29,13 +32,18 @@ pub(crate) use self::context::Context;
 pub(crate) enum Role {
     Gateway,
     Chat,
+    Edge,
 }
 
 impl Role {
-    fn name(self) -> &'static str {
+    const ALL: [Self; 3] = [Self::Gateway, Self::Chat, Self::Edge];
+
+    /// The section's key in a file.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Role::Gateway => "gateway",
             Role::Chat => "chat",
+            Role::Edge => "edge",
         }
     }
 }
@@ -71,15 +79,32 @@ impl Default for Expectation {
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub report: Report,
-    gateway: Option<GatewaySettings>,
-    chat: Option<ChatSettings>,
+    settings: Settings,
 }
 
-/// The usable sections of a file.
-#[derive(Debug)]
+/// The sections of a file.
+#[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub gateway: Option<GatewaySettings>,
     pub chat: Option<ChatSettings>,
+    pub edge: Option<EdgeSettings>,
+}
+
+impl Settings {
+    /// Takes the sections of another file; an error names one that both have.
+    pub(crate) fn join(&mut self, other: Self) -> Result<(), &'static str> {
+        fn take<T>(mine: &mut Option<T>, other: Option<T>, role: Role) -> Result<(), &'static str> {
+            match (&mine, other) {
+                (Some(_), Some(_)) => return Err(role.name()),
+                (None, other) => *mine = other,
+                (Some(_), None) => {}
+            }
+            Ok(())
+        }
+        take(&mut self.gateway, other.gateway, Role::Gateway)?;
+        take(&mut self.chat, other.chat, Role::Chat)?;
+        take(&mut self.edge, other.edge, Role::Edge)
+    }
 }
 
 impl Loaded {
@@ -88,7 +113,7 @@ impl Loaded {
         if self.report.has_errors() {
             return Err(self.report);
         }
-        Ok((Settings { gateway: self.gateway, chat: self.chat }, self.report))
+        Ok((self.settings, self.report))
     }
 }
 
@@ -102,7 +127,7 @@ pub(crate) fn load(file: &Path, expectation: Expectation) -> Loaded {
             let report = Report::new(file);
             let fix = "check the path, and that this user may read it";
             report.error(&Place { mark: None, path: String::new() }, format!("cannot be read: {error}"), fix);
-            Loaded { report, gateway: None, chat: None }
+            Loaded { report, settings: Settings::default() }
         }
     }
 }
@@ -119,47 +144,46 @@ pub(crate) fn read(file: &Path, text: &str, expectation: Expectation, context: &
                 format!("is not YAML: {}", error.what),
                 "check indentation, colons and quotes",
             );
-            return Loaded { report, gateway: None, chat: None };
+            return Loaded { report, settings: Settings::default() };
         }
     };
     let reading = Reading::new(&report);
-    let (gateway, chat) = sections(&root, &reading, expectation, context);
+    let settings = sections(&root, &reading, expectation, context);
     drop(reading);
-    Loaded { report, gateway, chat }
+    Loaded { report, settings }
 }
 
-fn sections(
-    root: &Node,
-    reading: &Reading<'_>,
-    expectation: Expectation,
-    context: &Context<'_>,
-) -> (Option<GatewaySettings>, Option<ChatSettings>) {
-    let gateway = |node: &Node, shown: &str| {
-        gateway::read(&Section::open(reading, node, shown, Role::Gateway.name()), context)
-    };
-    let chat = |node: &Node, shown: &str| {
-        let section = Section::open(reading, node, shown, Role::Chat.name());
-        chat::read(&section, context, expectation.exposure)
-    };
+fn sections(root: &Node, reading: &Reading<'_>, expectation: Expectation, context: &Context<'_>) -> Settings {
+    let mut settings = Settings::default();
     if !matches!(root.value, Value::Table(_)) {
         let place = Place { mark: Some(root.mark), path: String::new() };
         let what = format!("expects a group of keys, is {}", root.value.kind());
         reading.report.error(&place, what, "write `key: value` lines");
-        return (None, None);
+        return settings;
     }
+    let mut take = |role: Role, node: &Node, shown: &str| {
+        let section = Section::open(reading, node, shown, role.name());
+        match role {
+            Role::Gateway => settings.gateway = Some(gateway::read(&section, context)),
+            Role::Chat => settings.chat = Some(chat::read(&section, context, expectation.exposure)),
+            Role::Edge => settings.edge = Some(edge::read(&section, context)),
+        }
+    };
     if is_sectioned(root) {
         let top = Section::open(reading, root, "", "");
         refuse_reserved(root, &top);
-        let node = |role: Role| child(root, role.name());
-        return (
-            node(Role::Gateway).map(|n| gateway(n, Role::Gateway.name())),
-            node(Role::Chat).map(|n| chat(n, Role::Chat.name())),
-        );
+        for role in Role::ALL {
+            if let Some(node) = child(root, role.name()) {
+                take(role, node, role.name());
+            }
+        }
+    } else {
+        take(expectation.role.unwrap_or_else(|| role_of(root)), root, "");
     }
-    match expectation.role.unwrap_or_else(|| role_of(root)) {
-        Role::Gateway => (Some(gateway(root, "")), None),
-        Role::Chat => (None, Some(chat(root, ""))),
+    if let (Some(chat), Some(edge)) = (&mut settings.chat, &settings.edge) {
+        chat.behind(edge);
     }
+    settings
 }
 
 /// The first plain key of a gateway's file, if that can be read: for a chat on the same machine.
@@ -201,14 +225,18 @@ fn child<'a>(root: &'a Node, key: &str) -> Option<&'a Node> {
 }
 
 fn is_sectioned(root: &Node) -> bool {
-    keys(root).any(|k| {
-        [Role::Gateway.name(), Role::Chat.name()].contains(&k) || reference::RESERVED_SECTIONS.contains(&k)
-    })
+    keys(root)
+        .any(|k| Role::ALL.iter().any(|role| role.name() == k) || reference::RESERVED_SECTIONS.contains(&k))
 }
 
-/// Told from the keys: only a chat has a page.
+/// Told from the keys: only a chat has a page, only an edge has a domain.
 fn role_of(root: &Node) -> Role {
-    if keys(root).any(|k| ["server", "ui", "backend"].contains(&k)) { Role::Chat } else { Role::Gateway }
+    let has = |names: &[&str]| keys(root).any(|k| names.contains(&k));
+    match () {
+        () if has(&["server", "ui", "backend"]) => Role::Chat,
+        () if has(&["domain", "https_listen", "certificate", "acme"]) => Role::Edge,
+        () => Role::Gateway,
+    }
 }
 
 #[cfg(test)]

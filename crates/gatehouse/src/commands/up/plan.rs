@@ -50,11 +50,7 @@ impl Plan {
     pub(super) fn read(options: &Up, terminal: &Terminal) -> anyhow::Result<Option<Self>> {
         let quiet = LogSettings { level: "info", json: false };
         let Some(file) = &options.config else {
-            return Ok(Some(Self {
-                settings: Settings { gateway: None, chat: None },
-                report: None,
-                log: quiet,
-            }));
+            return Ok(Some(Self { settings: Settings::default(), report: None, log: quiet }));
         };
         let Some((settings, report)) = start::settings(file, Expectation::default(), terminal) else {
             return Ok(None);
@@ -183,6 +179,8 @@ fn default_gateway(runtime: Option<&Runtime>, home: &Home) -> Config {
 fn default_chat(api_base: String) -> ChatSettings {
     ChatSettings {
         listen: loopback(CHAT_PORT),
+        names: Vec::new(),
+        guarded: false,
         title: "Gatehouse".to_owned(),
         description: String::new(),
         locale: None,

@@ -10,9 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use gateway::config::Addresses;
 use ipnet::IpNet;
 
-use crate::config::section::{At, Section, clipped};
-
-const FORM: &str = "write an address or a network, such as `10.0.0.7` or `10.0.0.0/16`";
+use crate::config::addresses::networks;
+use crate::config::section::{At, Section};
 
 pub(super) fn read(section: &Section<'_>, listen: &[At<SocketAddr>]) -> Addresses {
     let trusted: Vec<IpNet> = networks(section, "trusted_proxies").into_iter().map(|at| at.value).collect();
@@ -97,58 +96,15 @@ fn with_local_twin(mut allowed: Vec<IpNet>) -> Vec<IpNet> {
     allowed
 }
 
-fn networks(section: &Section<'_>, key: &str) -> Vec<At<IpNet>> {
-    let texts = section.texts(key).map(|at| at.value).unwrap_or_default();
-    let mut found = Vec::new();
-    for text in texts {
-        match network(&text.value) {
-            Ok(net) => found.push(text.map(|_| net)),
-            Err(what) => section.report().error(&text.place, what, FORM),
-        }
-    }
-    found
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    let wrong = || format!("`{}` is not an address or a network", clipped(text));
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(address.to_canonical().into());
-    }
-    let net: IpNet = text.parse().map_err(|_| wrong())?;
-    if net.addr() != net.network() {
-        // Half of the readers would take it for one address, the other half for the network.
-        return Err(format!(
-            "`{}` has bits behind its prefix; did you mean `{}`?",
-            clipped(text),
-            net.trunc()
-        ));
-    }
-    Ok(net)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn networks_people_write() {
-        for (text, expected) in [
-            ("127.0.0.1", "127.0.0.1/32"),
-            ("10.0.0.0/16", "10.0.0.0/16"),
-            ("::ffff:10.0.0.1", "10.0.0.1/32"),
-            ("fd00::/8", "fd00::/8"),
-        ] {
-            assert_eq!(network(text).unwrap().to_string(), expected, "{text}");
-        }
-        for text in ["10.0.0.1/16", "10.0.0.0/33", "localhost", "010.0.0.1", "fe80::1%eth0", ""] {
-            assert!(network(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn the_local_machine_has_two_names() {
-        let all = with_local_twin(vec![network("127.0.0.1").unwrap(), network("10.0.0.0/16").unwrap()]);
+        let net = |text: &str| text.parse::<IpNet>().unwrap();
+        let all = with_local_twin(vec![net("127.0.0.1/32"), net("10.0.0.0/16")]);
         assert!(all.iter().any(|n| n.contains(&IpAddr::from(Ipv6Addr::LOCALHOST))));
-        assert_eq!(with_local_twin(vec![network("10.0.0.0/16").unwrap()]).len(), 1);
+        assert_eq!(with_local_twin(vec![net("10.0.0.0/16")]).len(), 1);
     }
 }

@@ -4,10 +4,10 @@
 //!
 //! Never here: binding.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::config::section::{At, Section, clipped};
+use crate::config::addresses::address;
+use crate::config::section::{At, Section};
 
 const API_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 18_789);
 const FIX: &str = "write `:18789` for every interface, or an address and a port such as `127.0.0.1:18789`";
@@ -60,50 +60,4 @@ pub(super) fn admin(section: &Section<'_>, api: &[At<SocketAddr>]) -> Option<Soc
         section.report().error(&text.place, what, "choose another port");
     }
     Some(found)
-}
-
-/// `:port`, `localhost:port` or `address:port`.
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    let wrong = || format!("`{}` is not an address and a port", clipped(text));
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(address);
-    }
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let port: u16 = port.parse().map_err(|_| wrong())?;
-    match host {
-        "" => Ok(SocketAddr::new(every_interface(), port)),
-        "localhost" => Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)),
-        _ => Err(wrong()),
-    }
-}
-
-/// The IPv6 wildcard takes IPv4 as well, but a machine without IPv6 cannot bind it.
-fn every_interface() -> IpAddr {
-    if Path::new("/proc/net/if_inet6").exists() {
-        Ipv6Addr::UNSPECIFIED.into()
-    } else {
-        Ipv4Addr::UNSPECIFIED.into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_people_write() {
-        for (text, expected) in [
-            ("127.0.0.1:18789", Some("127.0.0.1:18789")),
-            ("localhost:1", Some("127.0.0.1:1")),
-            ("[::1]:80", Some("[::1]:80")),
-            ("18789", None),
-            ("gateway.internal:80", None),
-            (":99999", None),
-            ("", None),
-        ] {
-            assert_eq!(address(text).ok().map(|a| a.to_string()).as_deref(), expected, "{text}");
-        }
-        let every = address(":18789").unwrap();
-        assert!(every.ip().is_unspecified() && every.port() == 18_789);
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Why here: see [`super`].
 
-use crate::config::setting::{Setting, choice, number, table, text};
+use crate::config::setting::{Setting, choice, number, table, text, texts};
 
 pub(super) const ROWS: &[Setting] = &[
     table("chat.server", "Where the page is served."),
@@ -13,6 +13,12 @@ pub(super) const ROWS: &[Setting] = &[
         "Only loopback addresses are accepted, because the page has no accounts: whoever reaches it can use the models.",
     ),
     number("chat.server.port", 8_080, (1, 65_535), "port", "Port of the page."),
+    texts(
+        "chat.server.names",
+        "`edge.domain`",
+        "list of host names",
+        "Names under which a proxy on this machine serves the page; it answers to no others. Each browser then has chats of its own.",
+    ),
     table("chat.ui", "What the page says of itself."),
     text("chat.ui.title", "Gatehouse", "text", "Title of the page."),
     text("chat.ui.description", "", "text", "One line under the title of an empty chat."),

@@ -8,6 +8,7 @@
 mod answers;
 mod callers;
 mod chat;
+mod edge;
 mod gateway;
 mod page;
 
@@ -16,7 +17,7 @@ use super::setting::{Setting, table};
 pub(crate) use page::markdown;
 
 /// Sections that exist in the language but not yet in the program.
-pub(super) const RESERVED_SECTIONS: [&str; 2] = ["edge", "ops"];
+pub(super) const RESERVED_SECTIONS: [&str; 1] = ["ops"];
 
 /// The sections themselves.
 const SECTIONS: &[Setting] = &[
@@ -24,7 +25,7 @@ const SECTIONS: &[Setting] = &[
     table("chat", "The chat site: a client of the gateway with a page of its own."),
     table(
         "edge",
-        "Reserved for the configuration of nginx, firewall and certificates. Refused until it exists.",
+        "What stands in front: nginx, HTTPS and certificates, the firewall. See [edge.md](edge.md).",
     ),
     table("ops", "Reserved for watching and alerting. Refused until it exists."),
 ];
@@ -32,5 +33,5 @@ const SECTIONS: &[Setting] = &[
 /// Every row.
 pub(crate) fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
     let gateway = gateway::ROWS.iter().chain(callers::ROWS).chain(answers::ROWS);
-    SECTIONS.iter().chain(gateway).chain(chat::ROWS)
+    SECTIONS.iter().chain(gateway).chain(chat::ROWS).chain(edge::ROWS)
 }

@@ -12,7 +12,7 @@ const HEAD: &str = "\
 
 <!-- Printed by `gatehouse reference`; `cargo xtask docs` writes it. Edit the rows in crates/gatehouse/src/config/reference. -->
 
-One YAML file holds a section per role, `gateway` and `chat`. A file that has the keys of one role at its top level is that
+One YAML file holds a section per part, `gateway`, `chat` and `edge`. A file that has the keys of one role at its top level is that
 role's section: `gatehouse gateway --config gateway.yaml` and `gatehouse chat --config chat.yaml` read such files.
 
 - `gatehouse check FILE...` reads a file as the program would and prints everything that is wrong with it, each with line,
@@ -23,7 +23,7 @@ role's section: `gatehouse gateway --config gateway.yaml` and `gatehouse chat --
 - `kill -HUP` makes a running gateway read its file again. A file with errors changes nothing; listen addresses need a restart
   or an upgrade in place (`kill -USR2`, docs/operations.md).
 - [examples/gateway.yaml](examples/gateway.yaml) shows limits, a queue, several upstreams and a filter in one file.
-- `edge` and `ops` are reserved for parts that do not exist yet, and refused until they do.
+- `ops` is reserved for a part that does not exist yet, and refused until it does.
 ";
 
 /// The whole page.

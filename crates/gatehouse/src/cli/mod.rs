@@ -4,12 +4,19 @@
 //!
 //! Never here: work.
 
+mod edge;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::profile::{self, Profile};
+
+pub(crate) use edge::{
+    Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall, EdgeNginx,
+    EdgeReport, From, Init, Telling,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,6 +69,14 @@ pub(crate) enum Command {
     /// Make API keys and their digests
     #[command(subcommand)]
     Keys(Keys),
+    /// Write a first configuration, with keys, and say what comes next
+    Init(Init),
+    /// What stands in front: nginx, HTTPS, the firewall
+    #[command(subcommand)]
+    Edge(Edge),
+    /// The certificate: served, on the disk, and how long it lives
+    #[command(subcommand)]
+    Cert(Cert),
     /// The embedded small model
     #[command(subcommand)]
     Engine(Engine),

@@ -1,0 +1,79 @@
+//! `gatehouse edge`: what stands in front of the gateway.
+//!
+//! Why here: each command reads the same sections in the same way; what it then does is in [`crate::edge`].
+//!
+//! Never here: rendering, requests.
+
+mod apply;
+mod assets;
+mod cert;
+mod check;
+mod firewall;
+mod nginx;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use crate::Outcome;
+use crate::cli::{Edge, From};
+use crate::config::edge::{EdgeSettings, Name};
+use crate::config::{Expectation, Settings, load};
+use crate::edge::site::Site;
+use crate::terminal::Terminal;
+
+/// Read when no file is named.
+const DEFAULT_FILE: &str = "/etc/gatehouse/gatehouse.yaml";
+
+pub(super) fn run(command: Edge, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    match command {
+        Edge::Nginx(options) => nginx::run(&options, terminal),
+        Edge::Assets(options) => assets::run(&options, terminal),
+        Edge::Check(options) => check::run(&options, terminal),
+        Edge::Apply(options) => apply::run(&options, terminal),
+        Edge::Cert(options) => cert::run(&options, terminal),
+        Edge::Firewall(options) => firewall::run(&options, terminal),
+        Edge::Report(options) => report::run(&options, terminal),
+    }
+}
+
+/// The site of the named files, or `None` after their errors have been printed.
+pub(super) fn site(from: &From, terminal: &Terminal) -> anyhow::Result<Option<Site>> {
+    let Some(settings) = settings(&files(from), terminal)? else { return Ok(None) };
+    let names =
+        from.domain.iter().map(|text| Name::parse(text).map_err(|what| anyhow::anyhow!("--domain: {what}")));
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let edge = settings.edge.clone().unwrap_or_else(EdgeSettings::default);
+    Ok(Some(Site::new(&settings, &edge, names)?))
+}
+
+fn files(from: &From) -> Vec<PathBuf> {
+    let fallback = Path::new(DEFAULT_FILE);
+    match from.config.is_empty() {
+        true if fallback.exists() => vec![fallback.to_owned()],
+        _ => from.config.clone(),
+    }
+}
+
+/// The sections of all files together; each may stand in one of them.
+fn settings(files: &[PathBuf], terminal: &Terminal) -> anyhow::Result<Option<Settings>> {
+    let mut all = Settings::default();
+    let mut wrong = false;
+    for file in files {
+        match load(file, Expectation::default()).settings() {
+            Ok((settings, report)) => {
+                terminal.report(&report);
+                all.join(settings).map_err(|section| {
+                    anyhow::anyhow!(
+                        "section `{section}` stands in {} and in a file before it",
+                        file.display()
+                    )
+                })?;
+            }
+            Err(report) => {
+                terminal.report(&report);
+                wrong = true;
+            }
+        }
+    }
+    Ok((!wrong).then_some(all))
+}

@@ -1,0 +1,105 @@
+//! Addresses and networks as people write them.
+//!
+//! Why here: the gateway's listeners and lists and the edge's are written in the same ways.
+//!
+//! Never here: what an address may be used for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use super::section::{At, Section, clipped};
+
+const FORM: &str = "write an address or a network, such as `10.0.0.7` or `10.0.0.0/16`";
+
+/// `:port`, `localhost:port` or `address:port`.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || format!("`{}` is not an address and a port", clipped(text));
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    match host {
+        "" => Ok(SocketAddr::new(every_interface(), port)),
+        "localhost" => Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)),
+        _ => Err(wrong()),
+    }
+}
+
+/// The IPv6 wildcard takes IPv4 as well, but a machine without IPv6 cannot bind it.
+fn every_interface() -> IpAddr {
+    if Path::new("/proc/net/if_inet6").exists() {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::UNSPECIFIED.into()
+    }
+}
+
+/// The networks of a list.
+pub(crate) fn networks(section: &Section<'_>, key: &str) -> Vec<At<IpNet>> {
+    let texts = section.texts(key).map(|at| at.value).unwrap_or_default();
+    let mut found = Vec::new();
+    for text in texts {
+        match network(&text.value) {
+            Ok(net) => found.push(text.map(|_| net)),
+            Err(what) => section.report().error(&text.place, what, FORM),
+        }
+    }
+    found
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let wrong = || format!("`{}` is not an address or a network", clipped(text));
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_canonical().into());
+    }
+    let net: IpNet = text.parse().map_err(|_| wrong())?;
+    if net.addr() != net.network() {
+        // Half of the readers would take it for one address, the other half for the network.
+        return Err(format!(
+            "`{}` has bits behind its prefix; did you mean `{}`?",
+            clipped(text),
+            net.trunc()
+        ));
+    }
+    Ok(net)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_people_write() {
+        for (text, expected) in [
+            ("127.0.0.1:18789", Some("127.0.0.1:18789")),
+            ("localhost:1", Some("127.0.0.1:1")),
+            ("[::1]:80", Some("[::1]:80")),
+            ("18789", None),
+            ("gateway.internal:80", None),
+            (":99999", None),
+            ("", None),
+        ] {
+            assert_eq!(address(text).ok().map(|a| a.to_string()).as_deref(), expected, "{text}");
+        }
+        let every = address(":18789").unwrap();
+        assert!(every.ip().is_unspecified() && every.port() == 18_789);
+    }
+
+    #[test]
+    fn networks_people_write() {
+        for (text, expected) in [
+            ("127.0.0.1", "127.0.0.1/32"),
+            ("10.0.0.0/16", "10.0.0.0/16"),
+            ("::ffff:10.0.0.1", "10.0.0.1/32"),
+            ("fd00::/8", "fd00::/8"),
+        ] {
+            assert_eq!(network(text).unwrap().to_string(), expected, "{text}");
+        }
+        for text in ["10.0.0.1/16", "10.0.0.0/33", "localhost", "010.0.0.1", "fe80::1%eth0", ""] {
+            assert!(network(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The edge: what stands between the network and the gateway, made from the same configuration and proved by requests.
+//!
+//! Why here: nginx, certbot, the packet filter and systemd do the work; this part writes their files from the one
+//! configuration and the parts' own tables, and then asks the running thing whether it keeps its word.
+//!
+//! Never here: a proxy of our own beside `front` (for teams without nginx), the gateway's rules.
+
+pub(crate) mod findings;
+pub(crate) mod site;
