@@ -6,4 +6,5 @@
 //! Never here: a proxy of our own beside `front` (for teams without nginx), the gateway's rules.
 
 pub(crate) mod findings;
+pub(crate) mod front;
 pub(crate) mod site;

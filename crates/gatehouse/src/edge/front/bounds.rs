@@ -51,6 +51,6 @@ pub(super) const READ_AHEAD_BYTES: usize = 16 << 10;
 /// TLS sessions that may be taken up again.
 pub(super) const SESSIONS: usize = 2_048;
 /// Names in one certificate.
-pub(super) const NAMES: usize = 100;
+pub(crate) const NAMES: usize = 100;
 /// Pause after an accept that failed for want of descriptors or memory.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::bounds;
 use super::line::Line;
 use super::pass::Passage;
 use super::plain::Plain;
@@ -32,7 +33,6 @@ use super::rates::Addresses;
 use super::stall::Streams;
 use super::tls::{self, Certificate};
 use super::watch::Watch;
-use super::bounds;
 use crate::config::edge::Name;
 
 /// What a listener does with a connection.
@@ -112,9 +112,8 @@ impl Door {
                 let Some(stream) = shaken else { return };
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2);
                 let watch = Watch::new();
-                let answer = |request| {
-                    Arc::clone(&secure.passage).answer(peer.ip(), Arc::clone(&watch), request)
-                };
+                let answer =
+                    |request| Arc::clone(&secure.passage).answer(peer.ip(), Arc::clone(&watch), request);
                 self.drive(stream, http2, &watch, answer).await;
             }
             Behind::Plain(plain) => {

@@ -88,9 +88,8 @@ fn stated_host(parts: &Parts) -> Option<HeaderValue> {
     }
     match parts.uri.authority() {
         Some(authority) if parts.version == Version::HTTP_2 => {
-            let same = |host: &HeaderValue| {
-                host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
-            };
+            let same =
+                |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
             if header.is_some_and(|host| !same(host)) {
                 return None;
             }

@@ -64,7 +64,9 @@ impl Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = self.get_mut();
         loop {
-            let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(cx)?) else { return Poll::Ready(None) };
+            let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(cx)?) else {
+                return Poll::Ready(None);
+            };
             // Trailers are nobody's to interpret.
             let Ok(data) = frame.into_data() else { continue };
             let length = u64::try_from(data.len()).unwrap_or(u64::MAX);

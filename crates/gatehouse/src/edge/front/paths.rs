@@ -25,10 +25,8 @@ pub(super) fn is_api(path: &str) -> bool {
 /// The part that serves a path.
 pub(super) fn part(method: &Method, path: &str, headers: &HeaderMap) -> Option<Part> {
     if is_api(path) {
-        let known = !matches!(
-            gateway::routes::find(method, path, headers),
-            Err(gateway::error::Error::NoRoute)
-        );
+        let known =
+            !matches!(gateway::routes::find(method, path, headers), Err(gateway::error::Error::NoRoute));
         return known.then_some(Part::Gateway);
     }
     chat::paths().any(|(_, pattern)| fits(pattern, path)).then_some(Part::Page)
@@ -63,11 +61,18 @@ mod tests {
     #[test]
     fn whole_tables_are_served_and_nothing_else() {
         for (_, pattern) in chat::paths() {
-            let path = pattern.replace("{name}", "index-a1B2.js").replace("{chat_id}", "abc").replace("{run_id}", "x");
+            let path = pattern
+                .replace("{name}", "index-a1B2.js")
+                .replace("{chat_id}", "abc")
+                .replace("{run_id}", "x");
             assert_eq!(of(&path), Some(Part::Page), "{path}");
         }
         for route in gateway::routes::ROUTES {
-            let path = route.path.replace("{model}", "qwen3:32b").replace("{digest}", "sha256:0").replace("{name}", "n");
+            let path = route
+                .path
+                .replace("{model}", "qwen3:32b")
+                .replace("{digest}", "sha256:0")
+                .replace("{name}", "n");
             let wanted = is_api(&path).then_some(Part::Gateway).or((path == "/").then_some(Part::Page));
             assert_eq!(of(&path), wanted, "{path}");
         }
@@ -115,6 +120,10 @@ mod tests {
             assert_eq!(of(path), None, "{path}");
         }
         assert_eq!(of("/v1/models/ns%2Fmodel:tag"), Some(Part::Gateway), "one of its two spellings");
-        assert_eq!(part(&Method::DELETE, "/v1/usage", &HeaderMap::new()), Some(Part::Gateway), "405 is its own word");
+        assert_eq!(
+            part(&Method::DELETE, "/v1/usage", &HeaderMap::new()),
+            Some(Part::Gateway),
+            "405 is its own word"
+        );
     }
 }

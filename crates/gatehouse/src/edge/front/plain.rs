@@ -5,7 +5,6 @@
 //! Never here: a service. Nothing is read of a request but its head, and HSTS is not said where anybody could have said it.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

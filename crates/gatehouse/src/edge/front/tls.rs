@@ -45,13 +45,13 @@ impl Certificate {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(key);
     }
 
-    fn get(&self) -> Option<Arc<CertifiedKey>> {
+    pub(super) fn current(&self) -> Option<Arc<CertifiedKey>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether there is one yet.
     pub(super) fn is_there(&self) -> bool {
-        self.get().is_some()
+        self.current().is_some()
     }
 }
 
@@ -70,7 +70,7 @@ struct ByName {
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        is_ours(hello.server_name(), &self.names).then(|| self.certificate.get()).flatten()
+        is_ours(hello.server_name(), &self.names).then(|| self.certificate.current()).flatten()
     }
 }
 
@@ -87,7 +87,10 @@ pub(super) fn provider() -> CryptoProvider {
     provider
 }
 
-pub(super) fn config(names: &[Name], certificate: &Arc<Certificate>) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub(super) fn config(
+    names: &[Name],
+    certificate: &Arc<Certificate>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
     let by_name = ByName { names: names.to_vec(), certificate: Arc::clone(certificate) };
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
@@ -120,7 +123,9 @@ mod tests {
     fn names_are_ours_or_nobody_s() {
         let names = [Name::parse("ai.example.com").unwrap()];
         assert!(is_ours(Some("ai.example.com"), &names) && is_ours(Some("AI.example.com"), &names));
-        for stated in [None, Some("example.com"), Some("x.ai.example.com"), Some("ai.example.com.evil.example")] {
+        for stated in
+            [None, Some("example.com"), Some("x.ai.example.com"), Some("ai.example.com.evil.example")]
+        {
             assert!(!is_ours(stated, &names), "{stated:?}");
         }
     }
