@@ -65,8 +65,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        let read = buf.filled().get(before..).unwrap_or_default();
-        Poll::Ready(this.notice(read))
+        let noticed = this.notice(buf.filled().get(before..).unwrap_or_default());
+        if noticed.is_err() {
+            // A failed read has brought nothing.
+            buf.set_filled(before);
+        }
+        Poll::Ready(noticed)
     }
 }
 
