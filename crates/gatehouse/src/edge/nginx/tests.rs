@@ -100,7 +100,7 @@ fn plain_http_has_no_tls_and_a_warning() {
         text.contains("WARNING")
             && !text.contains("ssl_cert")
             && !text.contains("ssl_protocols ")
-            && !text.contains("strict-transport")
+            && !text.contains("add_header strict-transport")
     );
 }
 
