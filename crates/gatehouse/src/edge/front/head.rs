@@ -8,8 +8,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, SERVER, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, SERVER,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri, Version};
@@ -22,7 +22,8 @@ use crate::config::edge::Name;
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What concerns one connection.
 static HOP_BY_HOP: [HeaderName; 11] = [
@@ -40,7 +41,8 @@ static HOP_BY_HOP: [HeaderName; 11] = [
 ];
 
 /// What other proxies would say about a client; in front of this one there is none.
-static HEARSAY: [HeaderName; 8] = [
+static HEARSAY: [HeaderName; 9] = [
+    HeaderName::from_static("proxy"),
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("via"),
     HeaderName::from_static("client-ip"),
@@ -138,8 +140,9 @@ pub(super) fn onward(headers: &mut HeaderMap, told: &Told<'_>) {
     headers.remove(CONTENT_LENGTH);
     headers.remove(EXPECT);
     if told.part == Part::Page {
-        // The page asks the gateway with a key of its own; whoever loads it must not be taken for a key's owner.
+        // What opens the API is nothing to the page, whose own key never leaves its server.
         headers.remove(AUTHORIZATION);
+        headers.remove(X_API_KEY);
     }
     headers.insert(HOST, told.host.clone());
     headers.insert(X_REQUEST_ID, told.id.clone());
@@ -163,6 +166,8 @@ pub(super) fn homeward(headers: &mut HeaderMap, ours: &[(HeaderName, HeaderValue
         headers.insert(name, value.clone());
     }
     headers.insert(X_REQUEST_ID, id.clone());
+    // Files of the page say otherwise: their names change with their content.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
 /// Headers that concern one connection, by the list and by what `Connection` names.
@@ -280,6 +285,7 @@ mod tests {
             ("via", "1.1 x"),
             ("true-client-ip", "10.0.0.1"),
             ("x-original-url", "/api/pull"),
+            ("proxy", "http://evil.example"),
             ("connection", "upgrade, x-secret, x-real-ip"),
             ("upgrade", "h2c"),
             ("http2-settings", "AAMAAABkAAQAAP__"),
@@ -321,7 +327,7 @@ mod tests {
         let headers = sent(&meant, Part::Gateway);
         assert!(meant.iter().all(|(name, value)| headers.get(*name).unwrap() == value));
         let headers = sent(&meant, Part::Page);
-        assert!(!headers.contains_key("authorization"));
+        assert!(!headers.contains_key("authorization") && !headers.contains_key("x-api-key"));
         assert_eq!(headers.get("cookie").unwrap(), "a=b");
     }
 

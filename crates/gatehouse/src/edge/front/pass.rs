@@ -84,8 +84,7 @@ impl Passage {
             Ok(response) => response.map(|body| Answer::passed(body, held)),
             Err(refusal) => {
                 tracing::debug!(%peer, path, ?refusal, "refused");
-                let text = id.to_str().unwrap_or_default();
-                refusal.answer(&path, &headers, text).map(|body| {
+                refusal.answer(&path, &headers).map(|body| {
                     let body = if is_head { Bytes::new() } else { body };
                     Answer::own(body, held)
                 })
@@ -102,9 +101,7 @@ impl Passage {
         id: &HeaderValue,
         held: &mut Held,
     ) -> Result<Response<Download>, Refusal> {
-        let place = self.addresses.ask(peer);
-        let place = place.map_err(|many| Refusal::TooMany { retry_after_s: many.retry_after_s })?;
-        held._place = Some(place);
+        held._place = Some(self.addresses.ask(peer).ok_or(Refusal::TooMany)?);
         let (mut parts, body) = request.into_parts();
         let host = head::host(&parts, &self.names)?;
         let path = parts.uri.path();
@@ -112,13 +109,20 @@ impl Passage {
         let at = self.at(part, peer)?;
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Crowded)?;
         held._permit = Some(permit);
-        let upload = Upload::new(body, self.body_bytes_max)?;
+        let upload = Upload::new(body, self.body_bytes_max(part))?;
         head::onward(&mut parts.headers, &Told { client: peer, host, id, part });
         // Byte for byte as it came: the parts behind compare it themselves.
         parts.uri = origin_form(&parts.uri)?;
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
         hop::send(at, Request::from_parts(parts, upload), self.patience).await
+    }
+
+    fn body_bytes_max(&self, part: Part) -> u64 {
+        match part {
+            Part::Gateway => self.body_bytes_max,
+            Part::Page => chat::BODY_BYTES_MAX as u64,
+        }
     }
 
     fn at(&self, part: Part, peer: IpAddr) -> Result<SocketAddr, Refusal> {

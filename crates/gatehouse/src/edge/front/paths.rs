@@ -9,6 +9,10 @@
 use http::{HeaderMap, Method};
 
 use crate::chat;
+use crate::edge::refusals::API;
+
+/// The API's description, which needs no key.
+const OPENAPI: &str = "/openapi.json";
 
 /// Whom a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub(super) enum Part {
 
 /// Whether the caller expects the API's errors.
 pub(super) fn is_api(path: &str) -> bool {
-    path.starts_with("/v1/") || path == "/openapi.json"
+    path.starts_with(API) || path == OPENAPI || path == API.trim_end_matches('/')
 }
 
 /// The part that serves a path.

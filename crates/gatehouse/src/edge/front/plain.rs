@@ -77,11 +77,8 @@ impl Plain {
     ) -> Response<Full<Bytes>> {
         let _serving = watch.serve();
         let mut response = match addresses.ask(peer) {
-            Ok(_place) => self.decide(request),
-            Err(many) => {
-                let refusal = Refusal::TooMany { retry_after_s: many.retry_after_s };
-                refusal.answer(request.uri().path(), request.headers(), "")
-            }
+            Some(_place) => self.decide(request),
+            None => Refusal::TooMany.answer(request.uri().path(), request.headers()),
         };
         for (name, value) in &self.dress {
             response.headers_mut().insert(name, value.clone());
@@ -91,13 +88,14 @@ impl Plain {
 
     fn decide<B>(&self, request: &Request<B>) -> Response<Bytes> {
         let path = request.uri().path();
-        if path.starts_with(CHALLENGE) && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return match self.challenges.find(path) {
-                Some(answer) => challenge(answer),
-                None => Refusal::NoPath.answer("/", request.headers(), ""),
-            };
+        let refused = |refusal: Refusal| refusal.answer(path, request.headers());
+        if path.starts_with(CHALLENGE) {
+            if !matches!(*request.method(), Method::GET | Method::HEAD) {
+                return refused(Refusal::Method);
+            }
+            return self.challenges.find(path).map_or_else(|| refused(Refusal::NoPath), challenge);
         }
-        self.redirect(request).unwrap_or_else(|| Refusal::ForeignHost.answer("/", request.headers(), ""))
+        self.redirect(request).unwrap_or_else(|| refused(Refusal::ForeignHost))
     }
 
     /// To the same name and path; `None` for a name that is not ours.

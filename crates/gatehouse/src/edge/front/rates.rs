@@ -48,12 +48,6 @@ struct Entry {
     connections: usize,
 }
 
-/// Why a request is not served: it may be asked again after this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooMany {
-    pub(super) retry_after_s: u64,
-}
-
 impl Addresses {
     pub(super) fn new(rates: Rates) -> Arc<Self> {
         Self::with_size(rates, bounds::ADDRESSES)
@@ -88,20 +82,16 @@ impl Addresses {
         Some(Place { addresses: Arc::clone(self), key, what: What::Connection })
     }
 
-    /// A place for a request.
-    pub(super) fn ask(self: &Arc<Self>, peer: IpAddr) -> Result<Place, TooMany> {
+    /// A place for a request; `None`: there were too many. At least one a second comes back.
+    pub(super) fn ask(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let mut table = self.table();
         let (key, entry) = self.entry(&mut table, peer, Instant::now());
-        if entry.requests >= self.at_once {
-            return Err(TooMany { retry_after_s: 1 });
-        }
-        if entry.tokens < 1.0 {
-            // At least one a second comes back.
-            return Err(TooMany { retry_after_s: 1 });
+        if entry.requests >= self.at_once || entry.tokens < 1.0 {
+            return None;
         }
         entry.tokens -= 1.0;
         entry.requests += 1;
-        Ok(Place { addresses: Arc::clone(self), key, what: What::Request })
+        Some(Place { addresses: Arc::clone(self), key, what: What::Request })
     }
 
     fn entry<'t>(&self, table: &'t mut Table, peer: IpAddr, now: Instant) -> (Key, &'t mut Entry) {
@@ -189,7 +179,7 @@ mod tests {
 
     /// How many requests pass now, one after the other.
     fn served(addresses: &Arc<Addresses>, peer: &str) -> usize {
-        (0..1_000).take_while(|_| addresses.ask(at(peer)).is_ok()).count()
+        (0..1_000).take_while(|_| addresses.ask(at(peer)).is_some()).count()
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,9 +207,9 @@ mod tests {
     async fn so_many_at_once_and_no_more() {
         let addresses = Addresses::new(RATES);
         let held: Vec<_> = (0..3).map(|_| addresses.ask(at("192.0.2.1")).unwrap()).collect();
-        assert_eq!(addresses.ask(at("192.0.2.1")).unwrap_err(), TooMany { retry_after_s: 1 });
+        assert!(addresses.ask(at("192.0.2.1")).is_none());
         drop(held);
-        assert!(addresses.ask(at("192.0.2.1")).is_ok());
+        assert!(addresses.ask(at("192.0.2.1")).is_some());
         let open: Vec<_> = (0..6).map(|_| addresses.connect(at("192.0.2.1")).unwrap()).collect();
         assert!(addresses.connect(at("192.0.2.1")).is_none());
         assert!(addresses.connect(at("192.0.2.2")).is_some());
