@@ -43,6 +43,14 @@ pub(super) const ERRORS: usize = 64;
 pub(super) const PING_EVERY: Duration = Duration::from_secs(20);
 pub(super) const PING_PATIENCE: Duration = Duration::from_secs(10);
 
+/// A client that was answered before it had sent all may go on sending for so long, into nothing. Shorter than the time for
+/// the head of a next request, which begins with the same bytes.
+pub(super) const LINGER: Duration = Duration::from_secs(8);
+
+/// Bodies above this are sent when the part behind says that it will read them, or after the time.
+pub(super) const ASKED_BYTES: u64 = 32 << 10;
+pub(super) const ASKED: Duration = Duration::from_secs(2);
+
 /// To a part of this program on this machine.
 pub(super) const CONNECT: Duration = Duration::from_secs(2);
 /// What is read from it ahead of the client.

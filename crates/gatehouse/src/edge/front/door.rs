@@ -79,9 +79,11 @@ impl Door {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    // Beyond its share an address gets nothing, not even a handshake, which would cost us more than it.
+                    let Some(place) = door.addresses.connect(peer.ip()) else { continue };
                     let door = Arc::clone(&door);
                     connections.spawn(async move {
-                        let _seat = seat;
+                        let _held = (seat, place);
                         door.receive(stream, peer).await;
                     });
                 }
@@ -97,8 +99,6 @@ impl Door {
     }
 
     async fn receive(&self, stream: TcpStream, peer: SocketAddr) {
-        // Beyond its share an address gets nothing, not even a handshake, which would cost us more than it.
-        let Some(_place) = self.addresses.connect(peer.ip()) else { return };
         if stream.set_nodelay(true).is_err() {
             return;
         }

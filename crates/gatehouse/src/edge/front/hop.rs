@@ -15,12 +15,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::EXPECT;
+use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::ext::on_informational;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, Sleep, sleep, timeout};
 
 use super::bounds;
@@ -30,9 +35,13 @@ type Connection = http1::Connection<TokioIo<TcpStream>, Upload>;
 
 /// A request's body on its way in: its data, up to a bound.
 pub(super) struct Upload {
-    body: Incoming,
+    /// `None`: read to its end.
+    body: Option<Incoming>,
     left: u64,
     over: Arc<AtomicBool>,
+    /// A large body waits for the word that it will be read. A part that refuses a request without reading it closes the connection,
+    /// and whoever is still writing then may not get to read why.
+    gate: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// The client sent more than it may.
@@ -45,12 +54,42 @@ pub(super) enum UploadError {
 }
 
 impl Upload {
-    /// Refused at once where the announced length says so.
-    pub(super) fn new(body: Incoming, bytes_max: u64) -> Result<Self, Refusal> {
-        if body.size_hint().lower() > bytes_max {
+    pub(super) fn new(body: Incoming) -> Self {
+        Self { body: Some(body), left: u64::MAX, over: Arc::default(), gate: None }
+    }
+
+    /// Refused at once where the announced length says so; else when it is reached. `announced`: the bound for such a
+    /// length, which the part behind would rather refuse itself.
+    pub(super) fn bounded(mut self, bytes_max: u64, announced: u64) -> Result<Self, Refusal> {
+        let length = self.size_hint();
+        if length.lower() > announced {
             return Err(Refusal::TooLarge);
         }
-        Ok(Self { body, left: bytes_max, over: Arc::default() })
+        self.left = length.exact().map_or(bytes_max, |_| announced);
+        Ok(self)
+    }
+
+    fn is_large(&self) -> bool {
+        !self.is_end_stream() && self.size_hint().exact().is_none_or(|length| length > bounds::ASKED_BYTES)
+    }
+
+    /// Lets the body wait until the notice, or for a moment.
+    fn wait_for(&mut self, notice: Arc<Notify>) {
+        self.gate = Some(Box::pin(async move {
+            let _late = timeout(bounds::ASKED, notice.notified()).await;
+        }));
+    }
+}
+
+impl Drop for Upload {
+    /// Cutting short a client that still sends would take the answer away with it: most read only when they have written all.
+    fn drop(&mut self) {
+        let Some(mut body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        // While the process ends there may be nobody left to do it.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime
+                .spawn(timeout(bounds::LINGER, async move { while let Some(Ok(_)) = body.frame().await {} }));
+        }
     }
 }
 
@@ -63,8 +102,14 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = self.get_mut();
+        if let Some(gate) = &mut this.gate {
+            ready!(gate.as_mut().poll(cx));
+            this.gate = None;
+        }
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
         loop {
-            let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(cx)?) else {
+            let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(cx)?) else {
+                this.body = None;
                 return Poll::Ready(None);
             };
             // Trailers are nobody's to interpret.
@@ -80,11 +125,11 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 
@@ -109,9 +154,15 @@ pub(super) enum Cut {
 /// Sends a request and waits for the answer's head.
 pub(super) async fn send(
     at: SocketAddr,
-    request: Request<Upload>,
+    mut request: Request<Upload>,
     patience: Duration,
 ) -> Result<Response<Download>, Refusal> {
+    if request.body().is_large() {
+        let notice = Arc::new(Notify::new());
+        request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+        request.body_mut().wait_for(Arc::clone(&notice));
+        on_informational(&mut request, move |_| notice.notify_one());
+    }
     let over = Arc::clone(&request.body().over);
     let refused = |error: &hyper::Error| {
         if over.load(Ordering::Relaxed) {

@@ -36,7 +36,7 @@ pub(super) struct Passage {
     page: Option<Page>,
     /// On every answer.
     dress: Vec<(HeaderName, HeaderValue)>,
-    body_bytes_max: u64,
+    body_bytes_max: (u64, u64),
     patience: Duration,
     addresses: Arc<Addresses>,
     permits: Arc<Semaphore>,
@@ -61,7 +61,7 @@ impl Passage {
             gateway,
             page: page.map(|at| Page { at, allow }),
             dress: dress(site.hsts),
-            body_bytes_max: u64::try_from(site.body_bytes()).unwrap_or(u64::MAX),
+            body_bytes_max: (site.body_bytes_max as u64, site.body_bytes() as u64),
             patience: site.read_patience(),
             addresses,
             permits: Arc::new(Semaphore::new(bounds::REQUESTS)),
@@ -77,6 +77,7 @@ impl Passage {
     ) -> Result<Response<Answer>, Infallible> {
         let mut held = Held { _serving: watch.serve(), _place: None, _permit: None };
         let id = request_id();
+        let request = request.map(Upload::new);
         let (is_head, path) = (request.method() == Method::HEAD, request.uri().path().to_owned());
         let headers = request.headers().clone();
         let outcome = self.decide(peer, request, &id, &mut held).await;
@@ -97,7 +98,7 @@ impl Passage {
     async fn decide(
         &self,
         peer: IpAddr,
-        request: Request<Incoming>,
+        request: Request<Upload>,
         id: &HeaderValue,
         held: &mut Held,
     ) -> Result<Response<Download>, Refusal> {
@@ -109,7 +110,8 @@ impl Passage {
         let at = self.at(part, peer)?;
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Crowded)?;
         held._permit = Some(permit);
-        let upload = Upload::new(body, self.body_bytes_max(part))?;
+        let (bytes_max, announced) = self.body_bytes_max(part);
+        let upload = body.bounded(bytes_max, announced)?;
         head::onward(&mut parts.headers, &Told { client: peer, host, id, part });
         // Byte for byte as it came: the parts behind compare it themselves.
         parts.uri = origin_form(&parts.uri)?;
@@ -118,10 +120,11 @@ impl Passage {
         hop::send(at, Request::from_parts(parts, upload), self.patience).await
     }
 
-    fn body_bytes_max(&self, part: Part) -> u64 {
+    /// For a body of unknown length, and for one that is announced.
+    fn body_bytes_max(&self, part: Part) -> (u64, u64) {
         match part {
             Part::Gateway => self.body_bytes_max,
-            Part::Page => chat::BODY_BYTES_MAX as u64,
+            Part::Page => (chat::BODY_BYTES_MAX as u64, chat::BODY_BYTES_MAX as u64),
         }
     }
 
