@@ -15,7 +15,7 @@ use crate::profile::{self, Profile};
 
 pub(crate) use edge::{
     Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall, EdgeNginx,
-    EdgeReport, From, Init, Telling,
+    EdgeReport, From, Init, InitPage, InitTls, Telling,
 };
 
 const EXAMPLES: &str = "\
@@ -70,6 +70,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keys(Keys),
     /// Write a first configuration, with keys, and say what comes next
+    #[command(
+        after_help = "Asks on a terminal for what no flag says; `?` explains a question. Keys are shown once and stored as digests.\n\nExamples:\n  gatehouse init\n  gatehouse init --yes --domain ai.example.com --email ops@example.com --key alice --key batch\n  gatehouse init --json --config ./gatehouse.yaml"
+    )]
     Init(Init),
     /// What stands in front: nginx, HTTPS, the firewall
     #[command(subcommand)]
