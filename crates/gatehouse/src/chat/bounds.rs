@@ -14,7 +14,7 @@ pub(super) const HEADERS: usize = 64;
 pub(super) const BODY_TIME: Duration = Duration::from_secs(60);
 pub(super) const BODY_BYTES: usize = 64 << 10;
 /// A question with its images, as base64.
-pub(super) const QUESTION_BODY_BYTES: usize = 32 << 20;
+pub(crate) const QUESTION_BODY_BYTES: usize = 32 << 20;
 /// Connections get this long to end after a stop signal.
 pub(super) const DRAIN: Duration = Duration::from_secs(5);
 

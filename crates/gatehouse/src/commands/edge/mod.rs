@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 use crate::cli::{Edge, From};
-use crate::config::edge::{EdgeSettings, Name};
+use crate::config::edge::Name;
 use crate::config::{Expectation, Settings, load};
 use crate::edge::site::Site;
 use crate::terminal::Terminal;
@@ -38,11 +38,11 @@ pub(super) fn run(command: Edge, terminal: &Terminal) -> anyhow::Result<Outcome>
 
 /// The site of the named files, or `None` after their errors have been printed.
 pub(super) fn site(from: &From, terminal: &Terminal) -> anyhow::Result<Option<Site>> {
-    let Some(settings) = settings(&files(from), terminal)? else { return Ok(None) };
+    let Some(settings) = settings(from, terminal)? else { return Ok(None) };
     let names =
         from.domain.iter().map(|text| Name::parse(text).map_err(|what| anyhow::anyhow!("--domain: {what}")));
     let names = names.collect::<Result<Vec<_>, _>>()?;
-    let edge = settings.edge.clone().unwrap_or_else(EdgeSettings::default);
+    let edge = settings.edge.clone().unwrap_or_default();
     Ok(Some(Site::new(&settings, &edge, names)?))
 }
 
@@ -55,10 +55,10 @@ fn files(from: &From) -> Vec<PathBuf> {
 }
 
 /// The sections of all files together; each may stand in one of them.
-fn settings(files: &[PathBuf], terminal: &Terminal) -> anyhow::Result<Option<Settings>> {
+pub(super) fn settings(from: &From, terminal: &Terminal) -> anyhow::Result<Option<Settings>> {
     let mut all = Settings::default();
     let mut wrong = false;
-    for file in files {
+    for file in &files(from) {
         match load(file, Expectation::default()).settings() {
             Ok((settings, report)) => {
                 terminal.report(&report);

@@ -1,0 +1,138 @@
+//! The site as a file: what stands in it, and what must never stand there. What it does is proved by requests, in
+//! `tests/test_edge_nginx.py`.
+
+use super::*;
+use crate::config::Settings;
+use crate::config::edge::{CertificateFiles, EdgeSettings, Name};
+
+fn settings(change: impl FnOnce(&mut EdgeSettings)) -> Site {
+    let mut edge = EdgeSettings::default();
+    edge.tls = Tls::Files(CertificateFiles { chain: "/c/chain.pem".into(), key: "/c/key.pem".into() });
+    change(&mut edge);
+    Site::new(&Settings::default(), &edge, vec![Name::parse("ai.example.com").unwrap()]).unwrap()
+}
+
+fn rendered(version: Version, change: impl FnOnce(&mut EdgeSettings)) -> String {
+    site(&settings(change), &Nginx::of_version(version), Extent::Whole).unwrap()
+}
+
+const OLD: Version = Version(1, 22, 1);
+
+#[test]
+fn the_site_of_a_plain_configuration() {
+    insta::assert_snapshot!(rendered(OLD, |edge| {
+        edge.http_listen = vec!["127.0.0.1:80".parse().unwrap()];
+        edge.https_listen = vec!["127.0.0.1:443".parse().unwrap()];
+    }));
+}
+
+#[test]
+fn each_version_gets_its_own_words() {
+    let old = rendered(OLD, |_| {});
+    assert!(old.contains("ssl http2") && !old.contains("http2 on"));
+    let new = rendered(Version(1, 25, 1), |_| {});
+    assert!(new.contains("http2 on;") && !new.contains("ssl http2"));
+}
+
+#[test]
+fn what_no_site_holds() {
+    let text = rendered(OLD, |_| {});
+    for wrong in [
+        "rewrite",
+        " if ",
+        "proxy_add_x_forwarded_for",
+        "$http_upgrade",
+        "location ~",
+        "ssl_stapling",
+        "X-Api-Key $",
+    ] {
+        assert!(!text.contains(wrong), "{wrong}");
+    }
+    let directives = text.lines().map(str::trim).filter(|line| line.starts_with("proxy_pass"));
+    for line in directives {
+        assert!(
+            line.ends_with("gateway;") || line.ends_with("page;"),
+            "a path behind the name rewrites: {line}"
+        );
+    }
+    // Whoever adds a header of his own repeats the others.
+    for block in text.split("location ").skip(1).filter(|block| block.contains("add_header")) {
+        let block = block.split('}').next_back().map_or(block, |_| block);
+        assert!(
+            block.contains("x-content-type-options") && block.contains("strict-transport-security"),
+            "{block}"
+        );
+    }
+}
+
+#[test]
+fn the_page_may_be_absent_or_guarded() {
+    use crate::config::edge::PageAt;
+    let without = rendered(OLD, |edge| edge.page.at = PageAt::Off);
+    assert!(!without.contains(PAGE) && !without.contains("/assets/"));
+    let guarded = rendered(OLD, |edge| {
+        edge.page.allow = vec!["10.0.0.0/8".parse().unwrap()];
+        edge.page.password_file = Some("/etc/gatehouse/people".into());
+    });
+    let api = guarded.split("location ^~ /v1/ ").nth(1).and_then(|rest| rest.split('}').next()).unwrap();
+    assert!(!api.contains("allow") && !api.contains("auth_basic"), "the API asks for keys: {api}");
+    let home = guarded.split("location = / ").nth(1).and_then(|rest| rest.split('}').next()).unwrap();
+    assert!(
+        home.contains("allow 10.0.0.0/8")
+            && home.contains("deny all")
+            && home.contains("auth_basic_user_file")
+    );
+}
+
+#[test]
+fn before_there_is_a_certificate_only_the_challenge_is_served() {
+    let nginx = Nginx::of_version(OLD);
+    let text = site(&settings(|_| {}), &nginx, Extent::Challenge).unwrap();
+    assert!(
+        text.contains("acme-challenge") && !text.contains("ssl_certificate") && !text.contains("proxy_pass")
+    );
+}
+
+#[test]
+fn plain_http_has_no_tls_and_a_warning() {
+    let text = rendered(OLD, |edge| edge.tls = Tls::Off);
+    assert!(
+        text.contains("WARNING")
+            && !text.contains("ssl_cert")
+            && !text.contains("ssl_protocols ")
+            && !text.contains("add_header strict-transport")
+    );
+}
+
+#[test]
+fn several_gateways_never_run_a_request_twice() {
+    let text = rendered(OLD, |edge| {
+        edge.gateways = Some(vec!["10.0.0.1:18789".parse().unwrap(), "10.0.0.2:18789".parse().unwrap()]);
+    });
+    assert!(text.contains("least_conn") && text.contains("server 10.0.0.2:18789 max_fails=2"));
+    assert!(
+        text.contains("proxy_next_upstream error;")
+            && !text.contains("non_idempotent")
+            && !text.contains("timeout;")
+    );
+    assert!(rendered(OLD, |_| {}).contains("proxy_next_upstream off"));
+}
+
+#[test]
+fn an_outer_proxy_is_believed_by_name() {
+    let nets = vec!["192.0.2.0/24".parse().unwrap()];
+    let header = rendered(OLD, |edge| edge.outer = Outer::Header(nets.clone()));
+    assert!(header.contains("set_real_ip_from 192.0.2.0/24;") && header.contains("real_ip_recursive on"));
+    assert!(header.contains("X-Forwarded-Proto $gatehouse_scheme"));
+    let protocol = rendered(OLD, |edge| edge.outer = Outer::ProxyProtocol(nets));
+    assert!(protocol.contains("http2 proxy_protocol") && protocol.contains("real_ip_header proxy_protocol"));
+    let poor = Nginx {
+        version: OLD,
+        built_with: vec!["--with-http_ssl_module".into(), "--with-http_v2_module".into()],
+    };
+    let edge = settings(|edge| edge.outer = Outer::Header(vec!["192.0.2.1/32".parse().unwrap()]));
+    assert!(matches!(
+        site(&edge, &poor, Extent::Whole),
+        Err(RenderError::Module(_, "http_realip_module", _))
+    ));
+}
