@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn lists_of_models_hold_names_fit_for_a_screen() {
-        let body = br#"{"models":[{"name":"qwen3:32b","size":7},{"name":"a\u001b[2J"},{"name":""},{"name":"b"}]}"#;
+        let body =
+            br#"{"models":[{"name":"qwen3:32b","size":7},{"name":"a\u001b[2J"},{"name":""},{"name":"b"}]}"#;
         let names: Vec<_> = read_models(body).unwrap().into_iter().map(|tag| (tag.name, tag.size)).collect();
         assert_eq!(names, [("qwen3:32b".to_owned(), 7), ("b".to_owned(), 0)]);
         assert_eq!(read_models(b"{}"), None);

@@ -121,7 +121,8 @@ mod tests {
     fn port(typed: &str) -> Result<u16, NoAnswer> {
         let terminal = Terminal { colour: false };
         let mut input = typed.as_bytes();
-        Dialog::new(&mut input, &terminal).ask(&QUESTION, |line| line.parse().map_err(|_| "a number".to_owned()))
+        Dialog::new(&mut input, &terminal)
+            .ask(&QUESTION, |line| line.parse().map_err(|_| "a number".to_owned()))
     }
 
     #[test]

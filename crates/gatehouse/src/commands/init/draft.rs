@@ -99,14 +99,38 @@ mod tests {
             Certificate::Own(OwnCertificate { chain: chain.into(), key: "/etc/ssl/key.pem".into() })
         };
         for (answers, about, part) in [
-            (Answers { names: texts(&["https://ai.example.com"]), ..good.clone() }, About::Names, "not a host name"),
-            (Answers { names: texts(&["a.example.com", "A.example.com"]), ..good.clone() }, About::Names, "twice"),
-            (Answers { certificate: own("/etc/ssl/a b.pem"), ..good.clone() }, About::Certificate, "characters"),
-            (Answers { email: Some("nobody".into()), ..good.clone() }, About::Email, "not an address for mail"),
+            (
+                Answers { names: texts(&["https://ai.example.com"]), ..good.clone() },
+                About::Names,
+                "not a host name",
+            ),
+            (
+                Answers { names: texts(&["a.example.com", "A.example.com"]), ..good.clone() },
+                About::Names,
+                "twice",
+            ),
+            (
+                Answers { certificate: own("/etc/ssl/a b.pem"), ..good.clone() },
+                About::Certificate,
+                "characters",
+            ),
+            (
+                Answers { email: Some("nobody".into()), ..good.clone() },
+                About::Email,
+                "not an address for mail",
+            ),
             (Answers { ollama: "https://gpu:11434".into(), ..good.clone() }, About::Ollama, "not built yet"),
             (Answers { ollama: "http://gpu:11434/v1".into(), ..good.clone() }, About::Ollama, "leave it off"),
-            (Answers { models: vec![Model::of_flag("a b")], ..good.clone() }, About::Models, "not a model name"),
-            (Answers { models: vec![Model::of_flag("gpt-oss:120b-cloud")], ..good.clone() }, About::Models, "cloud"),
+            (
+                Answers { models: vec![Model::of_flag("a b")], ..good.clone() },
+                About::Models,
+                "not a model name",
+            ),
+            (
+                Answers { models: vec![Model::of_flag("gpt-oss:120b-cloud")], ..good.clone() },
+                About::Models,
+                "cloud",
+            ),
             (Answers { allow: texts(&["10.0.0.1/16"]), ..good.clone() }, About::Allow, "did you mean"),
             (Answers { keys: texts(&["alice", "chat"]), ..good.clone() }, About::Keys, "used twice"),
             (Answers { keys: texts(&["al ice"]), ..good.clone() }, About::Keys, "not an id"),

@@ -31,9 +31,13 @@ impl Folder {
     /// The folder, with what is missing on the way to it.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let mut folder = Self { path: path.to_owned(), made: Vec::new() };
-        let missing: Vec<&Path> = path.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists()).collect();
+        let missing: Vec<&Path> =
+            path.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists()).collect();
         for at in missing.into_iter().rev() {
-            DirBuilder::new().mode(FOLDER_MODE).create(at).map_err(|error| cannot("make the folder", at, error))?;
+            DirBuilder::new()
+                .mode(FOLDER_MODE)
+                .create(at)
+                .map_err(|error| cannot("make the folder", at, error))?;
             folder.made.push(at.to_owned());
         }
         Ok(folder)
@@ -109,7 +113,9 @@ impl Pending {
     pub(super) fn put(self) -> anyhow::Result<Placed> {
         // A link fails where there is a file by now; moving would go over it.
         let put = match std::fs::hard_link(&self.beside, &self.place) {
-            Err(error) if lacks_links(&error) && !self.place.exists() => std::fs::rename(&self.beside, &self.place),
+            Err(error) if lacks_links(&error) && !self.place.exists() => {
+                std::fs::rename(&self.beside, &self.place)
+            }
             linked => linked,
         };
         put.map_err(|error| cannot("put", &self.place, error))?;
@@ -186,7 +192,9 @@ fn cannot(what: &str, path: &Path, error: io::Error) -> anyhow::Error {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "; run it as root, or name another place with --config"
         }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room there, or name another place with --config",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; make room there, or name another place with --config"
+        }
         ErrorKind::AlreadyExists => "; another run may be at work, or was just done",
         _ => "",
     };
@@ -267,7 +275,8 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).unwrap();
-        let mut all: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut all: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         all.sort();
         all
     }
@@ -320,7 +329,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("a.yaml");
         let alive = format!(".a.yaml.init-{}", std::process::id());
-        for name in [alive.as_str(), ".a.yaml.init-4294967295", ".a.yaml.init-x", ".b.yaml.init-4294967295", "a.yaml"] {
+        for name in
+            [alive.as_str(), ".a.yaml.init-4294967295", ".a.yaml.init-x", ".b.yaml.init-4294967295", "a.yaml"]
+        {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         sweep(&place);

@@ -6,7 +6,9 @@
 
 use std::path::Path;
 
-use super::answers::{Answers, Certificate, FIRST_KEY, Front, Model, OLLAMA, OwnCertificate, page_unless_told};
+use super::answers::{
+    Answers, Certificate, FIRST_KEY, Front, Model, OLLAMA, OwnCertificate, page_unless_told,
+};
 use super::draft::{self, About};
 use crate::cli::{Init, InitPage, InitTls};
 use crate::commands::init::answers::Page;
@@ -113,7 +115,8 @@ fn counts(options: &Init) -> Vec<String> {
         ("--key", options.key.len()),
     ];
     let long = lists.into_iter().filter(|(_, count)| *count > LISTED_MAX);
-    long.map(|(flag, count)| format!("{flag}: given {count} times; {LISTED_MAX} are enough for a first file")).collect()
+    long.map(|(flag, count)| format!("{flag}: given {count} times; {LISTED_MAX} are enough for a first file"))
+        .collect()
 }
 
 fn is_given(options: &Init, about: About) -> bool {

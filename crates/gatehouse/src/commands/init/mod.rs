@@ -48,7 +48,8 @@ pub(super) fn run(options: &Init, terminal: &Terminal) -> anyhow::Result<Outcome
         ));
         return Ok(Outcome::Refused);
     }
-    let asks = !options.yes && !options.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let asks =
+        !options.yes && !options.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let mut answers = flags::answers(options);
     let faults = flags::wrong(options, &answers, !asks);
     if !faults.is_empty() {
@@ -144,7 +145,8 @@ fn shown(
     warnings: &[String],
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let text = if options.json { screen::json(answers, made, warnings)? } else { screen::told(answers, made) };
+    let text =
+        if options.json { screen::json(answers, made, warnings)? } else { screen::told(answers, made) };
     terminal.hand_over(&text).with_context(|| {
         format!(
             "{} is written, but its keys could not be shown: make them anew with --force, or with `gatehouse keys new`",

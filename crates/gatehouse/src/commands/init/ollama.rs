@@ -42,7 +42,8 @@ pub(super) async fn find(answers: &Answers) -> Option<Runtime> {
 
 /// What an operator should mend, most urgent first.
 pub(super) fn warnings(answers: &Answers, runtime: Option<&Runtime>) -> Vec<String> {
-    let listening = ["/proc/net/tcp", "/proc/net/tcp6"].map(|file| std::fs::read_to_string(file).unwrap_or_default());
+    let listening =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|file| std::fs::read_to_string(file).unwrap_or_default());
     let mut all = Vec::new();
     let Some((authority, _)) = draft::runtime(answers) else { return all };
     let port = authority.port_u16().unwrap_or(80);
@@ -53,7 +54,10 @@ pub(super) fn warnings(answers: &Answers, runtime: Option<&Runtime>) -> Vec<Stri
         ));
     }
     match runtime {
-        None => all.push(format!("nothing answers as Ollama at {}. Start it, then try again or go on.", answers.ollama)),
+        None => all.push(format!(
+            "nothing answers as Ollama at {}. Start it, then try again or go on.",
+            answers.ollama
+        )),
         Some(runtime) => all.extend(about_runtime(runtime)),
     }
     all
@@ -62,9 +66,14 @@ pub(super) fn warnings(answers: &Answers, runtime: Option<&Runtime>) -> Vec<Stri
 /// Models to serve that the runtime does not have yet.
 pub(super) fn missing(answers: &Answers, runtime: Option<&Runtime>) -> Vec<String> {
     let Some(runtime) = runtime else { return Vec::new() };
-    let has = |name: &str| runtime.models.iter().any(|tag| tag.name == name || tag.name == format!("{name}:latest"));
+    let has = |name: &str| {
+        runtime.models.iter().any(|tag| tag.name == name || tag.name == format!("{name}:latest"))
+    };
     let named = answers.models.iter().map(|model| model.at_runtime());
-    named.filter(|name| !has(name)).map(|name| format!("Ollama has no {name}: `ollama pull {name}` brings it.")).collect()
+    named
+        .filter(|name| !has(name))
+        .map(|name| format!("Ollama has no {name}: `ollama pull {name}` brings it."))
+        .collect()
 }
 
 fn about_runtime(runtime: &Runtime) -> Vec<String> {
@@ -87,7 +96,8 @@ fn about_runtime(runtime: &Runtime) -> Vec<String> {
 }
 
 fn is_old(version: &str) -> bool {
-    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    let digits =
+        |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
     let mut parts = version.split('.').map(digits);
     let found: [u64; 3] = std::array::from_fn(|_| parts.next().unwrap_or(0));
     // A build without a number says 0.0.0; nothing is known about it.
@@ -159,7 +169,9 @@ mod tests {
 
     #[test]
     fn this_machine_by_its_names() {
-        for (host, local) in [("127.0.0.1", true), ("localhost", true), ("[::1]", true), ("10.0.0.1", false), ("gpu", false)] {
+        for (host, local) in
+            [("127.0.0.1", true), ("localhost", true), ("[::1]", true), ("10.0.0.1", false), ("gpu", false)]
+        {
             assert_eq!(is_local(host), local, "{host}");
         }
     }

@@ -39,7 +39,11 @@ fn crypt(password: &[u8], salt: &[u8], rounds: usize) -> String {
     let mut left = password.len();
     while left > 0 {
         // The bits of the length, lowest first.
-        if left & 1 == 1 { first.update(between) } else { first.update(password) }
+        if left & 1 == 1 {
+            first.update(between)
+        } else {
+            first.update(password)
+        }
         left >>= 1;
     }
     let first: [u8; 64] = first.finalize().into();
@@ -116,8 +120,23 @@ mod tests {
     }
 
     const VECTORS: [(&str, &str, usize, &str); 3] = [
-        ("gh_0aZ9bY8c_0123456789ABCDEFGHIJKLMNOPQRSTUV_0dFUsr", "saltsaltsaltsalt", 1000, "ZyS7eZAWxt9Z0lwP/htwcc1/pUjalsAEwbDYgQGPmvXJOzZTCkw9V6p6C0zvGte.bG98zPc.QrVictawHPyUJ/"),
-        ("a", "./", 1000, "oxjZNkJzrvtngFgfENR5TC3rAZGFaf33duCZQv9DJvqEon0rR1H4xwTbBD6QUwW/5lIKI8K6CgMPZteE8.glg."),
-        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx苍", "abcdefghABCDEFGH", 1234, "daU/g0v27k3b37f7Eb5fcUAwlIwQSzwVQRV0MytV7/MhNBPvVo47.Su1jNZtQAXmVdKbQ3a13pK0rAuCRvfGy/"),
+        (
+            "gh_0aZ9bY8c_0123456789ABCDEFGHIJKLMNOPQRSTUV_0dFUsr",
+            "saltsaltsaltsalt",
+            1000,
+            "ZyS7eZAWxt9Z0lwP/htwcc1/pUjalsAEwbDYgQGPmvXJOzZTCkw9V6p6C0zvGte.bG98zPc.QrVictawHPyUJ/",
+        ),
+        (
+            "a",
+            "./",
+            1000,
+            "oxjZNkJzrvtngFgfENR5TC3rAZGFaf33duCZQv9DJvqEon0rR1H4xwTbBD6QUwW/5lIKI8K6CgMPZteE8.glg.",
+        ),
+        (
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx苍",
+            "abcdefghABCDEFGH",
+            1234,
+            "daU/g0v27k3b37f7Eb5fcUAwlIwQSzwVQRV0MytV7/MhNBPvVo47.Su1jNZtQAXmVdKbQ3a13pK0rAuCRvfGy/",
+        ),
     ];
 }

@@ -7,7 +7,10 @@
 
 use std::path::PathBuf;
 
-use super::answers::{Answers, Certificate, FIRST_KEY, Front, Model, OLLAMA, OwnCertificate, Page, named_apart, page_unless_told};
+use super::answers::{
+    Answers, Certificate, FIRST_KEY, Front, Model, OLLAMA, OwnCertificate, Page, named_apart,
+    page_unless_told,
+};
 use super::dialog::{Dialog, NoAnswer, Question};
 use super::draft::{self, About};
 use super::flags::{LISTED_MAX, absolute, host_name, ollama_url};
@@ -64,8 +67,13 @@ fn tried(answers: &mut Answers, about: &[About], change: impl FnOnce(&mut Answer
 
 /// Words between commas and spaces.
 fn words(line: &str) -> Result<Vec<String>, String> {
-    let all: Vec<String> = line.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect();
-    if all.len() > LISTED_MAX { Err(format!("more than {LISTED_MAX}; name some of them later")) } else { Ok(all) }
+    let all: Vec<String> =
+        line.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    if all.len() > LISTED_MAX {
+        Err(format!("more than {LISTED_MAX}; name some of them later"))
+    } else {
+        Ok(all)
+    }
 }
 
 fn reach(dialog: &mut Dialog<'_>, options: &Init, answers: &mut Answers) -> Result<(), NoAnswer> {
@@ -245,7 +253,8 @@ fn models(dialog: &mut Dialog<'_>, answers: &mut Answers, runtime: Option<&Runti
         let model = Model::of_runtime(&tag.name);
         let public = model.internal.map(|_| format!(", served as {}", model.name)).unwrap_or_default();
         let mib = tag.size >> 20;
-        let size = if mib > 0 { format!("{}.{} GiB", mib >> 10, (mib & 1_023) * 10 >> 10) } else { String::new() };
+        let size =
+            if mib > 0 { format!("{}.{} GiB", mib >> 10, (mib & 1_023) * 10 >> 10) } else { String::new() };
         dialog.tell(&format!("  {:2} {:40} {size}{public}", at + 1, tag.name));
     }
     let question = Question {

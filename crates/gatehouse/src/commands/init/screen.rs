@@ -43,10 +43,8 @@ pub(super) fn told(answers: &Answers, made: &Made) -> String {
 
 fn files(made: &Made) -> Vec<(String, &'static str)> {
     let shown = |path: &Path| path.display().to_string();
-    let mut all = vec![
-        (shown(&made.config), "the configuration"),
-        (shown(&made.chat_key_file), "the chat page's key"),
-    ];
+    let mut all =
+        vec![(shown(&made.config), "the configuration"), (shown(&made.chat_key_file), "the chat page's key")];
     all.extend(made.password_file.as_deref().map(|path| (shown(path), "who may open the page")));
     all.extend(made.kept.iter().map(|path| (shown(path), "what was there before")));
     all
@@ -57,14 +55,17 @@ pub(super) fn next(answers: &Answers, config: &Path) -> [String; 3] {
     let file = for_shell(&config.to_string_lossy());
     let default = config == Path::new(DEFAULT_FILE);
     // What reads the default file by itself needs no flag.
-    let with = |command: &str| if default { command.to_owned() } else { format!("{command} --config {file}") };
+    let with =
+        |command: &str| if default { command.to_owned() } else { format!("{command} --config {file}") };
     let check = format!("gatehouse check {file}");
     if answers.front == Front::Program {
         return [check, format!("gatehouse up --config {file}"), with("gatehouse edge check")];
     }
     let last = match (answers.serves_others(), &answers.certificate) {
         (false, _) => "curl http://127.0.0.1:18789/v1/models -H 'Authorization: Bearer KEY'".to_owned(),
-        (true, Certificate::Asked) => format!("{} && {}", with("gatehouse edge cert"), with("gatehouse edge apply")),
+        (true, Certificate::Asked) => {
+            format!("{} && {}", with("gatehouse edge cert"), with("gatehouse edge apply"))
+        }
         (true, _) => with("gatehouse edge apply"),
     };
     match (default, answers.serves_others(), &answers.certificate) {
@@ -83,7 +84,11 @@ pub(super) fn next(answers: &Answers, config: &Path) -> [String; 3] {
 /// A path that a shell reads as it is.
 fn for_shell(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./@+,:~".contains(&b);
-    if !text.is_empty() && text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[derive(Serialize)]
@@ -131,14 +136,42 @@ mod tests {
         let default = Path::new(DEFAULT_FILE);
         let here = Path::new("/srv/a b/g.yaml");
         for (answers, file, parts) in [
-            (Answers::default(), default, ["gatehouse check /etc", "systemctl enable --now", "curl http://127"]),
+            (
+                Answers::default(),
+                default,
+                ["gatehouse check /etc", "systemctl enable --now", "curl http://127"],
+            ),
             (others.clone(), default, ["systemctl enable --now", "edge cert", "edge apply"]),
-            (Answers { certificate: own.clone(), ..others.clone() }, default, ["systemctl", "edge apply", "edge check"]),
-            (Answers { certificate: Certificate::Off, ..others.clone() }, default, ["systemctl", "edge apply", "edge check"]),
-            (Answers { front: Front::Program, ..others.clone() }, default, ["check /etc", "up --config /etc", "edge check"]),
-            (Answers::default(), here, ["gateway --config '/srv/a b/g.yaml'", "chat --config '", "curl http://127"]),
-            (others.clone(), here, ["gateway --config '", "chat --config '", "edge cert --config '/srv/a b/g.yaml' && "]),
-            (Answers { certificate: own, ..others }, here, ["gateway --config '", "chat --config '", "edge apply --config '"]),
+            (
+                Answers { certificate: own.clone(), ..others.clone() },
+                default,
+                ["systemctl", "edge apply", "edge check"],
+            ),
+            (
+                Answers { certificate: Certificate::Off, ..others.clone() },
+                default,
+                ["systemctl", "edge apply", "edge check"],
+            ),
+            (
+                Answers { front: Front::Program, ..others.clone() },
+                default,
+                ["check /etc", "up --config /etc", "edge check"],
+            ),
+            (
+                Answers::default(),
+                here,
+                ["gateway --config '/srv/a b/g.yaml'", "chat --config '", "curl http://127"],
+            ),
+            (
+                others.clone(),
+                here,
+                ["gateway --config '", "chat --config '", "edge cert --config '/srv/a b/g.yaml' && "],
+            ),
+            (
+                Answers { certificate: own, ..others },
+                here,
+                ["gateway --config '", "chat --config '", "edge apply --config '"],
+            ),
         ] {
             let said = next(&answers, file);
             for (said, part) in said.iter().zip(parts) {
@@ -149,7 +182,9 @@ mod tests {
 
     #[test]
     fn paths_in_a_shell() {
-        for (path, quoted) in [("/a/b.yaml", "/a/b.yaml"), ("/a b", "'/a b'"), ("/a'b", r"'/a'\''b'"), ("", "''")] {
+        for (path, quoted) in
+            [("/a/b.yaml", "/a/b.yaml"), ("/a b", "'/a b'"), ("/a'b", r"'/a'\''b'"), ("", "''")]
+        {
             assert_eq!(for_shell(path), quoted);
         }
     }

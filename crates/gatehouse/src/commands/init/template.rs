@@ -38,7 +38,9 @@ impl Sheet<'_> {
 
     fn head(&self) -> String {
         let after = match self.answers.front {
-            Front::Nginx => "reload `gatehouse-gateway`, restart `gatehouse-chat`, and `gatehouse edge apply` for the site",
+            Front::Nginx => {
+                "reload `gatehouse-gateway`, restart `gatehouse-chat`, and `gatehouse edge apply` for the site"
+            }
             Front::Program => "start `gatehouse up` anew",
         };
         format!(
@@ -79,7 +81,8 @@ impl Sheet<'_> {
             ],
         ));
         items.push(Item::table("gateway.audit", vec![Item::set("gateway.audit.file", self.audit_file)]));
-        Item::table("gateway", items).because("The gateway: who may call which model, how often, and what comes back.")
+        Item::table("gateway", items)
+            .because("The gateway: who may call which model, how often, and what comes back.")
     }
 
     fn models(&self) -> Item {
@@ -91,7 +94,10 @@ impl Sheet<'_> {
         let rows = models.iter().map(|model| {
             let mut row = vec![Item::set("gateway.models[].name", model.name.as_str())];
             row.extend(model.internal.as_deref().map(|name| Item::set("gateway.models[].internal", name)));
-            row.extend([Item::hint("gateway.models[].context_tokens", 16_384), Item::hint("gateway.models[].keep_alive", "30m")]);
+            row.extend([
+                Item::hint("gateway.models[].context_tokens", 16_384),
+                Item::hint("gateway.models[].keep_alive", "30m"),
+            ]);
             row
         });
         let rows = rows.collect();
@@ -118,7 +124,8 @@ impl Sheet<'_> {
             ]
         });
         let rows = std::iter::once(chat).chain(others).collect();
-        let more = "The first is the chat page's own. Take a key away by removing its lines and reloading.".to_owned();
+        let more = "The first is the chat page's own. Take a key away by removing its lines and reloading."
+            .to_owned();
         Item::table("gateway.auth", vec![Item::Tables { path: "gateway.auth.keys", more, rows }])
     }
 
@@ -134,7 +141,10 @@ impl Sheet<'_> {
                     "chat.server",
                     vec![Item::set("chat.server.host", "127.0.0.1"), Item::set("chat.server.port", 8_080)],
                 ),
-                Item::table("chat.ui", vec![Item::set("chat.ui.title", "Gatehouse"), Item::hint("chat.ui.locale", "en")]),
+                Item::table(
+                    "chat.ui",
+                    vec![Item::set("chat.ui.title", "Gatehouse"), Item::hint("chat.ui.locale", "en")],
+                ),
                 Item::table("chat.backend", backend),
                 Item::set("chat.data_dir", self.data_dir),
             ],
@@ -170,7 +180,9 @@ impl Sheet<'_> {
         if answers.page == Page::Off {
             items.push(Item::set("edge.page.address", "off"));
         } else if !answers.allow.is_empty() {
-            items.push(Item::set("edge.page.allow", answers.networks()).because("The same list as the gateway's."));
+            items.push(
+                Item::set("edge.page.allow", answers.networks()).because("The same list as the gateway's."),
+            );
         }
         if answers.asks_for_passwords() {
             let reason = "The name is the id of a key, the password the key itself.";

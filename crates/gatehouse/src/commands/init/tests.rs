@@ -16,7 +16,8 @@ fn strings(list: &[&str]) -> Vec<String> {
 
 /// Every combination of what the questions can end in.
 fn every_way() -> Vec<Answers> {
-    let own = Certificate::Own(OwnCertificate { chain: "/etc/ssl/ai.pem".into(), key: "/etc/ssl/ai.key".into() });
+    let own =
+        Certificate::Own(OwnCertificate { chain: "/etc/ssl/ai.pem".into(), key: "/etc/ssl/ai.key".into() });
     let reaches = [
         (strings(&[]), Front::Nginx, Certificate::Asked),
         (strings(&["ai.example.com"]), Front::Nginx, Certificate::Asked),
@@ -114,12 +115,16 @@ fn every_combination_is_right_and_means_what_was_answered() {
             Models::Listed(listed) => {
                 let names: Vec<_> =
                     listed.iter().map(|m| (m.public.as_str(), m.served_by[0].internal.as_str())).collect();
-                let expected: Vec<_> = answers.models.iter().map(|m| (m.name.as_str(), m.at_runtime())).collect();
+                let expected: Vec<_> =
+                    answers.models.iter().map(|m| (m.name.as_str(), m.at_runtime())).collect();
                 assert_eq!(names, expected);
             }
         }
         let Auth::Keys { keys, .. } = &gateway.auth else { panic!("keys are asked for") };
-        let ids: Vec<_> = keys.iter().map(|key| (key.id.as_str(), key.speaks_for_users, key.rate == RateRule::None)).collect();
+        let ids: Vec<_> = keys
+            .iter()
+            .map(|key| (key.id.as_str(), key.speaks_for_users, key.rate == RateRule::None))
+            .collect();
         let others = answers.keys.iter().map(|id| (id.as_str(), false, false));
         assert_eq!(ids, std::iter::once(("chat", true, true)).chain(others).collect::<Vec<_>>());
         reached(&answers, &settings);
@@ -168,10 +173,15 @@ fn every_key_says_what_it_is() {
     for answers in every_way() {
         let text = text(&answers, Hints::Commented);
         assert!(text.lines().all(|line| line.chars().count() <= 112), "{text}");
-        for key in ["domain:", "tls:", "allow:", "password_file:", "ips:", "file:", "data_dir:", "api_key_file:"] {
+        for key in
+            ["domain:", "tls:", "allow:", "password_file:", "ips:", "file:", "data_dir:", "api_key_file:"]
+        {
             let mut before = "";
             for line in text.lines() {
-                assert!(!line.trim_start().starts_with(key) || before.trim_start().starts_with("# "), "{key}\n{text}");
+                assert!(
+                    !line.trim_start().starts_with(key) || before.trim_start().starts_with("# "),
+                    "{key}\n{text}"
+                );
                 before = line;
             }
         }

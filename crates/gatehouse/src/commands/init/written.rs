@@ -55,7 +55,7 @@ impl Places {
         let folder = config.parent().unwrap_or(Path::new("/")).to_owned();
         // A system's configuration has a system's folders; any other keeps everything beside itself.
         let (audit, data) = match (config.starts_with("/etc"), front) {
-            (true, Front::Nginx) => ("/var/log/gatehouse/audit.jsonl", "/var/lib/gatehouse"),
+            (true, Front::Nginx) => ("/var/log/gatehouse/audit.jsonl", "/var/lib/gatehouse-chat"),
             (true, Front::Program) => ("/var/lib/gatehouse/audit.jsonl", "/var/lib/gatehouse"),
             (false, Front::Nginx) => ("audit.jsonl", "data"),
             (false, Front::Program) => ("data/audit.jsonl", "data"),

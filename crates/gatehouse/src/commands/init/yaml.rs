@@ -232,7 +232,9 @@ pub(super) fn quoted(text: &str) -> String {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
             // Everything that a reader may take for a line end, a mark of its own, or nothing.
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') => {
+            c if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') =>
+            {
                 let _ = write!(out, "\\U{:08x}", u32::from(c));
             }
             c => out.push(c),
@@ -261,8 +263,10 @@ mod tests {
 
     #[test]
     fn texts_that_mean_something_in_yaml() {
-        for text in ["a: b", "#no", "- x", "yes", "null", "007", "\"", "\\", "'", "{a}", "[a]", "&a", "*a", "%", "@a",
-            "a\nb", "\t", "a\u{85}b", "\u{2028}", "\u{feff}", "苍鹭", " edge ", ""] {
+        for text in [
+            "a: b", "#no", "- x", "yes", "null", "007", "\"", "\\", "'", "{a}", "[a]", "&a", "*a", "%", "@a",
+            "a\nb", "\t", "a\u{85}b", "\u{2028}", "\u{feff}", "苍鹭", " edge ", "",
+        ] {
             assert_eq!(read_back(&format!("k: {}\n", quoted(text))), text, "{text:?}");
         }
     }
@@ -277,7 +281,10 @@ mod tests {
                     path: "gateway.upstreams",
                     more: String::new(),
                     rows: vec![
-                        vec![Item::set("gateway.upstreams[].name", "a"), Item::hint("gateway.upstreams[].slots", Value::Number(4))],
+                        vec![
+                            Item::set("gateway.upstreams[].name", "a"),
+                            Item::hint("gateway.upstreams[].slots", Value::Number(4)),
+                        ],
                         vec![Item::set("gateway.upstreams[].name", "b")],
                     ],
                 },
