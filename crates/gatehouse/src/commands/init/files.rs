@@ -128,7 +128,10 @@ impl Pending {
             return self.put();
         }
         let kept = keep(&self.place)?;
-        std::fs::rename(&self.beside, &self.place).map_err(|error| cannot("put", &self.place, error))?;
+        std::fs::rename(&self.beside, &self.place).map_err(|error| {
+            let _ = std::fs::remove_file(&kept);
+            cannot("put", &self.place, error)
+        })?;
         Ok(Placed { undo: Some((self.place.clone(), Some(kept))) })
     }
 }

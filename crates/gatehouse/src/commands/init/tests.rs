@@ -69,7 +69,7 @@ fn text(answers: &Answers, hints: Hints) -> String {
         chat_key_file: Some("chat.key"),
         password_file: "page.passwd",
         audit_file: "/var/log/gatehouse/audit.jsonl",
-        data_dir: "/var/lib/gatehouse",
+        data_dir: "/var/lib/gatehouse-chat",
     };
     sheet.text(hints)
 }
@@ -199,5 +199,5 @@ fn the_text_that_most_people_get() {
         keys: strings(&["alice"]),
         ..Answers::default()
     };
-    insta::assert_snapshot!(text(&answers, Hints::Commented), @"");
+    insta::assert_snapshot!(text(&answers, Hints::Commented));
 }

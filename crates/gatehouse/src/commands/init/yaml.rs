@@ -155,8 +155,10 @@ impl Page {
         let mut dashed = false;
         for line in added.lines() {
             let bare = line.trim_start();
-            if dashed || bare.starts_with('#') {
+            if dashed {
                 let _ = writeln!(self.text, "{line}");
+            } else if bare.starts_with('#') {
+                let _ = writeln!(self.text, "{}{bare}", indent(depth));
             } else {
                 dashed = true;
                 let _ = writeln!(self.text, "{}- {bare}", indent(depth));
@@ -301,10 +303,10 @@ mod tests {
           listen: "127.0.0.1:1"
           # The servers that run the models.
           upstreams:
-              # Name in logs, metrics and `models[].upstream`. Callers never see it.
+            # Name in logs, metrics and `models[].upstream`. Callers never see it.
             - name: "a"
-              # Requests that it runs at once (Ollama: `OLLAMA_NUM_PARALLEL`). More than that wait here, in turn. Absent:
-              # not limited here, and the server queues by itself.
+              # Requests that it runs at once (Ollama: `OLLAMA_NUM_PARALLEL`). More than that wait here, in turn.
+              # Absent: not limited here, and the server queues by itself.
               # slots: 4
             - name: "b"
         "#);
