@@ -157,6 +157,44 @@ def test_what_ollama_is_warned_of(folder, start):
     assert f'url: "http://127.0.0.1:{port}"' in (folder / "gatehouse.yaml").read_text()
 
 
+def test_without_nginx_the_page_is_closed_until_networks_are_named(folder):
+    arguments = ("--ollama", nobody(), "--domain", "ai.example.com", "--tls", "up")
+    told = document("--config", folder / "gatehouse.yaml", *arguments)
+    assert told["next"][1] == f"gatehouse up --config {folder}/gatehouse.yaml --https"
+    assert 'address: "off"' in (folder / "gatehouse.yaml").read_text() and told["password_file"] is None
+    document("--config", folder / "gatehouse.yaml", "--force", *arguments, "--allow", "10.0.0.0/8")
+    assert 'address: "off"' not in (folder / "gatehouse.yaml").read_text()
+    done = init("--config", folder / "x.yaml", *arguments, "--page", "password")
+    assert done.returncode == 1 and "only nginx asks for passwords" in done.stderr
+
+
+def test_plain_http_is_warned_of(folder):
+    told = document("--config", folder / "gatehouse.yaml", "--ollama", nobody(), "--domain", "gpu-1.lan", "--tls", "off")
+    assert [warning for warning in told["warnings"] if warning.startswith("edge.tls: everything")]
+
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount, and become somebody else")
+
+
+@ROOT
+def test_the_default_place_is_the_units(folder):
+    """In an /etc of its own, with the users that the packages make."""
+    (folder / "group").write_text("root:x:0:\nwww-data:x:33:\ngatehouse:x:4711:\n")
+    script = 'mount -t tmpfs tmpfs /etc && cp "$0/group" /etc/group && "$@" && cp -a /etc/gatehouse "$0/copy"'
+    before = ("unshare", "--mount", "sh", "-c", script, str(folder))
+    told = document("--ollama", nobody(), "--domain", "ai.example.com", before=before)
+    copy = folder / "copy"
+    assert told["config"] == "/etc/gatehouse/gatehouse.yaml" and mode(copy) == 0o755
+    for name, expected in (("gatehouse.yaml", (0, 4711, 0o640)), ("chat.key", (0, 0, 0o600)), ("page.passwd", (0, 33, 0o640))):
+        about = (copy / name).stat()
+        assert (about.st_uid, about.st_gid, mode(copy / name)) == expected, name
+    text = (copy / "gatehouse.yaml").read_text()
+    assert 'file: "/var/log/gatehouse/audit.jsonl"' in text and 'data_dir: "/var/lib/gatehouse-chat"' in text
+    assert 'api_key_file: "chat.key"' in text
+    services = "systemctl enable --now gatehouse-gateway gatehouse-chat"
+    assert told["next"] == [services, "gatehouse edge cert", "gatehouse edge apply"]
+
+
 # --- questions ---
 
 
@@ -173,7 +211,7 @@ def test_a_person_is_asked_told_why_and_given_keys(terminal, folder, start):
     person.answers("Where Ollama answers", "https://gpu-1:11434")
     assert "TLS to upstreams is not built yet" in person.answers("Where Ollama answers", play.address)
     listed = person.answers("Models to serve", "3")
-    assert "Ollama 0.33.0 answers" in listed and "1 qwen3:4b" in listed and "served as qwen3:32b" in listed
+    assert "Ollama 0.33.0 answers, models: 2" in listed and "1 qwen3:4b" in listed and "served as qwen3:32b" in listed
     # There is no third one, and a name of one letter is a name.
     person.answers("Addresses and networks that may come", "10.0.0.1/16")
     assert "did you mean `10.0.0.0/16`" in person.answers("Addresses and networks", "10.0.0.0/16, 192.168.1.20")
@@ -381,7 +419,7 @@ def test_a_failing_disk_leaves_the_old_files_in_place(folder, inject):
     assert contents(folder) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@ROOT
 def test_a_full_disk_is_told_and_nothing_is_left(folder):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True, timeout=30)
     try:
@@ -397,7 +435,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(folder):
         subprocess.run(["umount", str(folder)], check=True, timeout=30)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@ROOT
 def test_a_place_that_is_closed_is_told_before_anything_is_asked(folder):
     done = init("--config", "/etc/gatehouse-of-a-test/gatehouse.yaml", before=("setpriv", "--reuid=65534", "--clear-groups"))
     assert done.returncode == 3 and "run it as root, or name another place with --config" in done.stderr, done.stderr
@@ -502,8 +540,8 @@ def test_a_question_on_the_page_is_answered_with_the_pages_own_key(running):
     message = {"client_id": "c1", "text": "Hello", "model": "qwen3:32b", "parent_id": None}
     sent = running.asks(f"/api/chats/{chat}/messages", "POST", auth=door, headers=own, json=message)
     assert sent.status_code == 202, sent.text
-    records = wait_until(lambda: [r for r in audit(running.folder) if r["key"] == "chat"], 10, "a record of the page's key")
-    assert records[-1]["status"] == 200, records
+    records = wait_until(lambda: [r for r in audit(running.folder) if r["key_id"] == "chat" and r["status"] == 200], 10, "a record of the page's key")
+    assert records[-1]["model"] == "qwen3:32b" and records[-1]["user_id"], records
 
 
 def audit(folder):

@@ -158,7 +158,7 @@ pub(crate) struct Init {
     /// Address or network that may come; may be given again. Without one: everybody with a key
     #[arg(long, value_name = "NETWORK")]
     pub(crate) allow: Vec<String>,
-    /// Who may open the chat page, which has no accounts [default: password without --allow, else open]
+    /// Who may open the chat page, which has no accounts [default: open with --allow, else password, or off with --tls up]
     #[arg(long, value_enum, value_name = "WHO")]
     pub(crate) page: Option<InitPage>,
     /// A person or program that gets a key; may be given again [default: first]

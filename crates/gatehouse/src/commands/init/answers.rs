@@ -115,9 +115,14 @@ impl Answers {
     }
 }
 
-/// The page asks people who come from anywhere for a password; a list of networks is a choice already made.
-pub(super) fn page_unless_told(allow: &[String]) -> Page {
-    if allow.is_empty() { Page::Password } else { Page::Open }
+/// Who comes from anywhere is asked for a password, or not let in where nobody asks; a list of networks is a choice already
+/// made.
+pub(super) fn page_unless_told(front: Front, allow: &[String]) -> Page {
+    match front {
+        _ if !allow.is_empty() => Page::Open,
+        Front::Nginx => Page::Password,
+        Front::Program => Page::Off,
+    }
 }
 
 impl Model {

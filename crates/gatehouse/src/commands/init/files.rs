@@ -37,7 +37,7 @@ impl Folder {
             DirBuilder::new()
                 .mode(FOLDER_MODE)
                 .create(at)
-                .map_err(|error| cannot("make the folder", at, error))?;
+                .map_err(|error| cannot("make the folder", at, &error))?;
             folder.made.push(at.to_owned());
         }
         Ok(folder)
@@ -83,7 +83,7 @@ impl Readers {
 impl Pending {
     /// Writes the text and flushes it to the disk.
     pub(super) fn write(place: &Path, text: &str, readers: Readers) -> anyhow::Result<Self> {
-        let (mut file, pending) = Self::open(place).map_err(|error| cannot("write", place, error))?;
+        let (mut file, pending) = Self::open(place).map_err(|error| cannot("write", place, &error))?;
         let written = file.write_all(text.as_bytes()).and_then(|()| {
             if let Readers::Group(group) = readers {
                 std::os::unix::fs::chown(&pending.beside, None, Some(group))?;
@@ -91,7 +91,7 @@ impl Pending {
             file.set_permissions(Permissions::from_mode(readers.mode()))?;
             file.sync_all()
         });
-        written.map_err(|error| cannot("write", place, error))?;
+        written.map_err(|error| cannot("write", place, &error))?;
         Ok(pending)
     }
 
@@ -118,7 +118,7 @@ impl Pending {
             }
             linked => linked,
         };
-        put.map_err(|error| cannot("put", &self.place, error))?;
+        put.map_err(|error| cannot("put", &self.place, &error))?;
         Ok(Placed { undo: Some((self.place.clone(), None)) })
     }
 
@@ -130,7 +130,7 @@ impl Pending {
         let kept = keep(&self.place)?;
         std::fs::rename(&self.beside, &self.place).map_err(|error| {
             let _ = std::fs::remove_file(&kept);
-            cannot("put", &self.place, error)
+            cannot("put", &self.place, &error)
         })?;
         Ok(Placed { undo: Some((self.place.clone(), Some(kept))) })
     }
@@ -179,7 +179,7 @@ fn keep(place: &Path) -> anyhow::Result<PathBuf> {
         match result {
             Ok(()) => return Ok(kept),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(cannot("keep a copy of", place, error)),
+            Err(error) => return Err(cannot("keep a copy of", place, &error)),
         }
     }
     anyhow::bail!("{KEPT_MAX} earlier files lie beside {}: move them away", place.display())
@@ -190,7 +190,7 @@ fn lacks_links(error: &io::Error) -> bool {
 }
 
 /// What could not be done, and who can mend it.
-fn cannot(what: &str, path: &Path, error: io::Error) -> anyhow::Error {
+fn cannot(what: &str, path: &Path, error: &io::Error) -> anyhow::Error {
     let fix = match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "; run it as root, or name another place with --config"
@@ -226,7 +226,7 @@ pub(super) fn try_place(place: &Path) -> anyhow::Result<()> {
     let name = place.file_name().with_context(|| format!("{} names no file", place.display()))?;
     let there = place.ancestors().skip(1).map(folder_of).find(|at| at.is_dir());
     let there = there.with_context(|| format!("no folder of {} can be reached", place.display()))?;
-    Pending::open(&there.join(name)).map(drop).map_err(|error| cannot("write", place, error))
+    Pending::open(&there.join(name)).map(drop).map_err(|error| cannot("write", place, &error))
 }
 
 /// The parent of a bare file name is the folder that the program was started in.
@@ -239,16 +239,16 @@ pub(super) fn own_secret(place: &Path, bytes_max: u64) -> anyhow::Result<Option<
     let about = match std::fs::symlink_metadata(place) {
         Ok(about) => about,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(cannot("look at", place, error)),
+        Err(error) => return Err(cannot("look at", place, &error)),
     };
     let me = std::fs::metadata("/proc/self").map_or(0, |own| own.uid());
     let plain = about.is_file() && about.uid() == me && about.len() <= bytes_max;
     anyhow::ensure!(plain, "{} is not a short file of this user's own: move it away", place.display());
     if about.mode() & 0o077 != 0 {
         let closed = std::fs::set_permissions(place, Permissions::from_mode(0o600));
-        closed.map_err(|error| cannot("close", place, error))?;
+        closed.map_err(|error| cannot("close", place, &error))?;
     }
-    let text = std::fs::read_to_string(place).map_err(|error| cannot("read", place, error))?;
+    let text = std::fs::read_to_string(place).map_err(|error| cannot("read", place, &error))?;
     Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 

@@ -23,15 +23,16 @@ pub(super) fn answers(options: &Init) -> Answers {
         given => given.to_vec(),
     };
     let keys = if options.key.is_empty() { vec![FIRST_KEY.to_owned()] } else { options.key.clone() };
+    let front = if options.tls == Some(InitTls::Up) { Front::Program } else { Front::Nginx };
     Answers {
         names,
-        front: if options.tls == Some(InitTls::Up) { Front::Program } else { Front::Nginx },
+        front,
         certificate: certificate(options),
         email: options.email.clone(),
         ollama: options.ollama.as_deref().map_or_else(|| OLLAMA.to_owned(), ollama_url),
         models: options.model.iter().map(|text| Model::of_flag(text)).collect(),
         allow: options.allow.clone(),
-        page: options.page.map_or_else(|| page_unless_told(&options.allow), page),
+        page: options.page.map_or_else(|| page_unless_told(front, &options.allow), page),
         keys,
     }
 }
@@ -87,6 +88,12 @@ pub(super) fn wrong(options: &Init, answers: &Answers, alone: bool) -> Vec<Strin
         }
         Some(InitTls::Certbot | InitTls::Off) if own => {
             all.push("--certificate: is read with --tls files or --tls up alone".to_owned());
+        }
+        Some(InitTls::Up) if options.page == Some(InitPage::Password) => {
+            all.push(
+                "--page password: only nginx asks for passwords; with --tls up, name networks with --allow"
+                    .to_owned(),
+            );
         }
         _ => {}
     }
@@ -168,14 +175,19 @@ mod tests {
 
     #[test]
     fn a_page_without_accounts_is_not_opened_to_everybody_by_itself() {
-        let page = |allow: &[&str]| {
+        let page = |tls: InitTls, allow: &[&str]| {
             answers(&options(|o| {
                 o.domain = vec!["ai.example.com".into()];
+                o.tls = Some(tls);
                 o.allow = allow.iter().map(|text| (*text).to_owned()).collect();
             }))
             .page
         };
-        assert_eq!((page(&[]), page(&["10.0.0.0/16"])), (Page::Password, Page::Open));
+        for (tls, alone) in
+            [(InitTls::Certbot, Page::Password), (InitTls::Off, Page::Password), (InitTls::Up, Page::Off)]
+        {
+            assert_eq!((page(tls, &[]), page(tls, &["10.0.0.0/16"])), (alone, Page::Open));
+        }
     }
 
     #[test]
@@ -204,6 +216,11 @@ mod tests {
             o.domain = vec!["ai.example.com".into()];
             o.tls = Some(InitTls::Certbot);
             (o.certificate, o.certificate_key) = (Some("/a".into()), Some("/b".into()));
+        });
+        assert_eq!(all.len(), 1, "{all:?}");
+        let all = faults(|o| {
+            o.domain = vec!["ai.example.com".into()];
+            (o.tls, o.page) = (Some(InitTls::Up), Some(InitPage::Password));
         });
         assert_eq!(all.len(), 1, "{all:?}");
         assert_eq!(faults(|o| o.key = vec!["x".into(); LISTED_MAX + 1]).len(), 2, "too many, and twice");

@@ -34,6 +34,7 @@ use self::ollama::Runtime;
 use self::written::{Made, Places};
 use crate::Outcome;
 use crate::cli::Init;
+use crate::config::report::Problem;
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
@@ -145,8 +146,10 @@ fn shown(
     warnings: &[String],
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
+    let told = |problem: &Problem| format!("{}: {}", problem.place.path, problem.what);
+    let warnings: Vec<_> = warnings.iter().cloned().chain(made.report.problems().iter().map(told)).collect();
     let text =
-        if options.json { screen::json(answers, made, warnings)? } else { screen::told(answers, made) };
+        if options.json { screen::json(answers, made, &warnings)? } else { screen::told(answers, made) };
     terminal.hand_over(&text).with_context(|| {
         format!(
             "{} is written, but its keys could not be shown: make them anew with --force, or with `gatehouse keys new`",

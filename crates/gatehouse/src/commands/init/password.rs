@@ -40,9 +40,9 @@ fn crypt(password: &[u8], salt: &[u8], rounds: usize) -> String {
     while left > 0 {
         // The bits of the length, lowest first.
         if left & 1 == 1 {
-            first.update(between)
+            first.update(between);
         } else {
-            first.update(password)
+            first.update(password);
         }
         left >>= 1;
     }

@@ -37,11 +37,14 @@ pub(super) fn ask(
     if options.model.is_empty() {
         models(dialog, answers, runtime.as_ref())?;
     }
+    for warning in ollama::missing(answers, runtime.as_ref()) {
+        dialog.tell(&format!("  warning: {warning}"));
+    }
     if options.allow.is_empty() && answers.serves_others() {
         allow(dialog, answers)?;
     }
     if options.page.is_none() {
-        answers.page = page_unless_told(&answers.allow);
+        answers.page = page_unless_told(answers.front, &answers.allow);
         if answers.serves_others() {
             page(dialog, answers)?;
         }
@@ -227,6 +230,11 @@ fn runtime(
         help: "Host and port of the runtime that computes. It should listen on this machine alone: whoever reaches it\n\
                directly passes by every key and limit. It need not run yet.",
     };
+    if options.ollama.is_none()
+        && let Some(found) = find(answers)
+    {
+        dialog.tell(&format!("  Ollama {} answers on this machine.", found.version));
+    }
     loop {
         if options.ollama.is_none() {
             dialog.ask(&question, |line| {
@@ -235,7 +243,8 @@ fn runtime(
         }
         let runtime = find(answers);
         if let Some(runtime) = &runtime {
-            dialog.tell(&format!("  Ollama {} answers.", runtime.version));
+            let count = runtime.models.len();
+            dialog.tell(&format!("  Ollama {} answers, models: {count}.", runtime.version));
         }
         for warning in ollama::warnings(answers, runtime.as_ref()) {
             dialog.tell(&format!("  warning: {warning}"));
@@ -252,9 +261,8 @@ fn models(dialog: &mut Dialog<'_>, answers: &mut Answers, runtime: Option<&Runti
     for (at, tag) in known.iter().enumerate() {
         let model = Model::of_runtime(&tag.name);
         let public = model.internal.map(|_| format!(", served as {}", model.name)).unwrap_or_default();
-        let mib = tag.size >> 20;
-        let size =
-            if mib > 0 { format!("{}.{} GiB", mib >> 10, (mib & 1_023) * 10 >> 10) } else { String::new() };
+        let tenths = tag.size.saturating_mul(10) >> 30;
+        let size = if tenths > 0 { format!("{}.{} GiB", tenths / 10, tenths % 10) } else { String::new() };
         dialog.tell(&format!("  {:2} {:40} {size}{public}", at + 1, tag.name));
     }
     let question = Question {
@@ -298,19 +306,24 @@ fn allow(dialog: &mut Dialog<'_>, answers: &mut Answers) -> Result<(), NoAnswer>
 }
 
 fn page(dialog: &mut Dialog<'_>, answers: &mut Answers) -> Result<(), NoAnswer> {
-    let question = Question {
-        words: "Who may open the chat page",
-        default: if answers.page == Page::Password { "password" } else { "open" },
-        nothing: "",
-        help: "The page has no accounts of its own: whoever opens it uses the models. password: the browser asks for the\n\
-               name of a key and the key. open: everybody who may come. off: only the API is served.",
-    };
     let options = [
         ("password", "who has a key", Page::Password),
         ("open", "everybody who may come", Page::Open),
         ("off", "nobody: the API alone", Page::Off),
     ];
-    answers.page = dialog.choose(&question, &options)?;
+    // `up` asks nobody for a password.
+    let options =
+        if answers.front == Front::Program { options.get(1..).unwrap_or_default() } else { &options };
+    let default =
+        options.iter().find(|(_, _, page)| *page == answers.page).map_or("off", |(word, _, _)| *word);
+    let question = Question {
+        words: "Who may open the chat page",
+        default,
+        nothing: "",
+        help: "The page has no accounts of its own: whoever opens it uses the models. password: the browser asks for the\n\
+               name of a key and the key. open: everybody who may come. off: only the API is served.",
+    };
+    answers.page = dialog.choose(&question, options)?;
     Ok(())
 }
 

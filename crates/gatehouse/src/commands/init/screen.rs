@@ -59,7 +59,7 @@ pub(super) fn next(answers: &Answers, config: &Path) -> [String; 3] {
         |command: &str| if default { command.to_owned() } else { format!("{command} --config {file}") };
     let check = format!("gatehouse check {file}");
     if answers.front == Front::Program {
-        return [check, format!("gatehouse up --config {file}"), with("gatehouse edge check")];
+        return [check, format!("gatehouse up --config {file} --https"), with("gatehouse edge check")];
     }
     let last = match (answers.serves_others(), &answers.certificate) {
         (false, _) => "curl http://127.0.0.1:18789/v1/models -H 'Authorization: Bearer KEY'".to_owned(),

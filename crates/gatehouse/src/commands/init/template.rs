@@ -41,7 +41,7 @@ impl Sheet<'_> {
             Front::Nginx => {
                 "reload `gatehouse-gateway`, restart `gatehouse-chat`, and `gatehouse edge apply` for the site"
             }
-            Front::Program => "start `gatehouse up` anew",
+            Front::Program => "start `gatehouse up --https` anew",
         };
         format!(
             "Gatehouse. `gatehouse init` wrote this file; it is yours to change.\n\
@@ -169,7 +169,7 @@ impl Sheet<'_> {
         }
         let words = match answers.front {
             Front::Nginx => "What stands in front: nginx, HTTPS and certificates, the firewall.",
-            Front::Program => "What stands in front: `gatehouse up` itself serves HTTPS for these names.",
+            Front::Program => "What stands in front: `gatehouse up --https` itself, without nginx.",
         };
         Item::table("edge", items).because(words)
     }

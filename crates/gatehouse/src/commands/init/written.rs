@@ -78,7 +78,7 @@ pub(super) fn write(answers: &Answers, places: &Places, force: bool) -> anyhow::
     let keys = made(&answers.keys)?;
     let chat = ChatKey::find(&chat_key_file)?;
     let passwords = match answers.asks_for_passwords() {
-        true => Some(Pending::write(&password_place, &lines(&keys)?, readers_of_passwords(answers))?),
+        true => Some(Pending::write(&password_place, &lines(&keys)?, as_root(NGINX_GROUPS))?),
         false => None,
     };
     let text = text(answers, places, &keys, &chat.digest);
@@ -130,13 +130,6 @@ fn lines(keys: &[(String, Key)]) -> anyhow::Result<String> {
 /// The services run under a user of their own, which reads the file by its group.
 fn readers_of_config() -> Readers {
     as_root(SERVICE_GROUPS)
-}
-
-fn readers_of_passwords(answers: &Answers) -> Readers {
-    match answers.front {
-        Front::Nginx => as_root(NGINX_GROUPS),
-        Front::Program => Readers::Nobody,
-    }
 }
 
 fn as_root(groups: &[&str]) -> Readers {
