@@ -260,10 +260,15 @@ fn models(dialog: &mut Dialog<'_>, answers: &mut Answers, runtime: Option<&Runti
     let known = runtime.map(|runtime| runtime.models.as_slice()).unwrap_or_default();
     for (at, tag) in known.iter().enumerate() {
         let model = Model::of_runtime(&tag.name);
-        let public = model.internal.map(|_| format!(", served as {}", model.name)).unwrap_or_default();
         let tenths = tag.size.saturating_mul(10) >> 30;
-        let size = if tenths > 0 { format!("{}.{} GiB", tenths / 10, tenths % 10) } else { String::new() };
-        dialog.tell(&format!("  {:2} {:40} {size}{public}", at + 1, tag.name));
+        let mut line = format!("  {:2} {}", at + 1, tag.name);
+        if tenths > 0 {
+            line.push_str(&format!(", {}.{} GiB", tenths / 10, tenths % 10));
+        }
+        if model.internal.is_some() {
+            line.push_str(&format!(", served as {}", model.name));
+        }
+        dialog.tell(&line);
     }
     let question = Question {
         words: "Models to serve",

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::answers::{Answers, Certificate, Front};
+use super::answers::{Answers, Certificate, Front, Page};
 use super::written::Made;
 
 /// What units and `edge` commands read by themselves.
@@ -34,9 +34,14 @@ pub(super) fn told(answers: &Answers, made: &Made) -> String {
     for (at, command) in next(answers, &made.config).iter().enumerate() {
         let _ = writeln!(text, "  {}  {command}", at + 1);
     }
-    if let Some(url) = answers.url() {
-        let _ = writeln!(text, "\nThen the service is at {url}, its API at {url}v1.");
-    }
+    let _ = match (answers.url(), answers.page) {
+        (None, _) => writeln!(
+            text,
+            "\nThen the page is at http://127.0.0.1:8080/, the API at http://127.0.0.1:18789/v1."
+        ),
+        (Some(url), Page::Off) => writeln!(text, "\nThen the API is at {url}v1."),
+        (Some(url), _) => writeln!(text, "\nThen the page is at {url}, the API at {url}v1."),
+    };
     text.push_str("`gatehouse edge host` prints what hardens Ollama, nginx and certbot under systemd.");
     text
 }
