@@ -50,8 +50,8 @@ pub(super) const ROWS: &[Setting] = &[
     text(
         "chat.backend.api_key_file",
         "",
-        "file path",
-        "File that holds the key. Without either key the environment variable `GATEHOUSE_API_KEY` is read.",
+        "file path, or `credential:NAME`",
+        "File that holds the key. Without either key the environment variable `GATEHOUSE_API_KEY` is read, then the credential `chat.key`, which the package's unit passes.",
     ),
     text(
         "chat.data_dir",
