@@ -84,8 +84,11 @@ impl<'a> Context<'a> {
     /// A credential that the service manager passes under a name that nobody has to write down; an empty one is none.
     pub(crate) fn default_credential(&self, name: &str, place: &Place, report: &Report) -> Option<String> {
         let path = self.credentials_folder()?.join(name);
-        let there = std::fs::metadata(&path).is_ok_and(|found| found.len() > 0);
-        if there { self.secret_at(&path, place, report) } else { None }
+        let empty = match read_short(&path) {
+            Ok(text) => text.trim().is_empty(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if empty { None } else { self.secret_at(&path, place, report) }
     }
 
     fn credentials_folder(&self) -> Option<PathBuf> {

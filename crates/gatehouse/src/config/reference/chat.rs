@@ -57,7 +57,7 @@ pub(super) const ROWS: &[Setting] = &[
         "chat.data_dir",
         "",
         "folder path",
-        "Where conversations are kept, relative to the configuration file. Absent: `$XDG_DATA_HOME/gatehouse`, else `~/.local/share/gatehouse`.",
+        "Where conversations are kept, relative to the configuration file. Absent: `$STATE_DIRECTORY`, which a unit's `StateDirectory=` sets, else `$XDG_DATA_HOME/gatehouse`, else `~/.local/share/gatehouse`.",
     ),
     choice(
         "chat.log_level",

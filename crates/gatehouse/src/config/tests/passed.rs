@@ -108,8 +108,11 @@ fn the_pages_key_is_found_without_being_named() {
     assert_eq!(chat("{}\n", folder.path()).unwrap(), Some(Secret("passed".into())));
     let own = "backend: {api_key: own}\n";
     assert_eq!(chat(own, folder.path()).unwrap(), Some(Secret("own".into())), "the file's word counts more");
-    let empty = passed("chat.key", "");
-    assert_eq!(chat("{}\n", empty.path()).unwrap(), None, "the unit's stand-in for a missing file");
+    for nothing in ["", "\n"] {
+        let empty = passed("chat.key", nothing);
+        assert_eq!(chat("{}\n", empty.path()).unwrap(), None, "the unit's stand-in for a missing file");
+    }
+    assert_eq!(chat("{}\n", Path::new("/nowhere")).unwrap(), None);
     let wrong = passed("chat.key", "two words\n");
     let report = chat("{}\n", wrong.path()).unwrap_err();
     assert!(report.render(false).contains("does not hold one line"), "{}", report.render(false));
