@@ -12,6 +12,7 @@ mod engine;
 mod gateway;
 mod init;
 mod keys;
+mod reference;
 mod start;
 mod up;
 
@@ -19,12 +20,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::cli::{Command, Invocation, Page};
-use crate::config::reference;
+use crate::Outcome;
+use crate::cli::{Command, Invocation};
 use crate::profile::Profile;
 use crate::sockets::Inherited;
 use crate::terminal::Terminal;
-use crate::{Outcome, api_tables};
 
 pub(crate) fn run(invocation: Invocation, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match invocation {
@@ -47,19 +47,7 @@ fn native(command: Command, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Command::Edge(command) => edge::run(command, terminal),
         Command::Cert(command) => cert::run(command, terminal),
         Command::Engine(command) => engine::run(command, terminal),
-        Command::Reference { page } => {
-            terminal.say(printed(page).trim_end());
-            Ok(Outcome::Done)
-        }
-    }
-}
-
-fn printed(page: Page) -> String {
-    match page {
-        Page::Config => reference::markdown(),
-        Page::Openapi => ::gateway::openapi::printed(),
-        Page::Routes => api_tables::routes(),
-        Page::Lanes => api_tables::lanes(),
+        Command::Reference { page } => reference::run(page, terminal),
     }
 }
 

@@ -59,7 +59,7 @@ fn rows(parent: &Setting, page: &mut String) {
     }
 }
 
-fn columns(kind: &Kind) -> (String, String) {
+pub(super) fn columns(kind: &Kind) -> (String, String) {
     match kind {
         Kind::Table | Kind::Tables => (String::new(), String::new()),
         Kind::Flag { default } => ("true or false".into(), format!("`{default}`")),
