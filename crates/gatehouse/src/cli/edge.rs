@@ -42,6 +42,11 @@ pub(crate) enum Edge {
     Cert(EdgeCert),
     /// Print the packet filter's rules for the configured listeners
     Firewall(EdgeFirewall),
+    /// Show or write hardening for the services around: nginx, certbot, Ollama
+    #[command(
+        after_help = "Examples:\n  gatehouse edge host\n  gatehouse edge host ollama --apply && systemctl daemon-reload && systemctl restart ollama"
+    )]
+    Host(EdgeHost),
     /// The four layers: what protects each, and whether it can be walked around on this machine now
     Report(EdgeReport),
 }
@@ -97,6 +102,19 @@ pub(crate) struct EdgeCert {
 pub(crate) struct EdgeFirewall {
     #[command(flatten)]
     pub(crate) from: From,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EdgeHost {
+    /// Services [default: those that this machine has]
+    #[arg(value_name = "SERVICE", value_parser = ["nginx", "certbot", "ollama"])]
+    pub(crate) services: Vec<String>,
+    /// Write the files; without it they are only shown
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Folder of the units [default: /etc/systemd/system]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
