@@ -6,4 +6,8 @@
 //! Never here: a proxy of our own beside `front` (for teams without nginx), the gateway's rules.
 
 pub(crate) mod findings;
+pub(crate) mod firewall;
+mod machine;
+pub(crate) mod ports;
+mod program;
 pub(crate) mod site;
