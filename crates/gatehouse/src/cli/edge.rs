@@ -3,6 +3,7 @@
 //! Why here: see [`super`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
@@ -102,6 +103,31 @@ pub(crate) struct EdgeCert {
 pub(crate) struct EdgeFirewall {
     #[command(flatten)]
     pub(crate) from: From,
+    /// Load the rules, and take them back unless you confirm that you still get in
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// How long to wait for the confirmation, such as 60s or 5m
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds, requires = "apply")]
+    pub(crate) confirm_within: Duration,
+    /// Load them also when they would shut out an ssh connection that is open now
+    #[arg(long, requires = "apply")]
+    pub(crate) anyway: bool,
+    /// Be the process that takes the rules back; --apply starts it
+    #[arg(long, hide = true, conflicts_with = "apply")]
+    pub(crate) guard: bool,
+}
+
+/// `60`, `60s` or `5m`; long enough to try, short enough to be let in again.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(number) => (number, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    match seconds {
+        Some(seconds @ 1..=3_600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("write a time from 1s to 60m".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -152,4 +178,27 @@ pub(crate) struct Init {
     /// Where the configuration is written [default: /etc/gatehouse/gatehouse.yaml]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_people_write() {
+        for (text, expected) in [
+            ("60s", Some(60)),
+            ("60", Some(60)),
+            ("5m", Some(300)),
+            ("60m", Some(3_600)),
+            ("0", None),
+            ("61m", None),
+            ("1h", None),
+            ("-1s", None),
+            ("", None),
+            ("99999999999999999999m", None),
+        ] {
+            assert_eq!(seconds(text).ok().map(|time| time.as_secs()), expected, "{text}");
+        }
+    }
 }
