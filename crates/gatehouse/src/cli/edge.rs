@@ -3,6 +3,7 @@
 //! Why here: see [`super`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -42,6 +43,11 @@ pub(crate) enum Edge {
     Cert(EdgeCert),
     /// Print the packet filter's rules for the configured listeners
     Firewall(EdgeFirewall),
+    /// Show or write hardening for the services around: nginx, certbot, Ollama
+    #[command(
+        after_help = "Examples:\n  gatehouse edge host\n  gatehouse edge host ollama --apply && systemctl daemon-reload && systemctl restart ollama"
+    )]
+    Host(EdgeHost),
     /// The four layers: what protects each, and whether it can be walked around on this machine now
     Report(EdgeReport),
 }
@@ -97,6 +103,44 @@ pub(crate) struct EdgeCert {
 pub(crate) struct EdgeFirewall {
     #[command(flatten)]
     pub(crate) from: From,
+    /// Load the rules, and take them back unless you confirm that you still get in
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// How long to wait for the confirmation, such as 60s or 5m
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds, requires = "apply")]
+    pub(crate) confirm_within: Duration,
+    /// Load them also when they would shut out an ssh connection that is open now
+    #[arg(long, requires = "apply")]
+    pub(crate) anyway: bool,
+    /// Be the process that takes the rules back; --apply starts it
+    #[arg(long, hide = true, conflicts_with = "apply")]
+    pub(crate) guard: bool,
+}
+
+/// `60`, `60s` or `5m`; long enough to try, short enough to be let in again.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(number) => (number, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    match seconds {
+        Some(seconds @ 1..=3_600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("write a time from 1s to 60m".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EdgeHost {
+    /// Services [default: those that this machine has]
+    #[arg(value_name = "SERVICE", value_parser = ["nginx", "certbot", "ollama"])]
+    pub(crate) services: Vec<String>,
+    /// Write the files; without it they are only shown
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Folder of the units [default: /etc/systemd/system]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -197,4 +241,27 @@ pub(crate) enum InitPage {
     Open,
     /// nobody: the API alone
     Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_people_write() {
+        for (text, expected) in [
+            ("60s", Some(60)),
+            ("60", Some(60)),
+            ("5m", Some(300)),
+            ("60m", Some(3_600)),
+            ("0", None),
+            ("61m", None),
+            ("1h", None),
+            ("-1s", None),
+            ("", None),
+            ("99999999999999999999m", None),
+        ] {
+            assert_eq!(seconds(text).ok().map(|time| time.as_secs()), expected, "{text}");
+        }
+    }
 }
