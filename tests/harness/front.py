@@ -20,9 +20,9 @@ class Front(House):
             folder, play, gateway={"trusted_proxies": None, **(gateway or {})}, edge={"rates": MANY, **(edge or {})}, **changes
         )
 
-    def start(self, ready=True):
+    def start(self, ready=True, env=None):
         command = [BINARY, "up", "--config", self.config, "--data-dir", self.folder / "data", *self.arguments]
-        self.up = Process(command, self.folder / "up.log", cwd=self.folder)
+        self.up = Process(command, self.folder / "up.log", cwd=self.folder, env=env)
         self.running.append(self.up)
         if ready:
             self.up.listens(("127.0.0.1", self.https))

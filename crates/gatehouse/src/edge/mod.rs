@@ -6,8 +6,14 @@
 //! Never here: a proxy of our own beside `front` (for teams without nginx), the gateway's rules.
 
 pub(crate) mod assets;
+pub(crate) mod changes;
 pub(crate) mod findings;
+mod machine;
+pub(crate) mod firewall;
 pub(crate) mod front;
+pub(crate) mod host;
 pub(crate) mod nginx;
+pub(crate) mod ports;
+mod program;
 pub(crate) mod refusals;
 pub(crate) mod site;
