@@ -8,10 +8,10 @@
 pub(crate) mod assets;
 pub(crate) mod changes;
 pub(crate) mod findings;
-mod machine;
 pub(crate) mod firewall;
 pub(crate) mod front;
 pub(crate) mod host;
+mod machine;
 pub(crate) mod nginx;
 pub(crate) mod ports;
 mod program;
