@@ -132,7 +132,11 @@ fn a_named_file_is_what_is_passed_under_its_name() {
     }
     let own = passed("own.key", "own\n");
     let file = own.path().join("own.key").display().to_string();
-    assert_eq!(chat(&file, folder.path()).unwrap(), Some(Secret("own".into())), "nothing of that name is passed");
+    assert_eq!(
+        chat(&file, folder.path()).unwrap(),
+        Some(Secret("own".into())),
+        "nothing of that name is passed"
+    );
     let empty = passed("own.key", "\n");
     assert_eq!(chat(&file, empty.path()).unwrap(), Some(Secret("own".into())), "nor an empty one");
     assert!(chat("/nowhere/other.key", folder.path()).is_err());
