@@ -109,9 +109,7 @@ fn judged(run: &[&str], name: &str) -> Option<Attempt> {
     } else if let Some((_, error)) = error.filter(|_| ours) {
         End::Failed(reason(run, error))
     } else if has("(success)") || has("Certificate is saved at") {
-        let hook = run.iter().rev().find(|line| line.contains("Hook 'deploy-hook' "));
-        let hook = hook.map(|line| line.split_once("Hook ").map_or(*line, |(_, rest)| rest).to_owned());
-        End::Renewed { hook }
+        End::Renewed { hook: hook_failed(run) }
     } else if has("(skipped)") || ours && run.iter().any(|line| line.contains("not yet due for renewal")) {
         End::NotDue
     } else {
@@ -119,6 +117,20 @@ fn judged(run: &[&str], name: &str) -> Option<Attempt> {
     };
     let when = run.iter().find_map(|line| line.split_once(',').filter(|_| line.contains(":DEBUG:")));
     Some(Attempt { when: when.map(|(when, _)| when.to_owned()).unwrap_or_default(), end })
+}
+
+/// What certbot says of a hook that failed, with the hook's own words. One that only had something to say did not fail.
+fn hook_failed(run: &[&str]) -> Option<String> {
+    let code = run.iter().find_map(|line| line.split_once("Hook 'deploy-hook' reported "))?.1;
+    let words =
+        run.iter().skip_while(|line| !line.contains("Hook 'deploy-hook' ran with error output")).skip(1);
+    let words: Vec<&str> = words.map(|line| line.trim()).take_while(|line| !stamped(line)).collect();
+    Some(format!("{code}: {}", words.join(" ")).chars().take(REASON_CHARS_MAX).collect())
+}
+
+/// The beginning of another message.
+fn stamped(line: &str) -> bool {
+    line.split_once('-').is_some_and(|(year, _)| year.len() == 4 && year.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The CA's own words say more than certbot's summary of them.
@@ -209,9 +221,19 @@ mod tests {
 
     #[test]
     fn a_hook_that_failed_stands_in_a_run_that_ended_well() {
-        let lines = ["@:WARNING:certbot.display.ops:Hook 'deploy-hook' reported error code 3", SUCCESS[0]];
-        let end = last(&run(1, &lines), NAME).unwrap().end;
-        assert_eq!(end, End::Renewed { hook: Some("'deploy-hook' reported error code 3".into()) });
+        let failed = [
+            "@:WARNING:certbot.display.ops:Hook 'deploy-hook' reported error code 3",
+            "@:WARNING:certbot.display.ops:Hook 'deploy-hook' ran with error output:",
+            " error: the new certificate is not served:",
+            " nginx says no",
+            SUCCESS[0],
+        ];
+        let end = last(&run(1, &failed), NAME).unwrap().end;
+        let hook = "error code 3: error: the new certificate is not served: nginx says no".to_owned();
+        assert_eq!(end, End::Renewed { hook: Some(hook) });
+        // It had something to say, and ended well.
+        let end = last(&run(1, &failed[1..]), NAME).unwrap().end;
+        assert_eq!(end, End::Renewed { hook: None });
     }
 
     #[test]

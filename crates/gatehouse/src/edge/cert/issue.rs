@@ -21,11 +21,12 @@ use super::programs::find;
 use super::renewal::Renewal;
 use super::trust::belongs;
 use crate::config::edge::{Name, Tls};
-use crate::edge::findings::{Finding, Findings};
+use crate::edge::findings::{Finding, Findings, Mark};
+use crate::edge::nginx::Extent;
 use crate::edge::site::Site;
 
 /// A reload is taken within a second.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Ends of names that no public CA issues for.
 const NOT_PUBLIC: [&str; 12] = [
@@ -91,11 +92,10 @@ pub(crate) fn issue(site: &Site, hook: &Hook, say: &dyn Fn(&str)) -> Issued {
         Err(what) => return Issued::Failed(what),
     };
     let before = before(site);
-    if before.count(crate::edge::findings::Mark::Fail) > 0 {
+    if before.count(Mark::Fail) > 0 {
         return Issued::Refused(before);
     }
-    for warning in before.findings.iter().filter(|finding| finding.mark == crate::edge::findings::Mark::Warn)
-    {
+    for warning in before.findings.iter().filter(|finding| finding.mark == Mark::Warn) {
         say(&format!("note: {}", warning.seen));
     }
     let asked = match need(site, &folders) {
@@ -276,11 +276,10 @@ fn reachable(site: &Site, say: &dyn Fn(&str)) -> Result<(), (String, String)> {
     }
     let file = site.nginx.site_file.display();
     let put = place::put(site).and_then(|extent| place::reload(site).map(|()| extent));
-    let extent =
-        put.map_err(|what| (what, format!("see that nginx runs and reads {file}, then run this again")))?;
+    let extent = put.map_err(|what| (what, "put that right, then run this again".to_owned()))?;
     let what = match extent {
-        crate::edge::nginx::Extent::Challenge => "with the challenge alone, until there is a certificate",
-        crate::edge::nginx::Extent::Whole => "as it is configured",
+        Extent::Challenge => "with the challenge alone, until there is a certificate",
+        Extent::Whole => "as it is configured",
     };
     say(&format!("{file}: written, {what}"));
     let end = Instant::now() + PATIENCE;

@@ -68,6 +68,9 @@ pub(crate) fn leads_to_root(chain: &Chain, roots: &RootCertStore, now: Timestamp
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "the chain ends at a root that this machine does not know".to_owned()
         }
+        Error::InvalidCertificate(CertificateError::BadSignature) => {
+            "a certificate of the chain was not signed by the one above it".to_owned()
+        }
         other => other.to_string(),
     })
 }
@@ -132,7 +135,7 @@ mod tests {
     }
 
     /// A root, an authority below it, and a leaf below that.
-    fn three() -> (RootCertStore, Vec<CertificateDer<'static>>) {
+    fn three(name: &str) -> (RootCertStore, Vec<CertificateDer<'static>>) {
         let authority = |name: &str| {
             let mut params = CertificateParams::new(Vec::new()).unwrap();
             params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -141,8 +144,8 @@ mod tests {
         };
         let (root_key, middle_key, leaf_key) =
             (KeyPair::generate().unwrap(), KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let root = authority("root").self_signed(&root_key).unwrap();
-        let root_issuer = Issuer::new(authority("root"), root_key);
+        let root = authority(name).self_signed(&root_key).unwrap();
+        let root_issuer = Issuer::new(authority(name), root_key);
         let middle = authority("middle").signed_by(&middle_key, &root_issuer).unwrap();
         let middle_issuer = Issuer::new(authority("middle"), middle_key);
         let leaf = CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap();
@@ -154,14 +157,17 @@ mod tests {
 
     #[test]
     fn a_chain_leads_to_a_root_or_says_where_it_ends() {
-        let (roots, ders) = three();
+        let (roots, ders) = three("root");
         let now = Timestamp::now();
         let whole = Chain::of(ders.clone()).unwrap();
         assert_eq!(leads_to_root(&whole, &roots, now), Ok(()));
         let alone = Chain::of(ders[..1].to_vec()).unwrap();
         assert!(leads_to_root(&alone, &roots, now).unwrap_err().contains("itself"));
-        let (others, _) = three();
-        assert!(leads_to_root(&whole, &others, now).unwrap_err().contains("does not know"));
+        for (other, part) in [("another", "does not know"), ("root", "not signed")] {
+            let (others, _) = three(other);
+            let said = leads_to_root(&whole, &others, now).unwrap_err();
+            assert!(said.contains(part), "{said}");
+        }
         // The calendar is another line's.
         let later = whole.leaf.not_after + jiff::SignedDuration::from_hours(24);
         assert_eq!(leads_to_root(&whole, &roots, later), Ok(()));

@@ -20,7 +20,7 @@ use super::disk::{Disk, written};
 use super::outcome::{self, Outcome};
 use super::served::{Seen, look};
 use crate::config::edge::Tls;
-use crate::edge::findings::{Finding, Findings};
+use crate::edge::findings::{Finding, Findings, Mark};
 use crate::edge::site::Site;
 
 /// What was seen.
@@ -89,13 +89,14 @@ pub(crate) fn judge(site: &Site) -> Findings {
         clock: clock::look(directory, &times),
         outcome: outcome::read(&site.state_dir),
     };
-    for finding in served::lines(&view).into_iter().chain(files::lines(&view)).chain(life::lines(&view)) {
+    let renewal = match &site.tls {
+        Tls::Certbot { folder } => renewal::lines(&view, folder),
+        _ => Vec::new(),
+    };
+    let explained = renewal.iter().any(|finding| finding.id == renewal::HOOK && finding.mark == Mark::Fail);
+    let lines = served::lines(&view, explained).into_iter();
+    for finding in lines.chain(files::lines(&view)).chain(life::lines(&view)).chain(renewal) {
         all.push(finding);
-    }
-    if let Tls::Certbot { folder } = &site.tls {
-        for finding in renewal::lines(&view, folder) {
-            all.push(finding);
-        }
     }
     all
 }

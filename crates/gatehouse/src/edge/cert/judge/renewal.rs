@@ -19,6 +19,8 @@ use crate::edge::cert::trust::system_trusts;
 use crate::edge::findings::Finding;
 use crate::edge::site::Site;
 
+/// How the last deploy ended.
+pub(super) const HOOK: &str = "cert.hook";
 /// A timer that runs twice a day has been seen within this.
 const QUIET_MAX: SignedDuration = SignedDuration::from_hours(3 * 24);
 
@@ -112,7 +114,7 @@ fn last(view: &View<'_>, folders: &Folders, name: &str) -> Finding {
 
 /// How the hook ended: certbot does not look.
 fn hook(view: &View<'_>, folders: &Folders, name: &str) -> Finding {
-    let (id, fact) = ("cert.hook", "the last deploy saw the new certificate served");
+    let (id, fact) = (HOOK, "the last deploy saw the new certificate served");
     let fix = "`gatehouse cert deploy` does it now and says what it sees";
     let outcome = match &view.outcome {
         Ok(Some(outcome)) => outcome,
@@ -154,14 +156,14 @@ fn until(view: &View<'_>) -> String {
 
 /// The certificate on the disk came without a word of our hook.
 fn unseen(view: &View<'_>, folders: &Folders, name: &str) -> Finding {
-    let (id, fact) = ("cert.hook", "the last deploy saw the new certificate served");
+    let (id, fact) = (HOOK, "the last deploy saw the new certificate served");
     let told = attempts::look(&folders.logs, name).ok().and_then(|told| told.attempt);
     let fix = "`gatehouse cert deploy` does it now and says what it sees";
     match told {
         Some(Attempt { when, end: End::Renewed { hook: Some(hook) } }) if view.differs() => Finding::fail(
             id,
             fact,
-            format!("{when}: {hook}, before it could write down why"),
+            format!("{when}: the hook ended before it could write anything down, with {hook}"),
             format!("run {fix}; `gatehouse check` on the configuration says what keeps it from starting"),
         ),
         _ => Finding::warn(id, fact, "the certificate on the disk is newer than the last deploy", fix),

@@ -5,8 +5,9 @@
 use super::View;
 use crate::edge::findings::Finding;
 
-pub(super) fn lines(view: &View<'_>) -> Vec<Finding> {
-    vec![answered(view), current(view)]
+/// `explained`: another line says why the certificate on the disk is not served.
+pub(super) fn lines(view: &View<'_>, explained: bool) -> Vec<Finding> {
+    vec![answered(view), current(view, explained)]
 }
 
 fn answered(view: &View<'_>) -> Finding {
@@ -33,7 +34,7 @@ fn answered(view: &View<'_>) -> Finding {
     }
 }
 
-fn current(view: &View<'_>) -> Finding {
+fn current(view: &View<'_>, explained: bool) -> Finding {
     let (id, fact) = ("cert.current", "the certificate that is served is the one on the disk");
     let Some(disk) = view.on_disk() else {
         return Finding::skip(id, fact, "the one on the disk cannot be read");
@@ -44,15 +45,13 @@ fn current(view: &View<'_>) -> Finding {
     if !view.differs() {
         return Finding::ok(id, fact, disk.leaf.short());
     }
-    let seen = format!("served: {}\non the disk: {}", in_use.leaf.told(), disk.leaf.told());
-    match view.deploy_failed() {
-        // That line says why.
-        Some(_) => Finding::warn(id, fact, seen, "put right what `cert.hook` says"),
-        None => Finding::fail(
-            id,
-            fact,
-            seen,
-            "nginx was not told of it: `gatehouse cert deploy`, which tests, reloads and looks again",
-        ),
+    let mut seen = format!("served: {}\non the disk: {}", in_use.leaf.told(), disk.leaf.told());
+    if explained {
+        return Finding::warn(id, fact, seen, "put right what `cert.hook` says");
     }
+    if let Some(reason) = view.deploy_failed().and_then(|outcome| outcome.reason.as_ref()) {
+        seen = format!("{seen}\nthe last deploy: {reason}");
+    }
+    let fix = "nginx was not told of it: `gatehouse cert deploy`, which tests, reloads and looks again";
+    Finding::fail(id, fact, seen, fix)
 }
