@@ -7,7 +7,13 @@
 
 pub(crate) mod assets;
 pub(crate) mod cert;
+pub(crate) mod changes;
 pub(crate) mod findings;
+pub(crate) mod firewall;
+pub(crate) mod host;
+mod machine;
 pub(crate) mod nginx;
+pub(crate) mod ports;
+mod program;
 pub(crate) mod refusals;
 pub(crate) mod site;
