@@ -15,6 +15,7 @@ from harness.first import KEY_FORM, document, init, nobody
 from harness.gateway import digest
 from harness.play import JSON
 from harness.processes import BINARY
+from harness.processes import ROOT as ROOT_FOLDER
 from harness.typist import Typist
 
 CONTROL_C, CONTROL_D = "\x03", "\x04"
@@ -318,13 +319,7 @@ def test_a_file_that_is_there_is_not_touched(folder):
     assert done.stdout == "" and contents(folder) == before
 
 
-SHIPPED = f"""
-gateway:
-  ollama_api: "http://127.0.0.1:11434"
-  auth:
-    keys:
-      - {{id: nobody, digest: "sha256:{"0" * 64}"}}
-"""
+SHIPPED = (ROOT_FOLDER / "deploy/gatehouse.yaml").read_text()
 
 
 def test_the_packages_own_file_lets_nobody_in_and_gives_way(folder):
