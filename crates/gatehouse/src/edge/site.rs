@@ -183,7 +183,7 @@ fn page(settings: &Settings, edge: &EdgeSettings) -> Option<Page> {
 }
 
 /// Where a listener for every interface is reached on this machine.
-fn reached(at: SocketAddr) -> SocketAddr {
+pub(crate) fn reached(at: SocketAddr) -> SocketAddr {
     match at.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), at.port()),
         // A socket for `[::]` takes IPv4 as well.
