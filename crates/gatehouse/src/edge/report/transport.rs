@@ -209,7 +209,7 @@ fn layer(facts: &Facts, site: &Site, findings: &[Finding], version: Option<&str>
     for (id, words) in
         [("l2.redirect", "plain HTTP leads to HTTPS"), ("l2.headers", "HSTS and the page's content policy")]
     {
-        if good(id) && site.tls != Tls::Off {
+        if good(id) && version.is_some() {
             protections.push(words.to_owned());
         }
     }
