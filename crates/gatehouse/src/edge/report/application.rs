@@ -62,7 +62,7 @@ async fn keys(site: &Site) -> (Finding, Vec<String>) {
             ),
             // Before a byte is read, so there is no status either.
             Err(trouble @ Trouble::NoAnswer(_)) => {
-                line.skip(format!("{trouble}: its address list refuses this machine"))
+                line.skip(format!("{trouble}: its address list refuses this machine"));
             }
             Err(trouble) => line.fail(trouble.to_string(), "start the gateway, or mend `edge.gateways`"),
         }
@@ -132,7 +132,7 @@ async fn current(site: &Site, files: &[PathBuf]) -> Finding {
     let changed = std::fs::metadata(file).and_then(|file| file.modified()).ok();
     match (loaded, changed) {
         (Some(loaded), Some(changed)) if changed <= loaded + ROUNDING => {
-            line.ok(format!("{} was read after its last change", file.display()))
+            line.ok(format!("{} was read after its last change", file.display()));
         }
         (Some(_), Some(_)) => line.warn(
             format!("{} was changed after the gateway had read it", file.display()),
@@ -205,7 +205,7 @@ fn around(facts: &Facts, open: &[String], runtimes: &[Runtime]) -> (Around, Stri
             )),
             Reach::Unknown => doubts.push(format!("who reaches {} from outside", runtime.authority)),
             Reach::Listed | Reach::Everybody => {
-                ways.push(format!("FROM OUTSIDE: {} asks for no key", runtime.authority))
+                ways.push(format!("FROM OUTSIDE: {} asks for no key", runtime.authority));
             }
         }
     }

@@ -209,7 +209,7 @@ impl Found {
     }
 }
 
-fn ollamas<'a>(found: &'a [Found]) -> impl Iterator<Item = &'a Found> {
+fn ollamas(found: &[Found]) -> impl Iterator<Item = &Found> {
     found.iter().filter(|one| one.runtime.ollama)
 }
 
@@ -298,7 +298,7 @@ fn user(found: &[Found]) -> Finding {
     for one in found {
         match &one.program {
             Some(program) if OTHERS.contains(&program.name.as_str()) => {
-                line.skip(format!("{program} only holds the port"))
+                line.skip(format!("{program} only holds the port"));
             }
             Some(program) if program.user == "root" => line
                 .warn(program.to_string(), "run it as a user of its own; Ollama's installer makes `ollama`"),

@@ -35,7 +35,7 @@ fn filter(facts: &Facts) -> Finding {
         Filter::Unreadable(why) => line.skip(why),
         Filter::Read(set) => match &set.ours {
             Ours::Loaded { drops: true, .. } => {
-                line.ok(with_others("table `inet gatehouse`, policy drop", set))
+                line.ok(with_others("table `inet gatehouse`, policy drop", set));
             }
             Ours::Loaded { drops: false, .. } => {
                 line.fail(with_others("table `inet gatehouse` lets in what no rule names", set), LOAD);

@@ -179,8 +179,10 @@ pub(crate) async fn look_from_here(terminal: &Terminal) -> anyhow::Result<Outcom
         input.read_line(&mut line).map(|_| line)
     });
     let line = line.await??;
-    // The parent is gone, and with this process all that it has made.
-    anyhow::ensure!(!line.is_empty(), "no order");
+    if line.is_empty() {
+        // The parent is gone, and with this process all that it has made.
+        return Ok(Outcome::Failed);
+    }
     let order: Order = serde_json::from_str(&line).context("--outside is for the program itself")?;
     let ip = find("ip").context("`ip` is missing")?;
     for (near, far, prefix) in &order.ends {

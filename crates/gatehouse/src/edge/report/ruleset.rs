@@ -160,9 +160,7 @@ fn refuses(objects: &[Value], chain: &Value) -> bool {
         word(rule, "family") == word(chain, "family") && word(rule, "table") == word(chain, "table")
     };
     let rules = objects.iter().filter_map(|object| object.get("rule")).filter(same_table);
-    rules
-        .flat_map(|rule| expressions(rule))
-        .any(|part| part.get("drop").is_some() || part.get("reject").is_some())
+    rules.flat_map(expressions).any(|part| part.get("drop").is_some() || part.get("reject").is_some())
 }
 
 fn word<'a>(object: &'a Value, key: &str) -> &'a str {

@@ -42,16 +42,16 @@ const GAP: &str = "  ";
 
 /// Columns of fixed width, each cell over as many lines as it needs.
 pub(super) fn lines(layers: &[Layer]) -> String {
-    let mut text = row(HEADS.map(str::to_owned));
-    text += &row(WIDTHS.map(|width| "-".repeat(width)));
+    let mut text = row(&HEADS.map(str::to_owned));
+    text += &row(&WIDTHS.map(|width| "-".repeat(width)));
     for layer in layers {
         let answer = format!("{}: {}", layer.around.word(), layer.because);
-        text += &row([layer.layer.to_owned(), layer.component.clone(), layer.protection.clone(), answer]);
+        text += &row(&[layer.layer.to_owned(), layer.component.clone(), layer.protection.clone(), answer]);
     }
     text
 }
 
-fn row(cells: [String; 4]) -> String {
+fn row(cells: &[String; 4]) -> String {
     let columns: Vec<Vec<String>> =
         cells.iter().zip(WIDTHS).map(|(cell, width)| wrapped(cell, width)).collect();
     let height = columns.iter().map(Vec::len).max().unwrap_or_default();

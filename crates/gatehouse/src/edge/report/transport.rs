@@ -127,7 +127,7 @@ fn missing(site: &Site, tls: bool, answer: &Answer) -> Vec<&'static str> {
         match () {
             () if policy.is_empty() => missing.push("no Content-Security-Policy"),
             () if policy.contains("'unsafe-inline'") => {
-                missing.push("its Content-Security-Policy lets any inline script run")
+                missing.push("its Content-Security-Policy lets any inline script run");
             }
             () => {}
         }
@@ -170,7 +170,7 @@ fn page_direct(facts: &Facts, site: &Site) -> Finding {
         match reach {
             Reach::Nobody | Reach::Local => line.ok(seen),
             Reach::Filtered | Reach::Listed => {
-                line.warn(format!("only the packet filter stands before it: {seen}"), fix)
+                line.warn(format!("only the packet filter stands before it: {seen}"), fix);
             }
             Reach::Unknown => line.warn(seen, fix),
             Reach::Everybody => line.fail(seen, fix),
