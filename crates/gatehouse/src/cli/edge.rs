@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// Where the configuration of an edge command comes from.
 #[derive(Clone, Debug, Args)]
@@ -179,11 +179,74 @@ pub(crate) struct CertDeploy {
     pub(crate) from: From,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Init {
     /// Where the configuration is written [default: /etc/gatehouse/gatehouse.yaml]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Name under which people reach the service; may be given again. Without one it serves this machine alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) domain: Vec<String>,
+    /// Who does HTTPS, and with which certificate [default: certbot]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) tls: Option<InitTls>,
+    /// A certificate of your own, with its chain, PEM
+    #[arg(long, value_name = "FILE", requires = "certificate_key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(crate) certificate_key: Option<PathBuf>,
+    /// Address for mail that the certificate authority is told
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Option<String>,
+    /// Where Ollama answers [default: http://127.0.0.1:11434]
+    #[arg(long, value_name = "URL")]
+    pub(crate) ollama: Option<String>,
+    /// A model to serve, as Ollama calls it, or PUBLIC=INTERNAL; may be given again. Without one: all
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Vec<String>,
+    /// Address or network that may come; may be given again. Without one: everybody with a key
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) allow: Vec<String>,
+    /// Who may open the chat page, which has no accounts [default: open with --allow, else password, or off with --tls up]
+    #[arg(long, value_enum, value_name = "WHO")]
+    pub(crate) page: Option<InitPage>,
+    /// A person or program that gets a key; may be given again [default: first]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key: Vec<String>,
+    /// Write although the file is there; the old one is kept beside it
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Ask nothing: what no flag says takes its default
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Ask nothing, and print keys and paths as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Who ends TLS, and with which certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InitTls {
+    /// nginx, with certificates that certbot asks for and renews
+    Certbot,
+    /// nginx, with a certificate of your own
+    Files,
+    /// nobody: plain HTTP by nginx, for a network that you trust
+    Off,
+    /// this program itself, without nginx: `gatehouse up`
+    Up,
+}
+
+/// Who may open the chat page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InitPage {
+    /// who has a key: its name and the key itself are asked for
+    Password,
+    /// everybody who may come
+    Open,
+    /// nobody: the API alone
+    Off,
 }
 
 #[cfg(test)]

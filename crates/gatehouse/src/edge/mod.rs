@@ -6,9 +6,11 @@
 //! Never here: a proxy of our own beside `front` (for teams without nginx), the gateway's rules.
 
 pub(crate) mod assets;
+pub(crate) mod cert;
 pub(crate) mod changes;
 pub(crate) mod findings;
 pub(crate) mod firewall;
+pub(crate) mod front;
 pub(crate) mod host;
 mod machine;
 pub(crate) mod nginx;

@@ -55,6 +55,7 @@ pub(crate) struct Site {
     pub acme: Acme,
     pub nginx: NginxFiles,
     pub firewall: Firewall,
+    pub state_dir: PathBuf,
     pub clocks: Clocks,
     pub body_bytes_max: usize,
 }
@@ -126,6 +127,7 @@ impl Site {
             acme: edge.acme.clone(),
             nginx: edge.nginx.clone(),
             firewall: edge.firewall.clone(),
+            state_dir: edge.state_dir.clone(),
             clocks: gateway.map(|config| config.clocks).unwrap_or_default(),
             body_bytes_max: gateway
                 .map_or_else(InputLimits::default, |config| config.input.clone())
@@ -154,6 +156,14 @@ impl Site {
     pub(crate) fn public_port(&self) -> u16 {
         let listen = if self.tls == Tls::Off { &self.http_listen } else { &self.https_listen };
         listen.first().map_or(443, SocketAddr::port)
+    }
+
+    /// The part of a URL that names the port, where it is not the usual one.
+    pub(crate) fn shown_port(&self) -> String {
+        match (self.public_port(), &self.tls) {
+            (443, _) | (80, Tls::Off) => String::new(),
+            (port, _) => format!(":{port}"),
+        }
     }
 
     /// The largest body that nginx takes: a little more than the gateway, whose refusal is the better one.

@@ -54,7 +54,8 @@ pub(super) fn sections(from: &From, terminal: &Terminal) -> anyhow::Result<Optio
     Ok(Some((settings, site)))
 }
 
-fn files(from: &From) -> Vec<PathBuf> {
+/// The files that are read.
+pub(super) fn files(from: &From) -> Vec<PathBuf> {
     let fallback = Path::new(DEFAULT_FILE);
     match from.config.is_empty() {
         true if fallback.exists() => vec![fallback.to_owned()],
