@@ -17,4 +17,5 @@ pub(crate) mod nginx;
 pub(crate) mod ports;
 mod program;
 pub(crate) mod refusals;
+pub(crate) mod report;
 pub(crate) mod site;
