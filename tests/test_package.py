@@ -123,13 +123,14 @@ def fish(share, command, begun, folder):
 def zsh(share, command, begun, folder):
     """Completes where a person would see it: zsh has no other way."""
     functions = f"{share}/zsh/vendor-completions"
-    setup = f"PS1='ready> '; fpath=({functions} $fpath); autoload -Uz compinit; compinit -u -d {folder}/dump; zstyle ':completion:*' verbose no"
+    setup = f"PS1='ready> '\nfpath=({functions} $fpath)\nautoload -Uz compinit\ncompinit -u -d {folder}/dump\n"
+    (folder / ".zshrc").write_text(setup)
     child, terminal = pty.fork()
     if child == 0:
-        os.execvpe("zsh", ["zsh", "-f", "-i"], {**os.environ, "TERM": "dumb", "HOME": str(folder)})
+        names = {"TERM": "dumb", "HOME": str(folder), "ZDOTDIR": str(folder)}
+        os.execvpe("zsh", ["zsh", "-o", "no_global_rcs", "-i"], {**os.environ, **names})
     try:
-        os.write(terminal, f"{setup}\n".encode())
-        until(terminal, lambda seen: seen.count("ready> ") >= 1 and f"{folder}/dump" in seen and seen.rstrip().endswith("ready>"))
+        until(terminal, lambda seen: "ready> " in seen)
         os.write(terminal, f"{command} {begun}\t".encode())
         return until(terminal, lambda seen: len(seen.split(f"{command} ")[-1].strip()) > len(begun))
     finally:
