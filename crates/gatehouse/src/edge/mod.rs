@@ -6,7 +6,9 @@
 //! Never here: a proxy of our own beside `front` (for teams without nginx), the gateway's rules.
 
 pub(crate) mod assets;
+pub(crate) mod check;
 pub(crate) mod findings;
 pub(crate) mod nginx;
 pub(crate) mod refusals;
 pub(crate) mod site;
+mod workers;

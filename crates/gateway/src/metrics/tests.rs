@@ -35,6 +35,7 @@ fn known_series_begin_at_zero() {
         r#"http_requests_total{route="none",code="200"}"#,
         "requests_in_flight",
         "connections_open",
+        "connections_total",
         "queue_wait_seconds_count",
         "time_to_first_token_seconds_count",
         r#"request_duration_seconds_count{route="/v1/chat/completions"}"#,
