@@ -5,13 +5,12 @@ Why here: what holds through all layers is tried through all layers. Never here:
 """
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 from .certificates import Authority
 from .client import KEY
-from .edge import program
+from .edge import program, serve
 from .gateway import digest, settings
 from .processes import BINARY, Process, free_port
 
@@ -92,14 +91,11 @@ class House:
         self.chat = self._serve("chat", self.page)
         nginx = self.folder / "nginx"
         (nginx / "sites").mkdir(parents=True)
-        (nginx / "nginx.conf").write_text(self.main())
         if site:
             (nginx / "sites/gatehouse.conf").write_text(self.rendered())
             done = gatehouse("edge", "assets", "--config", self.config)
             assert done.returncode == 0, done.stderr
-        self.nginx = Process(
-            [program(), "-p", nginx, "-c", nginx / "nginx.conf", "-e", nginx / "start.log"], nginx / "nginx.log", cwd=nginx
-        )
+        self.nginx = serve(nginx)
         self.running.append(self.nginx)
         if site:
             self.nginx.listens(("127.0.0.1", self.http))
@@ -115,20 +111,6 @@ class House:
         done = gatehouse("edge", "nginx", "--config", self.config, *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
-
-    def main(self):
-        """A main configuration as distributions ship it, in this folder. Workers keep root where there is no other way in."""
-        folder = self.folder / "nginx"
-        user = "user root;\n" if os.geteuid() == 0 else ""
-        temporary = "".join(
-            f"    {kind}_temp_path {folder}/tmp-{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        return (
-            f"{user}worker_processes 2;\nworker_rlimit_nofile 8192;\ndaemon off;\npid {folder}/nginx.pid;\n"
-            f"error_log {folder}/error.log info;\nevents {{ worker_connections 4096; }}\n"
-            f"http {{\n{temporary}    default_type application/octet-stream;\n    access_log {folder}/default.log;\n"
-            f"    include {folder}/sites/*.conf;\n}}\n"
-        )
 
     def audit(self):
         text = (self.folder / "audit.jsonl").read_text()

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::profile::{self, Profile};
 
 pub(crate) use edge::{
-    Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall, EdgeNginx,
+    Asking, Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall, EdgeNginx,
     EdgeReport, From, Init, Telling,
 };
 

@@ -101,7 +101,7 @@ pub(super) const ROWS: &[Setting] = &[
     number(
         "edge.rates.connections",
         256,
-        (1, 1_000_000),
+        (1, 65_535),
         "connections",
         "Open requests and connections per address. An office behind one address shares it.",
     ),
