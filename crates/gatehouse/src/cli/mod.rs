@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::profile::{self, Profile};
 
 pub(crate) use edge::{
-    Asking, Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall, EdgeNginx,
-    EdgeReport, From, Init, Telling,
+    Asking, Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall,
+    EdgeNginx, EdgeReport, From, Init, Telling,
 };
 
 const EXAMPLES: &str = "\

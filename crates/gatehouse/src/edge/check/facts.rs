@@ -86,7 +86,13 @@ pub(crate) fn fact(id: &str) -> Option<&'static Fact> {
 pub(crate) fn markdown() -> String {
     let mut text = String::from("| id | fact | made by | seen by |\n|---|---|---|---|\n");
     for fact in FACTS {
-        text.push_str(&format!("| `{}` | {} | {} | {} |\n", fact.id, fact.holds, fact.made_by.word(), fact.seen_by));
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            fact.id,
+            fact.holds,
+            fact.made_by.word(),
+            fact.seen_by
+        ));
     }
     text
 }
@@ -255,7 +261,10 @@ mod tests {
         for fact in FACTS {
             assert!(seen.insert(fact.id), "{} twice", fact.id);
             let group = fact.id.split('.').next().unwrap();
-            assert!(!group.is_empty() && fact.id.bytes().all(|b| b.is_ascii_lowercase() || b"-.2019".contains(&b)));
+            assert!(
+                !group.is_empty()
+                    && fact.id.bytes().all(|b| b.is_ascii_lowercase() || b"-.2019".contains(&b))
+            );
             for text in [fact.holds, fact.seen_by, fact.fix] {
                 assert!(!text.is_empty() && !text.contains(['|', '\n']), "{}", fact.id);
             }

@@ -92,14 +92,20 @@ async fn look(site: &Site, asking: &Asking) -> (Said, String) {
     let door = Door::new(site, asking.address);
     let mut said = groups::reach(site, &door).await;
     said.extend(groups::loads(site, &reading));
-    let reached = said.iter().all(|(id, verdict)| *id != "site.answers" || !matches!(verdict, Verdict::Fail(_)));
+    let reached =
+        said.iter().all(|(id, verdict)| *id != "site.answers" || !matches!(verdict, Verdict::Fail(_)));
     let machine = groups::machine(site, &reading).await;
     said.extend(machine);
     if !reached {
         return (said, "the site does not answer: see site.answers".to_owned());
     }
-    let audit = tail(site.audit_file.as_deref(), "no audit file is known: give the gateway's configuration with `--config`").await;
-    let log = tail(groups::log_file(site, &reading).as_deref(), "the log is off, or its place is not known").await;
+    let audit = tail(
+        site.audit_file.as_deref(),
+        "no audit file is known: give the gateway's configuration with `--config`",
+    )
+    .await;
+    let log =
+        tail(groups::log_file(site, &reading).as_deref(), "the log is off, or its place is not known").await;
     let samples = Samples::ask(&door, site, asking.key.as_ref()).await;
     let context = Context { site, asking, door, reading, audit, log, samples };
     said.extend(groups::all(&context).await);

@@ -46,7 +46,10 @@ impl Samples {
         let missing = Request::get("/assets/gatehouse-check-none.js");
         let with_key = async {
             let key = key?;
-            Some(get(door, Request::get("/v1/models").with("authorization", format!("Bearer {}", key.0))).await)
+            Some(
+                get(door, Request::get("/v1/models").with("authorization", format!("Bearer {}", key.0)))
+                    .await,
+            )
         };
         let (file, file_packed, file_missing, setup, models, models_with_key) = tokio::join!(
             get(door, Request::get(&file_path)),
@@ -117,10 +120,13 @@ async fn get(door: &Door, request: Request) -> Sample {
 /// A script that the page loads, else a file that this program knows.
 fn named_file(page: Option<&Answer>) -> String {
     let text = page.map(Answer::text).unwrap_or_default();
-    let from_page: Vec<String> = text.match_indices("assets/").filter_map(|(at, _)| path_at(&text, at)).collect();
+    let from_page: Vec<String> =
+        text.match_indices("assets/").filter_map(|(at, _)| path_at(&text, at)).collect();
     let script = from_page.iter().find(|path| path.ends_with(".js")).or(from_page.first()).cloned();
     let known = || chat::assets().iter().find(|asset| asset.path.ends_with(".js"));
-    script.or_else(|| known().map(|asset| format!("/{}", asset.path))).unwrap_or_else(|| "/assets/index.js".to_owned())
+    script
+        .or_else(|| known().map(|asset| format!("/{}", asset.path)))
+        .unwrap_or_else(|| "/assets/index.js".to_owned())
 }
 
 fn path_at(text: &str, at: usize) -> Option<String> {

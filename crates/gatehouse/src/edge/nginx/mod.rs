@@ -16,7 +16,7 @@ use super::refusals::REFUSALS;
 use super::site::Site;
 use crate::config::edge::{Outer, Tls};
 
-pub(crate) use version::{Nginx, Version};
+pub(crate) use version::{Nginx, Version, program};
 use writer::Writer;
 
 /// Named addresses of upstreams in the file.

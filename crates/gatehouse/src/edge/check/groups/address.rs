@@ -52,7 +52,8 @@ async fn recorded(context: &Context<'_>) -> Result<Recorded, String> {
         .with("connection", "x-real-ip, x-forwarded-for");
     let (us, answer) = ask(context, &request).await.map_err(|trouble| trouble.to_string())?;
     let line = audit.line_with(&agent).await;
-    let line = line.ok_or_else(|| format!("no record of the request (answered {}) in the audit file", answer.status))?;
+    let line = line
+        .ok_or_else(|| format!("no record of the request (answered {}) in the audit file", answer.status))?;
     let record: Value = serde_json::from_str(&line).map_err(|_| "the record is not JSON".to_owned())?;
     let client = record.get("client").and_then(Value::as_str).and_then(|text| text.parse().ok());
     let client = client.ok_or("the record names no client")?;
@@ -75,10 +76,16 @@ fn overwritten(context: &Context<'_>, recorded: &Result<Recorded, String>, outer
     let mut seen = Vec::new();
     match recorded {
         // nginx itself took the header for the connection's address: that is the other fact.
-        Ok(recorded) if is_spoofed(recorded.client) && !matches!(outer, Verdict::Fail(_)) && !within_outer(context, recorded.us) => {
+        Ok(recorded)
+            if is_spoofed(recorded.client)
+                && !matches!(outer, Verdict::Fail(_))
+                && !within_outer(context, recorded.us) =>
+        {
             wrong.push(format!("on record as {}, which the client made up", recorded.client));
         }
-        Ok(recorded) if recorded.client == recorded.us => seen.push(format!("on record as {}", recorded.client)),
+        Ok(recorded) if recorded.client == recorded.us => {
+            seen.push(format!("on record as {}", recorded.client))
+        }
         Ok(_) => {}
         Err(why) => seen.push(format!("not asked: {why}")),
     }
@@ -99,7 +106,9 @@ fn overwritten(context: &Context<'_>, recorded: &Result<Recorded, String>, outer
 fn told_wrongly(place: &Scope<'_>) -> Vec<String> {
     let mut wrong = Vec::new();
     for name in ["X-Real-IP", "X-Forwarded-For"] {
-        let good = place.sent_header(name).is_some_and(|line| ["$remote_addr", "$realip_remote_addr"].contains(&line.arg(1)));
+        let good = place
+            .sent_header(name)
+            .is_some_and(|line| ["$remote_addr", "$realip_remote_addr"].contains(&line.arg(1)));
         if !good {
             wrong.push(line_or(place, name, "passes what the client wrote"));
         }
@@ -129,15 +138,21 @@ fn believed(context: &Context<'_>, recorded: &Result<Recorded, String>) -> Verdi
         Ok(recorded) if recorded.client == recorded.us && context.door.own_source() == Some(recorded.us) => {
             Verdict::ok(format!("on record as {}", recorded.client))
         }
-        Ok(recorded) if is_spoofed(recorded.client) => Verdict::skip("on record under a made-up address: see address.overwritten"),
-        Ok(recorded) if recorded.client.is_loopback() && recorded.client != recorded.us => {
-            Verdict::fail(format!("asked from {}, on record as {}: nginx itself", recorded.us, recorded.client))
+        Ok(recorded) if is_spoofed(recorded.client) => {
+            Verdict::skip("on record under a made-up address: see address.overwritten")
         }
+        Ok(recorded) if recorded.client.is_loopback() && recorded.client != recorded.us => Verdict::fail(
+            format!("asked from {}, on record as {}: nginx itself", recorded.us, recorded.client),
+        ),
         Ok(_) | Err(_) if local && configured == Some(false) => {
             Verdict::fail("`gateway.trusted_proxies` does not hold 127.0.0.1")
         }
-        Ok(_) | Err(_) if local && configured == Some(true) => Verdict::ok("`gateway.trusted_proxies` holds nginx's address"),
-        Ok(recorded) => Verdict::skip(format!("asked from {}, on record as {}", recorded.us, recorded.client)),
+        Ok(_) | Err(_) if local && configured == Some(true) => {
+            Verdict::ok("`gateway.trusted_proxies` holds nginx's address")
+        }
+        Ok(recorded) => {
+            Verdict::skip(format!("asked from {}, on record as {}", recorded.us, recorded.client))
+        }
         Err(why) => Verdict::skip(why),
     }
 }
@@ -150,7 +165,8 @@ fn nets(outer: &Outer) -> &[IpNet] {
 }
 
 fn within_outer(context: &Context<'_>, us: IpAddr) -> bool {
-    matches!(context.site.outer, Outer::Header(_)) && nets(&context.site.outer).iter().any(|net| net.contains(&us))
+    matches!(context.site.outer, Outer::Header(_))
+        && nets(&context.site.outer).iter().any(|net| net.contains(&us))
 }
 
 async fn outer(context: &Context<'_>, recorded: &Result<Recorded, String>) -> Verdict {
@@ -180,17 +196,22 @@ async fn outer(context: &Context<'_>, recorded: &Result<Recorded, String>) -> Ve
         Outer::ProxyProtocol(_) => wrong.extend(without_line(context).await),
     }
     let seen = match (&context.site.outer, recorded) {
-        (Outer::Nobody, Ok(recorded)) if recorded.client == recorded.us => "nobody is believed; asked with made-up headers".to_owned(),
+        (Outer::Nobody, Ok(recorded)) if recorded.client == recorded.us => {
+            "nobody is believed; asked with made-up headers".to_owned()
+        }
         (Outer::Nobody, _) => "nobody is believed".to_owned(),
         (Outer::Header(_), _) => format!("X-Forwarded-For of {}", configured.join(", ")),
-        (Outer::ProxyProtocol(_), _) => format!("the PROXY protocol of {}; dropped without it", configured.join(", ")),
+        (Outer::ProxyProtocol(_), _) => {
+            format!("the PROXY protocol of {}; dropped without it", configured.join(", "))
+        }
     };
     Verdict::of(&wrong, seen)
 }
 
 /// `10.0.0.1` and `10.0.0.1/32` are the same.
 fn same_net(one: &str, other: &str) -> bool {
-    let net = |text: &str| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let net =
+        |text: &str| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     one == other || matches!((net(one), net(other)), (Some(a), Some(b)) if a == b)
 }
 

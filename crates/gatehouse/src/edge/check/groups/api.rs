@@ -78,9 +78,13 @@ fn unreadable(path: &str, answer: &Answer, anthropic: bool) -> Option<String> {
 
 fn uncompressed(context: &Context<'_>) -> Verdict {
     let mut wrong = Vec::new();
-    let asked = [("without a key", Some(&context.samples.models)), ("with one", context.samples.models_with_key.as_ref())];
+    let asked = [
+        ("without a key", Some(&context.samples.models)),
+        ("with one", context.samples.models_with_key.as_ref()),
+    ];
     for (how, sample) in asked {
-        let packed = sample.and_then(|s| s.as_ref().ok()).and_then(|answer| answer.header("content-encoding"));
+        let packed =
+            sample.and_then(|s| s.as_ref().ok()).and_then(|answer| answer.header("content-encoding"));
         wrong.extend(packed.map(|packed| format!("GET /v1/models {how}: {packed}")));
     }
     if let Ok(places) = places::of(context) {
@@ -133,7 +137,9 @@ async fn size_of_body(context: &Context<'_>) -> Verdict {
     }
     match &context.samples.too_large {
         Ok(answer) if answer.status == 413 => {}
-        Ok(_) => wrong.push(format!("a body of {} bytes is taken, which the gateway refuses", too_large(site))),
+        Ok(_) => {
+            wrong.push(format!("a body of {} bytes is taken, which the gateway refuses", too_large(site)))
+        }
         Err(trouble) => wrong.push(trouble.clone()),
     }
     if !wrong.is_empty()
@@ -152,7 +158,11 @@ async fn size_of_head(context: &Context<'_>) -> Verdict {
     let mut wrong = Vec::new();
     let refused = |what: &str, sample: Sample, good: &[u16]| match sample {
         Ok(answer) if good.contains(&answer.status) && !is_gateways(&answer) => None,
-        Ok(answer) => Some(format!("{what}: {}{}", answer.status, if is_gateways(&answer) { " by the gateway" } else { "" })),
+        Ok(answer) => Some(format!(
+            "{what}: {}{}",
+            answer.status,
+            if is_gateways(&answer) { " by the gateway" } else { "" }
+        )),
         // nginx may close before all of it was written.
         Err(_) => None,
     };
@@ -162,14 +172,18 @@ async fn size_of_head(context: &Context<'_>) -> Verdict {
     match ask(header(6 << 10)).await {
         Ok(answer) if is_gateways(&answer) => {}
         Ok(answer) if answer.status >= 500 => {}
-        Ok(answer) => wrong.push(format!("a header of 6 KB, as long keys and traces make it: {}", answer.status)),
+        Ok(answer) => {
+            wrong.push(format!("a header of 6 KB, as long keys and traces make it: {}", answer.status))
+        }
         Err(trouble) => wrong.push(format!("a header of 6 KB: {trouble}")),
     }
     Verdict::of(&wrong, "refused by nginx, the usual passes")
 }
 
 fn upload_whole(places: &Places<'_>) -> Verdict {
-    let off = |place: &Scope<'_>| place.one("proxy_request_buffering").filter(|line| line.has("off")).map(|d| d.shown());
+    let off = |place: &Scope<'_>| {
+        place.one("proxy_request_buffering").filter(|line| line.has("off")).map(|d| d.shown())
+    };
     match places.api.iter().find_map(off) {
         Some(line) => Verdict::fail(format!("{line}: slow uploads hold the gateway")),
         None => Verdict::ok("on"),

@@ -29,8 +29,10 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
         Ok(places) => judge(places),
         Err(why) => Verdict::skip(why),
     };
-    let clock = |directive, least, most| match &places {
-        Ok(places) => within(&everywhere(context, places), directive, least, most),
+    // Until a request says whose it is, the default server's clocks count; a body is read by the served one.
+    let clock = |of: Of, directive, least, most| match &places {
+        Ok(places) if of == Of::Everybody => within(&everywhere(context, places), directive, least, most),
+        Ok(places) => within(&places.api, directive, least, most),
         Err(why) => Verdict::skip(why),
     };
     let patience = context.site.read_patience().as_secs_f64();
@@ -39,10 +41,10 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
         ("rate.requests", together(asked.0, read(requests))),
         ("rate.connections", read(connections)),
         ("rate.key", read(keys)),
-        ("clock.head", together(asked.1, clock("client_header_timeout", 1.0, HEAD_S_MAX))),
-        ("clock.body", clock("client_body_timeout", 1.0, 30.0)),
-        ("clock.send", clock("send_timeout", 5.0, 600.0)),
-        ("clock.idle", clock("keepalive_timeout", 5.0, 180.0)),
+        ("clock.head", together(asked.1, clock(Of::Everybody, "client_header_timeout", 1.0, HEAD_S_MAX))),
+        ("clock.body", clock(Of::Served, "client_body_timeout", 1.0, 30.0)),
+        ("clock.send", clock(Of::Served, "send_timeout", 5.0, 600.0)),
+        ("clock.idle", clock(Of::Everybody, "keepalive_timeout", 5.0, 180.0)),
         ("clock.reset", read(reset)),
         ("clock.connect", proxied(places.as_ref(), "proxy_connect_timeout", 0.5, 10.0)),
         ("clock.read", proxied(places.as_ref(), "proxy_read_timeout", patience, f64::INFINITY)),
@@ -62,7 +64,14 @@ fn together(asked: Option<Verdict>, read: Verdict) -> Verdict {
     }
 }
 
-/// Until a request says whose it is, the default server's clocks count: all servers of the ports are looked at.
+/// Whose clock it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Everybody,
+    Served,
+}
+
+/// All servers of the site's ports.
 fn everywhere<'t>(context: &Context<'_>, places: &Places<'t>) -> Vec<Scope<'t>> {
     let site = context.site;
     let encrypted = if context.door.tls { site.https_listen.as_slice() } else { &[] };
@@ -75,7 +84,9 @@ fn within(scopes: &[Scope<'_>], directive: &str, least: f64, most: f64) -> Verdi
     let mut seen = None;
     for scope in scopes {
         match scope.one(directive) {
-            Some(line) if seconds(line.arg(0)).is_some_and(|s| (least..=most).contains(&s)) => seen = Some(line.shown()),
+            Some(line) if seconds(line.arg(0)).is_some_and(|s| (least..=most).contains(&s)) => {
+                seen = Some(line.shown())
+            }
             Some(line) => wrong.push(line.shown()),
             None => wrong.push(format!("no `{directive}`: the default does not fit")),
         }
@@ -110,8 +121,15 @@ fn bounded(places: &Places<'_>, directive: &str, status: &str) -> Verdict {
     for place in places.proxied().filter(|place| place.own("proxy_pass").is_some()) {
         match place.many(directive).first() {
             None => wrong.push(format!("{}: no `{directive}`", place.named())),
-            Some(line) if directive == "limit_req" && !line.has("nodelay") && line.args.iter().any(|a| a.starts_with("burst=")) => {
-                wrong.push(format!("{} makes requests wait instead of refusing them: `nodelay` is missing", line.shown()));
+            Some(line)
+                if directive == "limit_req"
+                    && !line.has("nodelay")
+                    && line.args.iter().any(|a| a.starts_with("burst=")) =>
+            {
+                wrong.push(format!(
+                    "{} makes requests wait instead of refusing them: `nodelay` is missing",
+                    line.shown()
+                ));
             }
             Some(line) => seen = line.shown(),
         }
@@ -129,14 +147,20 @@ fn keys(places: &Places<'_>) -> Verdict {
     for place in places.proxied() {
         for directive in ["limit_req", "limit_conn"] {
             let zones = place.many(directive).into_iter().filter_map(|line| {
-                line.args.iter().find_map(|arg| arg.strip_prefix("zone=")).or((directive == "limit_conn").then(|| line.arg(0)))
+                line.args
+                    .iter()
+                    .find_map(|arg| arg.strip_prefix("zone="))
+                    .or((directive == "limit_conn").then(|| line.arg(0)))
             });
             used.extend(zones);
         }
     }
     let zones = places.read.http_blocks("limit_req_zone").chain(places.read.http_blocks("limit_conn_zone"));
     let named = |line: &Directive| {
-        line.args.iter().find_map(|arg| arg.strip_prefix("zone=")).and_then(|zone| zone.split(':').next().map(str::to_owned))
+        line.args
+            .iter()
+            .find_map(|arg| arg.strip_prefix("zone="))
+            .and_then(|zone| zone.split(':').next().map(str::to_owned))
     };
     let mut wrong = Vec::new();
     let mut seen = Vec::new();
@@ -174,7 +198,9 @@ async fn burst(context: &Context<'_>) -> Verdict {
     let rates = context.site.rates;
     let needed = rates.burst.saturating_add(rates.requests_per_second).saturating_add(rates.burst / 4 + 20);
     if needed > BURST_MAX {
-        return Verdict::skip(format!("{needed} requests would be needed; more than {BURST_MAX} are not sent"));
+        return Verdict::skip(format!(
+            "{needed} requests would be needed; more than {BURST_MAX} are not sent"
+        ));
     }
     let each = needed.div_ceil(BURST_CONNS);
     let senders = (0..BURST_CONNS).map(|_| send_many(context, each));

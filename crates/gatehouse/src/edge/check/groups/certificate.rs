@@ -32,7 +32,8 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
         Err(trouble) => return skip(&trouble.to_string()),
     };
     let Some((leaf, others)) = served.split_first() else { return skip("no certificate was sent") };
-    let (Ok(parsed), Ok((_, read))) = (ParsedCertificate::try_from(leaf), X509Certificate::from_der(leaf)) else {
+    let (Ok(parsed), Ok((_, read))) = (ParsedCertificate::try_from(leaf), X509Certificate::from_der(leaf))
+    else {
         let wrong = Verdict::fail("the certificate cannot be read");
         return IDS.iter().map(|id| (*id, wrong.clone())).collect();
     };
@@ -63,7 +64,8 @@ fn chain(
         Err(why) => return Verdict::skip(why),
     };
     let moment = now().clamp(begins, ends.max(begins));
-    let moment = UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(moment).unwrap_or(0)));
+    let moment =
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(moment).unwrap_or(0)));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let algorithms = provider.signature_verification_algorithms.all;
     match verify_server_cert_signed_by_trust_anchor(leaf, &roots, others, moment, algorithms) {
@@ -81,12 +83,16 @@ fn roots(asking: &Asking, site: &Site) -> Result<(RootCertStore, String), String
         let system = rustls_native_certs::load_native_certs();
         store.add_parsable_certificates(system.certs);
         return match store.is_empty() {
-            true => Err("this system has no roots (Debian: install ca-certificates), and no --ca-file is given".to_owned()),
+            true => {
+                Err("this system has no roots (Debian: install ca-certificates), and no --ca-file is given"
+                    .to_owned())
+            }
             false => Ok((store, "the system's".to_owned())),
         };
     };
     let shown = file.display();
-    let read = CertificateDer::pem_file_iter(file).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    let read =
+        CertificateDer::pem_file_iter(file).map_err(|error| format!("{shown} cannot be read: {error}"))?;
     store.add_parsable_certificates(read.flatten());
     match store.is_empty() {
         true => Err(format!("{shown} holds no certificate")),

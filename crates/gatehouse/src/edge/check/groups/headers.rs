@@ -14,7 +14,8 @@ use crate::edge::site::Site;
 
 const HSTS: &str = "strict-transport-security";
 /// Beside the security headers, these have to be single.
-const SINGLE: [&str; 6] = ["content-type", "cache-control", "x-request-id", "retry-after", "location", "server"];
+const SINGLE: [&str; 6] =
+    ["content-type", "cache-control", "x-request-id", "retry-after", "location", "server"];
 
 pub(super) fn look(context: &Context<'_>) -> Said {
     let (site, samples) = (context.site, &context.samples);
@@ -50,7 +51,8 @@ fn every_place(samples: &Samples, wanted: &[&str]) -> Verdict {
             continue;
         }
         let excused: &[&str] = if answer.status >= 400 { &refused } else { &[] };
-        let lost: Vec<_> = missing(answer, wanted).into_iter().filter(|name| !excused.contains(name)).collect();
+        let lost: Vec<_> =
+            missing(answer, wanted).into_iter().filter(|name| !excused.contains(name)).collect();
         if !lost.is_empty() {
             wrong.push(format!("{name} ({}): without {}", answer.status, lost.join(", ")));
         }
@@ -66,9 +68,11 @@ fn every_place(samples: &Samples, wanted: &[&str]) -> Verdict {
 fn every_status(samples: &Samples, wanted: &[&str]) -> Verdict {
     let mut wrong = Vec::new();
     let mut looked = Vec::new();
-    for (name, answer) in samples.all().into_iter().filter(|(name, answer)| {
-        answer.status >= 400 && !name.starts_with("GET /v1/models")
-    }) {
+    for (name, answer) in samples
+        .all()
+        .into_iter()
+        .filter(|(name, answer)| answer.status >= 400 && !name.starts_with("GET /v1/models"))
+    {
         let lost = missing(answer, wanted);
         if !lost.is_empty() {
             wrong.push(format!("{name} ({}): without {}", answer.status, lost.join(", ")));

@@ -27,8 +27,16 @@ const WANTED: [(&str, &str); 5] = [
 ];
 /// They hold the query, or a credential.
 const SECRET: [&str; 10] = [
-    "$request", "$request_uri", "$args", "$query_string", "$is_args$args", "$http_authorization", "$http_x_api_key",
-    "$http_cookie", "$request_body", "$http_referer",
+    "$request",
+    "$request_uri",
+    "$args",
+    "$query_string",
+    "$is_args$args",
+    "$http_authorization",
+    "$http_x_api_key",
+    "$http_cookie",
+    "$request_body",
+    "$http_referer",
 ];
 const CANARY: &str = "gatehousecheckcanary";
 
@@ -45,7 +53,11 @@ pub(in crate::edge::check) fn file(site: &Site, reading: &Reading) -> Option<Pat
     let read = match reading {
         Reading::Read(read) => read.served(site).and_then(|server| {
             let place = server.at("/v1/models");
-            place.many("access_log").into_iter().map(|line| line.arg(0).to_owned()).find(|file| Path::new(file).is_absolute())
+            place
+                .many("access_log")
+                .into_iter()
+                .map(|line| line.arg(0).to_owned())
+                .find(|file| Path::new(file).is_absolute())
         }),
         _ => None,
     };
@@ -109,8 +121,13 @@ fn format(places: &Places<'_>) -> Result<Format, String> {
     }
     let defined = places.read.http_blocks("log_format").find(|line| line.arg(0) == name);
     let defined = defined.ok_or_else(|| format!("no `log_format {name}`"))?;
-    let text: String = defined.args.iter().skip(1).filter(|arg| !arg.starts_with("escape=")).cloned().collect();
-    Ok(Format { json: defined.has("escape=json"), text, shown: format!("`log_format {name}` ({})", defined.place()) })
+    let text: String =
+        defined.args.iter().skip(1).filter(|arg| !arg.starts_with("escape=")).cloned().collect();
+    Ok(Format {
+        json: defined.has("escape=json"),
+        text,
+        shown: format!("`log_format {name}` ({})", defined.place()),
+    })
 }
 
 /// Whether a variable stands in a text, and not the beginning of a longer name.
@@ -143,9 +160,16 @@ fn lines(written: &Result<Written, String>, format: &Result<Format, String>) -> 
     match format {
         Ok(format) => {
             if !format.json {
-                wrong.push(format!("{} is not `escape=json`: a client can end the line and write another", format.shown));
+                wrong.push(format!(
+                    "{} is not `escape=json`: a client can end the line and write another",
+                    format.shown
+                ));
             }
-            let missing: Vec<_> = WANTED.iter().filter(|(variable, _)| !uses(&format.text, variable)).map(|(_, what)| *what).collect();
+            let missing: Vec<_> = WANTED
+                .iter()
+                .filter(|(variable, _)| !uses(&format.text, variable))
+                .map(|(_, what)| *what)
+                .collect();
             if !missing.is_empty() {
                 wrong.push(format!("{} leaves out {}", format.shown, missing.join(", ")));
             }
@@ -171,7 +195,14 @@ fn secrets(written: &Result<Written, String>, format: &Result<Format, String>) -
         Err(why) if line.is_none() => return Verdict::skip(why),
         Err(_) => {}
     }
-    Verdict::of(&wrong, if line.is_some() { "neither in the line of a request that had both" } else { "neither in the format" })
+    Verdict::of(
+        &wrong,
+        if line.is_some() {
+            "neither in the line of a request that had both"
+        } else {
+            "neither in the format"
+        },
+    )
 }
 
 async fn request_id(context: &Context<'_>, written: &Result<Written, String>) -> Verdict {
@@ -214,7 +245,9 @@ async fn request_id(context: &Context<'_>, written: &Result<Written, String>) ->
 }
 
 fn has_id(context: &Context<'_>) -> bool {
-    places::of(context).and_then(|places| format(&places)).is_ok_and(|format| uses(&format.text, "$request_id"))
+    places::of(context)
+        .and_then(|places| format(&places))
+        .is_ok_and(|format| uses(&format.text, "$request_id"))
 }
 
 /// What the gateway is told.
@@ -234,7 +267,9 @@ mod tests {
 
     #[test]
     fn variables_are_whole_names() {
-        assert!(uses("a $request b", "$request") && uses("\"$request\"", "$request") && uses("${args}x", "$args"));
+        assert!(
+            uses("a $request b", "$request") && uses("\"$request\"", "$request") && uses("${args}x", "$args")
+        );
         assert!(!uses("$request_id $request_time", "$request") && !uses("$argsx", "$args"));
     }
 }

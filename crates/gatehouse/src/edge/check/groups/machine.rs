@@ -25,7 +25,9 @@ pub(in crate::edge::check) async fn look(site: &Site, reading: &Reading) -> Said
     let read = match reading {
         Reading::Read(read) => read,
         Reading::Unknown(why) => return unknown(why, stop),
-        Reading::Broken(_) => return unknown("nginx does not take its configuration: see config.loads", stop),
+        Reading::Broken(_) => {
+            return unknown("nginx does not take its configuration: see config.loads", stop);
+        }
     };
     vec![
         ("main.connections", connections(read)),
@@ -60,9 +62,13 @@ fn files(read: &Read) -> Verdict {
     // A running process says what it really has; the line may ask for more than the machine gives.
     let running = running(&read.pid_file());
     match (running, written) {
-        (Some(has), _) if has >= needed => Verdict::ok(format!("{has} for the running process, {needed} needed")),
+        (Some(has), _) if has >= needed => {
+            Verdict::ok(format!("{has} for the running process, {needed} needed"))
+        }
         (Some(has), _) => Verdict::fail(format!("{has} for the running process, {needed} needed")),
-        (None, Some(number)) if number >= needed => Verdict::ok(format!("`worker_rlimit_nofile {number}`, {needed} needed")),
+        (None, Some(number)) if number >= needed => {
+            Verdict::ok(format!("`worker_rlimit_nofile {number}`, {needed} needed"))
+        }
         (None, Some(number)) => Verdict::fail(format!("`worker_rlimit_nofile {number}`, {needed} needed")),
         (None, None) => Verdict::skip("no `worker_rlimit_nofile`, and the running nginx cannot be looked at"),
     }
@@ -109,7 +115,9 @@ async fn stop(longest: f64) -> Verdict {
     }
     let given = value("TimeoutStopUSec").unwrap_or_default();
     match systemd_seconds(given) {
-        Some(seconds) if seconds < 30.0_f64.min(longest) => Verdict::warn(format!("TimeoutStopSec is {given}")),
+        Some(seconds) if seconds < 30.0_f64.min(longest) => {
+            Verdict::warn(format!("TimeoutStopSec is {given}"))
+        }
         Some(_) => Verdict::ok(format!("TimeoutStopSec is {given}")),
         None => Verdict::skip(format!("TimeoutStopSec is `{given}`")),
     }
@@ -125,7 +133,8 @@ fn systemd_seconds(text: &str) -> Option<f64> {
 
 /// Only our own servers, and the maps that they use: other sites of the machine are not ours.
 fn plain(site: &Site, read: &Read) -> Verdict {
-    let ports: Vec<u16> = site.http_listen.iter().chain(&site.https_listen).map(std::net::SocketAddr::port).collect();
+    let ports: Vec<u16> =
+        site.http_listen.iter().chain(&site.https_listen).map(std::net::SocketAddr::port).collect();
     let ours = |server: &crate::edge::check::reading::Scope<'_>| {
         server.own("server_name").is_some_and(|line| site.names.iter().any(|name| line.has(name.as_str())))
     };
@@ -134,8 +143,10 @@ fn plain(site: &Site, read: &Read) -> Verdict {
         return Verdict::skip("the site is not in nginx's configuration: see config.included");
     }
     let lines: Vec<&Directive> = servers.iter().flat_map(|server| server.below()).collect();
-    let mut wrong: Vec<String> = lines.iter().filter(|line| is_hazard(line)).map(|line| line.shown()).collect();
-    for map in read.http_blocks("map").filter(|map| map.inside().iter().any(|row| row.name.starts_with('~'))) {
+    let mut wrong: Vec<String> =
+        lines.iter().filter(|line| is_hazard(line)).map(|line| line.shown()).collect();
+    for map in read.http_blocks("map").filter(|map| map.inside().iter().any(|row| row.name.starts_with('~')))
+    {
         let used = |line: &&&Directive| line.args.iter().any(|arg| arg.contains(map.arg(1)));
         if !map.arg(1).is_empty() && lines.iter().any(|line| used(&line)) {
             wrong.push(map.shown());
@@ -159,7 +170,9 @@ mod tests {
 
     #[test]
     fn times_of_units() {
-        for (text, value) in [("5s", Some(5.0)), ("1min 30s", Some(90.0)), ("infinity", Some(f64::INFINITY)), ("", None)] {
+        for (text, value) in
+            [("5s", Some(5.0)), ("1min 30s", Some(90.0)), ("infinity", Some(f64::INFINITY)), ("", None)]
+        {
             assert_eq!(systemd_seconds(text), value, "{text}");
         }
     }

@@ -30,7 +30,7 @@ use super::facts::Said;
 
 /// Everything that needs a site that answers.
 pub(super) async fn all(context: &Context<'_>) -> Said {
-    let (tls, certificate, names, paths, api, stream, address, upstream, page, log) = tokio::join!(
+    let (tls, certificate, names, paths, api, stream, address, page, log) = tokio::join!(
         tls::look(context),
         certificate::look(context),
         names::look(context),
@@ -38,16 +38,17 @@ pub(super) async fn all(context: &Context<'_>) -> Said {
         api::look(context),
         stream::look(context),
         address::look(context),
-        upstream::look(context),
         page::look(context),
         log::look(context),
     );
     let mut said = Said::new();
-    for group in [tls, certificate, names, paths, api, stream, address, upstream, page, log] {
+    for group in [tls, certificate, names, paths, api, stream, address, page, log] {
         said.extend(group);
     }
     said.extend(headers::look(context));
     said.extend(reach::behind(context));
+    // Alone: it counts, and others would be counted with it.
+    said.extend(upstream::look(context).await);
     // Last, and alone: it takes from everybody behind the same address.
     said.extend(bounds::look(context).await);
     said

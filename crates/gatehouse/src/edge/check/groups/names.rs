@@ -74,7 +74,9 @@ async fn redirect(context: &Context<'_>) -> Verdict {
                     wrong.push(format!("{method}: leads to {location}, not to {wanted}"));
                 }
                 if answer.count("strict-transport-security") > 0 {
-                    wrong.push(format!("{method}: sends strict-transport-security, which browsers must not take from here"));
+                    wrong.push(format!(
+                        "{method}: sends strict-transport-security, which browsers must not take from here"
+                    ));
                 }
             }
         }
@@ -116,7 +118,9 @@ fn folder(context: &Context<'_>) -> Option<String> {
     match (place.one("root"), place.own("alias")) {
         (_, Some(alias)) => Some(format!("{}: `root` is meant", alias.shown())),
         (Some(root), None) if std::path::Path::new(root.arg(0)) == wanted => None,
-        (Some(root), None) => Some(format!("{}: challenges are laid into {}", root.shown(), wanted.display())),
+        (Some(root), None) => {
+            Some(format!("{}: challenges are laid into {}", root.shown(), wanted.display()))
+        }
         (None, None) => Some("no `root` for challenges".to_owned()),
     }
 }

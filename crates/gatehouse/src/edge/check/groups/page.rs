@@ -32,10 +32,13 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
 }
 
 fn fresh(context: &Context<'_>) -> Verdict {
-    let cache = context.samples.page.as_ref().ok().and_then(|page| page.header("cache-control")).unwrap_or_default();
+    let cache =
+        context.samples.page.as_ref().ok().and_then(|page| page.header("cache-control")).unwrap_or_default();
     match cache.contains("no-store") || cache.contains("no-cache") {
         true => Verdict::ok(cache),
-        false => Verdict::fail(format!("cache-control: {}", if cache.is_empty() { "nothing" } else { cache })),
+        false => {
+            Verdict::fail(format!("cache-control: {}", if cache.is_empty() { "nothing" } else { cache }))
+        }
     }
 }
 
@@ -75,7 +78,10 @@ fn served(context: &Context<'_>) -> Verdict {
     match file.header("last-modified") {
         _ if !wrong.is_empty() => Verdict::fail(wrong.join("\n")),
         Some(_) => Verdict::ok(format!("{path}: {sent}, by nginx")),
-        None => Verdict::warn(format!("{path} comes from the page, not from {}", context.site.assets_dir.display())),
+        None => Verdict::warn(format!(
+            "{path} comes from the page, not from {}",
+            context.site.assets_dir.display()
+        )),
     }
 }
 
@@ -109,11 +115,15 @@ fn compressed(context: &Context<'_>) -> Verdict {
     let encoding = packed.header("content-encoding");
     if !matches!(encoding, Some("gzip" | "br")) {
         wrong.push(format!("{} bytes as they are", packed.body.len()));
-    } else if !packed.header("vary").is_some_and(|vary| vary.to_ascii_lowercase().contains("accept-encoding")) {
+    } else if !packed.header("vary").is_some_and(|vary| vary.to_ascii_lowercase().contains("accept-encoding"))
+    {
         wrong.push("no `vary: accept-encoding`: a cache would hand it to who cannot read it".to_owned());
     }
     if let Some(encoding) = plain.header("content-encoding") {
         wrong.push(format!("{encoding} for who did not ask for it"));
     }
-    Verdict::of(&wrong, format!("{}: {} of {} bytes", encoding.unwrap_or_default(), packed.body.len(), plain.body.len()))
+    Verdict::of(
+        &wrong,
+        format!("{}: {} of {} bytes", encoding.unwrap_or_default(), packed.body.len(), plain.body.len()),
+    )
 }

@@ -19,9 +19,23 @@ use crate::edge::refusals::API;
 
 /// In front of, beside and behind such a service, and in nobody's table here.
 const CLOSED: [&str; 17] = [
-    "/metrics", "/admin", "/healthz", "/readyz", "/queue", "/upstreams", "/debug/pprof/", "/nginx_status",
-    "/server-status", "/.git/config", "/.env", "/.well-known/acme-challenge/x", "/v1", "/api", "/api/",
-    "/index.html", "/config.yaml",
+    "/metrics",
+    "/admin",
+    "/healthz",
+    "/readyz",
+    "/queue",
+    "/upstreams",
+    "/debug/pprof/",
+    "/nginx_status",
+    "/server-status",
+    "/.git/config",
+    "/.env",
+    "/.well-known/acme-challenge/x",
+    "/v1",
+    "/api",
+    "/api/",
+    "/index.html",
+    "/config.yaml",
 ];
 
 pub(super) async fn look(context: &Context<'_>) -> Said {
@@ -67,11 +81,15 @@ async fn untouched(context: &Context<'_>) -> Verdict {
                 seen.push(format!("{MESSAGES_PATH} is refused in its own dialect"));
             }
             Ok(answer) if is_gateways(&answer) => {
-                wrong.push(format!("{MESSAGES_PATH} arrives as another path: refused in the shape {:?}", shape(&answer)));
+                wrong.push(format!(
+                    "{MESSAGES_PATH} arrives as another path: refused in the shape {:?}",
+                    shape(&answer)
+                ));
             }
             _ => {}
         }
-        for path in ["/v1/api/tags", "/v1//api/tags", "/v1/metrics", "/v1/../api/tags", "/v1/%2e%2e/api/tags"] {
+        for path in ["/v1/api/tags", "/v1//api/tags", "/v1/metrics", "/v1/../api/tags", "/v1/%2e%2e/api/tags"]
+        {
             let asked = door.ask(&Request::get(path)).await;
             let Ok(answer) = asked else { continue };
             if answer.status < 400 || shape(&answer) == Shape::Ollama {
@@ -139,9 +157,10 @@ async fn api_first(context: &Context<'_>) -> Verdict {
 
 async fn closed(context: &Context<'_>) -> Verdict {
     let pages: Vec<&str> = chat::paths().map(|(_, path)| path).collect();
-    let other = ROUTES.iter().map(|route| route.path).filter(|path| {
-        !path.starts_with(API) && *path != "/openapi.json" && !pages.contains(path)
-    });
+    let other = ROUTES
+        .iter()
+        .map(|route| route.path)
+        .filter(|path| !path.starts_with(API) && *path != "/openapi.json" && !pages.contains(path));
     let mut wrong = Vec::new();
     let mut asked: Vec<String> = CLOSED.iter().map(ToString::to_string).collect();
     for path in other {
@@ -150,12 +169,14 @@ async fn closed(context: &Context<'_>) -> Verdict {
             asked.push(path);
         }
     }
-    let answers = futures_util::future::join_all(asked.iter().map(|path| async move {
-        (path, context.door.ask(&Request::get(path)).await)
-    }));
+    let answers = futures_util::future::join_all(
+        asked.iter().map(|path| async move { (path, context.door.ask(&Request::get(path)).await) }),
+    );
     for (path, answer) in answers.await {
         match answer {
-            Ok(answer) if is_gateways(&answer) => wrong.push(format!("{path}: {} by the gateway", answer.status)),
+            Ok(answer) if is_gateways(&answer) => {
+                wrong.push(format!("{path}: {} by the gateway", answer.status))
+            }
             Ok(answer) if answer.status == 404 => {}
             Ok(answer) => wrong.push(format!("{path}: {}", answer.status)),
             Err(trouble) => wrong.push(format!("{path}: {trouble}")),

@@ -31,7 +31,9 @@ impl Places<'_> {
 pub(super) fn of<'t>(context: &'t Context<'_>) -> Result<Places<'t>, String> {
     let read = match &context.reading {
         Reading::Read(read) => read,
-        Reading::Broken(_) => return Err("nginx does not take its configuration: see config.loads".to_owned()),
+        Reading::Broken(_) => {
+            return Err("nginx does not take its configuration: see config.loads".to_owned());
+        }
         Reading::Unknown(why) => return Err(why.clone()),
     };
     let Some(server) = read.served(context.site) else {

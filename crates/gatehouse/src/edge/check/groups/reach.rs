@@ -23,7 +23,8 @@ pub(super) fn is_gateways(answer: &Answer) -> bool {
 }
 
 pub(in crate::edge::check) async fn reach(site: &Site, door: &Door) -> Said {
-    let listeners = site.http_listen.iter().chain(if site.tls == Tls::Off { &[][..] } else { &site.https_listen });
+    let listeners =
+        site.http_listen.iter().chain(if site.tls == Tls::Off { &[][..] } else { &site.https_listen });
     let asked_there = |at: &SocketAddr| match at.ip().is_unspecified() {
         true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), at.port()),
         false => *at,
@@ -32,13 +33,15 @@ pub(in crate::edge::check) async fn reach(site: &Site, door: &Door) -> Said {
     let mut wrong = Vec::new();
     let mut good = Vec::new();
     for listener in listeners.map(asked_there) {
-        let at = if site_is_elsewhere(site, door) { SocketAddr::new(moved, listener.port()) } else { listener };
+        let at =
+            if site_is_elsewhere(site, door) { SocketAddr::new(moved, listener.port()) } else { listener };
         match door.bare(at, None).await {
             Ok(_) => good.push(at.to_string()),
             Err(trouble) => wrong.push(trouble.to_string()),
         }
     }
-    if wrong.is_empty() && door.tls
+    if wrong.is_empty()
+        && door.tls
         && let Err(trouble) = door.tls(Sni::Own, &[], rustls::ALL_VERSIONS, None).await
     {
         wrong.push(format!("{} for {}: {trouble}", door.https, door.name));
@@ -49,7 +52,9 @@ pub(in crate::edge::check) async fn reach(site: &Site, door: &Door) -> Said {
 /// Asked at an address that was named on the command line.
 fn site_is_elsewhere(site: &Site, door: &Door) -> bool {
     let listed = site.http_listen.iter().chain(&site.https_listen);
-    !listed.clone().any(|at| at.ip() == door.public().ip() || at.ip().is_unspecified() && door.public().ip().is_loopback())
+    !listed.clone().any(|at| {
+        at.ip() == door.public().ip() || at.ip().is_unspecified() && door.public().ip().is_loopback()
+    })
 }
 
 pub(in crate::edge::check) fn loads(site: &Site, reading: &Reading) -> Said {
@@ -65,7 +70,9 @@ pub(in crate::edge::check) fn loads(site: &Site, reading: &Reading) -> Said {
                 false => Verdict::warn(read.warnings.join("\n")),
             };
             let included = match read.served(site) {
-                Some(server) => Verdict::ok(server.own("server_name").map_or_else(String::new, |d| d.place())),
+                Some(server) => {
+                    Verdict::ok(server.own("server_name").map_or_else(String::new, |d| d.place()))
+                }
                 None => Verdict::fail(format!(
                     "no server for {} on port {} in {}",
                     site.canonical().map_or("", |name| name.as_str()),
@@ -85,9 +92,11 @@ pub(super) fn behind(context: &Context<'_>) -> Said {
     let api = match &samples.models {
         Err(trouble) => Verdict::fail(trouble),
         Ok(answer) if is_gateways(answer) => Verdict::ok(format!("{} by the gateway", answer.status)),
-        Ok(answer) if answer.status >= 500 => {
-            Verdict::fail(format!("nginx answers {}: it does not reach {}", answer.status, gateways(context.site)))
-        }
+        Ok(answer) if answer.status >= 500 => Verdict::fail(format!(
+            "nginx answers {}: it does not reach {}",
+            answer.status,
+            gateways(context.site)
+        )),
         Ok(answer) => Verdict::fail(format!("{} on GET /v1/models, and not by the gateway", answer.status)),
     };
     vec![("api.answers", api), ("page.answers", page(context.site, &samples.page))]

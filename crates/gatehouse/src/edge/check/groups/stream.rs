@@ -45,10 +45,13 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
 /// Either way of looking is enough to fail; reading alone is enough where nothing can be asked.
 fn together(asked: Verdict, read: Result<Vec<String>, String>) -> Verdict {
     match (asked, read) {
-        (Verdict::Fail(seen), Ok(lines)) if !lines.is_empty() => Verdict::fail(format!("{seen}\n{}", lines.join("\n"))),
-        (Verdict::Ok(_) | Verdict::Skip(_), Ok(lines)) if !lines.is_empty() => {
-            Verdict::fail(format!("{}\nonly the gateway's `X-Accel-Buffering: no` keeps it from that", lines.join("\n")))
+        (Verdict::Fail(seen), Ok(lines)) if !lines.is_empty() => {
+            Verdict::fail(format!("{seen}\n{}", lines.join("\n")))
         }
+        (Verdict::Ok(_) | Verdict::Skip(_), Ok(lines)) if !lines.is_empty() => Verdict::fail(format!(
+            "{}\nonly the gateway's `X-Accel-Buffering: no` keeps it from that",
+            lines.join("\n")
+        )),
         (Verdict::Skip(why), Ok(_)) => Verdict::ok(format!("no place buffers; not asked: {why}")),
         (asked, _) => asked,
     }
@@ -60,12 +63,17 @@ fn reading(context: &Context<'_>) -> Result<Vec<String>, String> {
     for place in &places.api {
         let off = place.one("proxy_buffering").is_some_and(|line| line.has("off"));
         if !off {
-            let shown = place.one("proxy_buffering").map_or_else(|| format!("{}: `proxy_buffering` is on by default", place.named()), Directive::shown);
+            let shown = place.one("proxy_buffering").map_or_else(
+                || format!("{}: `proxy_buffering` is on by default", place.named()),
+                Directive::shown,
+            );
             let file = place.value("proxy_max_temp_file_size").and_then(bytes) != Some(0);
-            let disk = if file { ", and what a client does not read goes to a file of up to 1 GiB" } else { "" };
+            let disk =
+                if file { ", and what a client does not read goes to a file of up to 1 GiB" } else { "" };
             wrong.push(format!("{shown}{disk}"));
         }
-        let ignores = |line: &&Directive| line.args.iter().any(|a| a.eq_ignore_ascii_case("X-Accel-Buffering"));
+        let ignores =
+            |line: &&Directive| line.args.iter().any(|a| a.eq_ignore_ascii_case("X-Accel-Buffering"));
         wrong.extend(place.many("proxy_ignore_headers").into_iter().find(ignores).map(Directive::shown));
         wrong.extend(cached(place));
     }
@@ -120,7 +128,9 @@ async fn over_http2(context: &Context<'_>, request: &Request) -> Result<Answer, 
 async fn judged(context: &Context<'_>, answer: Result<Answer, Trouble>, request: &Request) -> Verdict {
     let answer = match answer {
         Ok(answer) if answer.status == 200 => answer,
-        Ok(answer) => return Verdict::skip(format!("{} instead of an answer: {}", answer.status, told(&answer))),
+        Ok(answer) => {
+            return Verdict::skip(format!("{} instead of an answer: {}", answer.status, told(&answer)));
+        }
         Err(trouble) => return Verdict::skip(format!("no answer to look at: {trouble}")),
     };
     let spread = spread(&answer);
@@ -165,7 +175,8 @@ async fn direct(context: &Context<'_>, request: &Request) -> Result<Answer, Stri
         let wire = TcpStream::connect(at).await?;
         Conn::over(Box::new(wire), &at.to_string()).ask_within(request, STREAM_TIME).await
     });
-    let answer = asked.await.map_err(|_| "it took too long".to_owned())?.map_err(|trouble| trouble.to_string())?;
+    let answer =
+        asked.await.map_err(|_| "it took too long".to_owned())?.map_err(|trouble| trouble.to_string())?;
     if answer.status == 200 { Ok(answer) } else { Err(format!("it answers {}", answer.status)) }
 }
 

@@ -17,10 +17,9 @@ const REQUESTS: u64 = 8;
 const TRIES: usize = 3;
 
 pub(super) async fn look(context: &Context<'_>) -> Said {
-    let (reuse, host) = tokio::join!(reuse(context), host(context));
     vec![
-        ("upstream.reuse", reuse),
-        ("upstream.host", host),
+        ("upstream.reuse", reuse(context).await),
+        ("upstream.host", host(context).await),
         ("upstream.once", read(context, |places| once(places, context.site.gateways.len()))),
         ("upstream.fails", read(context, fails)),
     ]
@@ -37,9 +36,12 @@ async fn reuse(context: &Context<'_>) -> Verdict {
     let counted = counted(context).await;
     let mut wrong = Vec::new();
     if let Ok(counts) = &counted
-        && counts.connections >= counts.requests
+        && !is_reuse(counts)
     {
-        wrong.push(format!("{} requests, {} new connections to the gateway", counts.requests, counts.connections));
+        wrong.push(format!(
+            "{} requests, {} new connections to the gateway",
+            counts.requests, counts.connections
+        ));
     }
     let read = places::of(context).map(|places| not_kept(&places));
     match (&read, &counted) {
@@ -48,7 +50,9 @@ async fn reuse(context: &Context<'_>) -> Verdict {
         (Err(_), Ok(_)) => {}
     }
     let seen = match counted {
-        Ok(counts) => format!("{} requests, {} new connections to the gateway", counts.requests, counts.connections),
+        Ok(counts) => {
+            format!("{} requests, {} new connections to the gateway", counts.requests, counts.connections)
+        }
         Err(why) => format!("kept, as far as can be read: {why}"),
     };
     Verdict::of(&wrong, seen)
@@ -73,11 +77,16 @@ async fn counted(context: &Context<'_>) -> Result<Counts, String> {
         if last.requests < REQUESTS / 2 {
             return Err("the gateway that is known here did not get the requests".to_owned());
         }
-        if last.connections < last.requests {
+        if is_reuse(&last) {
             break;
         }
     }
     Ok(last)
+}
+
+/// Fewer than half as many: a request that was under way at either count must not look like reuse.
+fn is_reuse(counts: &Counts) -> bool {
+    counts.connections.saturating_mul(2) <= counts.requests
 }
 
 fn not_kept(places: &Places<'_>) -> Vec<String> {
@@ -110,7 +119,9 @@ async fn host(context: &Context<'_>) -> Verdict {
     if context.samples.page.as_ref().is_ok_and(|page| page.status == 200) {
         let absolute = Request::get(format!("{}/", door.origin())).host("gatehouse-check.invalid");
         match door.ask(&absolute).await {
-            Ok(answer) if answer.status == 403 => wrong.push("a client's raw Host reaches the page".to_owned()),
+            Ok(answer) if answer.status == 403 => {
+                wrong.push("a client's raw Host reaches the page".to_owned())
+            }
             _ => seen.push("a foreign Host beside an absolute address has no effect"),
         }
         // The body is not what the page takes: nothing is made.

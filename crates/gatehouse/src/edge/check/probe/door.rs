@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -140,7 +140,11 @@ impl Door {
     }
 
     /// A bare connection, without the first line of the PROXY protocol.
-    pub(crate) async fn bare(&self, at: SocketAddr, from: Option<IpAddr>) -> Result<Open<'_, TcpStream>, Trouble> {
+    pub(crate) async fn bare(
+        &self,
+        at: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> Result<Open<'_, TcpStream>, Trouble> {
         let place = self.pace.turn().await;
         let connected = timeout(PATIENCE, async {
             let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -149,7 +153,8 @@ impl Door {
             }
             socket.connect(at).await
         });
-        let wire = connected.await.map_err(|_| Trouble::Late)?.map_err(|error| Trouble::NotTaken(at, error))?;
+        let wire =
+            connected.await.map_err(|_| Trouble::Late)?.map_err(|error| Trouble::NotTaken(at, error))?;
         // Small requests in pieces are what some of the questions are about.
         wire.set_nodelay(true)?;
         let local = wire.local_addr()?;
@@ -157,7 +162,11 @@ impl Door {
     }
 
     /// A connection as the balancer in front would make it.
-    pub(crate) async fn tcp(&self, at: SocketAddr, from: Option<IpAddr>) -> Result<Open<'_, TcpStream>, Trouble> {
+    pub(crate) async fn tcp(
+        &self,
+        at: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> Result<Open<'_, TcpStream>, Trouble> {
         let mut open = self.bare(at, from).await?;
         if self.proxy_protocol {
             let (us, them) = (open.local, at);
@@ -265,9 +274,4 @@ impl ServerCertVerifier for TakesAll {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
     }
-}
-
-/// The one provider of cryptography.
-pub(crate) fn provider() -> CryptoProvider {
-    ring::default_provider()
 }

@@ -13,6 +13,7 @@ use super::door::{Door, PATIENCE, Trouble};
 pub(crate) const TLS10: u16 = 0x0301;
 pub(crate) const TLS11: u16 = 0x0302;
 pub(crate) const TLS12: u16 = 0x0303;
+pub(crate) const TLS13: u16 = 0x0304;
 
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -32,8 +33,8 @@ pub(crate) struct Hello {
 /// What the server says to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// It goes on, with this version and suite; `ticket`: it offers session tickets.
-    Taken { version: u16, suite: u16, ticket: bool },
+    /// It goes on, with this version and suite; `ticket`: it offers session tickets; `curve`: it asks for this one (1.3).
+    Taken { version: u16, suite: u16, ticket: bool, curve: Option<u16> },
     /// It ends the handshake, with this alert.
     Alert(u8),
     /// It closes.
@@ -44,6 +45,12 @@ impl Hello {
     /// Everything that is good with TLS 1.2.
     pub(crate) fn modern(suites: &[u16]) -> Self {
         Self { version: TLS12, suites: suites.to_vec(), curves: vec![0x001d, 0x0017, 0x0018], ticket: false }
+    }
+
+    /// With TLS 1.3, where curves do not depend on the certificate. No share of a key is sent along, so the server has to
+    /// ask for the curve that it wants.
+    pub(crate) fn for_curves(curves: &[u16]) -> Self {
+        Self { version: TLS13, suites: vec![0x1301, 0x1302, 0x1303], curves: curves.to_vec(), ticket: false }
     }
 
     pub(crate) async fn say(&self, door: &Door) -> Result<Heard, Trouble> {
@@ -70,7 +77,7 @@ impl Hello {
     }
 
     fn bytes(&self, name: &str) -> Vec<u8> {
-        let mut body = self.version.to_be_bytes().to_vec();
+        let mut body = self.version.min(TLS12).to_be_bytes().to_vec();
         // Not a secret, and nothing depends on it: the handshake never ends.
         body.extend((0..32_u8).map(|n| n.wrapping_mul(37) ^ 0x5a));
         body.push(0);
@@ -100,6 +107,10 @@ impl Hello {
         }
         if self.ticket {
             all.extend(extension(35, &[]));
+        }
+        if self.version >= TLS13 {
+            all.extend(extension(43, &[2, 3, 4]));
+            all.extend(extension(51, &[0, 0]));
         }
         // Safe renegotiation, without which a careful server goes no further.
         all.extend(extension(0xff01, &[0]));
@@ -146,20 +157,25 @@ fn server_hello(message: &[u8]) -> Option<Heard> {
     let word = |at: usize| Some(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?]));
     let session = usize::from(*body.get(34)?);
     let suite = word(35 + session)?;
+    let mut version = word(0)?;
+    let (mut ticket, mut curve) = (false, None);
     let mut at = 35 + session + 2 + 1;
-    let mut ticket = false;
     if let Some(length) = word(at) {
         let end = at + 2 + usize::from(length);
         at += 2;
-        while let (Some(kind), Some(length)) = (word(at), word(at + 2)) {
-            if at >= end {
-                break;
+        while let (Some(kind), Some(length)) = (word(at), word(at + 2))
+            && at < end
+        {
+            match kind {
+                35 => ticket = true,
+                43 => version = word(at + 4)?,
+                51 => curve = word(at + 4),
+                _ => {}
             }
-            ticket |= kind == 35;
             at += 4 + usize::from(length);
         }
     }
-    Some(Heard::Taken { version: word(0)?, suite, ticket })
+    Some(Heard::Taken { version, suite, ticket, curve })
 }
 
 /// The name of a suite, as far as an operator would know it.
@@ -205,11 +221,15 @@ mod tests {
         body.extend([0, 0xc0, 0x2b, 0, 0, 8, 0, 35, 0, 0, 0xff, 0x01, 0, 0]);
         let mut message = vec![SERVER_HELLO, 0, 0, u8::try_from(body.len()).unwrap()];
         message.extend(body);
-        let record = [&[HANDSHAKE, 3, 3, 0, u8::try_from(message.len()).unwrap()], message.as_slice()].concat();
+        let record =
+            [&[HANDSHAKE, 3, 3, 0, u8::try_from(message.len()).unwrap()], message.as_slice()].concat();
         for cut in 0..record.len() {
             assert_eq!(read(&record[..cut]), None, "{cut}");
         }
-        assert_eq!(read(&record), Some(Heard::Taken { version: TLS12, suite: 0xc02b, ticket: true }));
+        assert_eq!(
+            read(&record),
+            Some(Heard::Taken { version: TLS12, suite: 0xc02b, ticket: true, curve: None })
+        );
         assert_eq!(read(&[ALERT, 3, 1, 0, 2, 2, 70]), Some(Heard::Alert(70)));
         assert_eq!(read(b"HTTP/1.1 400"), Some(Heard::Closed));
     }

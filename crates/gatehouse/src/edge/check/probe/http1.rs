@@ -134,7 +134,11 @@ impl<'d> Conn<'d> {
         self.ask_within(request, PATIENCE).await
     }
 
-    pub(crate) async fn ask_within(&mut self, request: &Request, patience: Duration) -> Result<Answer, Trouble> {
+    pub(crate) async fn ask_within(
+        &mut self,
+        request: &Request,
+        patience: Duration,
+    ) -> Result<Answer, Trouble> {
         let bytes = request.bytes(&self.authority);
         self.send(&bytes).await?;
         self.answer(request.method == "HEAD", patience).await
@@ -177,7 +181,8 @@ impl<'d> Conn<'d> {
     }
 
     async fn body(&mut self, answer: &mut Answer, began: Instant, late: Instant) -> Result<(), Trouble> {
-        let chunked = answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
+        let chunked =
+            answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
         let length = answer.header("content-length").and_then(|value| value.parse::<usize>().ok());
         let mut chunks = Chunks::default();
         loop {
@@ -258,7 +263,8 @@ fn head_of(bytes: &[u8]) -> Result<Answer, Trouble> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.split("\r\n");
     let first = lines.next().unwrap_or_default();
-    let status = first.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
+    let status =
+        first.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
     let status = status.ok_or(Trouble::NotHttp("no status line"))?;
     let headers = lines.filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
@@ -293,7 +299,8 @@ impl Chunks {
             let Some(end) = find(rest, b"\r\n") else { return Ok(false) };
             let line = String::from_utf8_lossy(rest.get(..end).unwrap_or_default()).into_owned();
             let size = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(size, 16).map_err(|_| Trouble::NotHttp("a chunk without a size"))?;
+            let size =
+                usize::from_str_radix(size, 16).map_err(|_| Trouble::NotHttp("a chunk without a size"))?;
             if size > BODY_BYTES_MAX {
                 return Err(Trouble::NotHttp("a chunk without bound"));
             }

@@ -28,7 +28,8 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(rates: &Rates) -> Self {
         let half = |number: u64| usize::try_from(number / 2).unwrap_or(usize::MAX).max(1);
-        let between = Duration::from_secs(2) / u32::try_from(rates.requests_per_second.max(1)).unwrap_or(u32::MAX);
+        let between =
+            Duration::from_secs(2) / u32::try_from(rates.requests_per_second.max(1)).unwrap_or(u32::MAX);
         Self {
             at_once: Semaphore::new(half(rates.connections).min(AT_ONCE_MAX)),
             between,

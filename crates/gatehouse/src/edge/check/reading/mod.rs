@@ -92,7 +92,9 @@ async fn dump(program: &Path, main_file: &Path) -> std::io::Result<(bool, String
 fn of_dump(dump: &str, said: &str) -> Reading {
     let files = Files::of_dump(dump);
     match files.tree() {
-        Err(error) => Reading::Unknown(format!("nginx takes its configuration, this program does not: {error}")),
+        Err(error) => {
+            Reading::Unknown(format!("nginx takes its configuration, this program does not: {error}"))
+        }
         Ok(tree) => {
             let warnings = said.lines().filter(|line| line.contains("[warn]")).map(str::to_owned).collect();
             Reading::Read(Box::new(Read { files, tree, warnings }))
@@ -138,7 +140,9 @@ impl Read {
     pub(crate) fn served(&self, site: &Site) -> Option<Scope<'_>> {
         let name = site.canonical()?.as_str();
         self.on_ports(&[site.public_port()]).into_iter().find(|server| {
-            server.own("server_name").is_some_and(|names| names.args.iter().any(|n| n.eq_ignore_ascii_case(name)))
+            server
+                .own("server_name")
+                .is_some_and(|names| names.args.iter().any(|n| n.eq_ignore_ascii_case(name)))
         })
     }
 
@@ -203,10 +207,14 @@ mod tests {
 
     #[test]
     fn sizes_times_and_ports() {
-        for (text, value) in [("8k", Some(8_192)), ("1M", Some(1 << 20)), ("12", Some(12)), ("x", None), ("", None)] {
+        for (text, value) in
+            [("8k", Some(8_192)), ("1M", Some(1 << 20)), ("12", Some(12)), ("x", None), ("", None)]
+        {
             assert_eq!(bytes(text), value, "{text}");
         }
-        for (text, value) in [("10", Some(10.0)), ("1m 30s", Some(90.0)), ("500ms", Some(0.5)), ("1x", None), ("", None)] {
+        for (text, value) in
+            [("10", Some(10.0)), ("1m 30s", Some(90.0)), ("500ms", Some(0.5)), ("1x", None), ("", None)]
+        {
             assert_eq!(seconds(text), value, "{text}");
         }
         for (text, value) in [
@@ -222,7 +230,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_found_among_other_lines() {
-        let said = "nginx: [warn] x\nnginx: [emerg] unknown directive \"http2\" in /s:3\nnginx: test failed\n";
+        let said =
+            "nginx: [warn] x\nnginx: [emerg] unknown directive \"http2\" in /s:3\nnginx: test failed\n";
         assert!(first_line(said).contains("http2"));
         assert_eq!(first_line(""), "");
     }

@@ -70,11 +70,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Directive>, ParseError
 }
 
 /// The directives up to the block's end, and whether it ended with a brace.
-fn block(
-    words: &mut Words<'_>,
-    file: &Arc<str>,
-    depth: usize,
-) -> Result<(Vec<Directive>, bool), ParseError> {
+fn block(words: &mut Words<'_>, file: &Arc<str>, depth: usize) -> Result<(Vec<Directive>, bool), ParseError> {
     if depth > DEPTH_MAX {
         return Err(words.error(file, "too many blocks in each other"));
     }

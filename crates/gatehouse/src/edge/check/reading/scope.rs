@@ -166,7 +166,9 @@ mod tests {
         assert_eq!(names("/v1/messages"), ["X", "Y"]);
         assert_eq!(names("/v1/models"), ["Z"]);
         assert_eq!(server.at("/v1/models").sent_header("host").unwrap().arg(1), "$host");
-        assert!(server.at("/v1/models").own("proxy_pass").is_some() && server.at("/").own("proxy_pass").is_none());
+        assert!(
+            server.at("/v1/models").own("proxy_pass").is_some() && server.at("/").own("proxy_pass").is_none()
+        );
         assert_eq!(server.at("/v1/models").named(), "`location /v1/` (f:8)");
         assert_eq!(server.at("@named").named(), "the server");
     }

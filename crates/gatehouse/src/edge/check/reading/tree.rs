@@ -30,9 +30,11 @@ impl Files {
         }
         // A file that two others include is printed twice.
         let mut seen = Vec::new();
-        files.retain(|(name, _)| !seen.contains(name) && {
-            seen.push(name.clone());
-            true
+        files.retain(|(name, _)| {
+            !seen.contains(name) && {
+                seen.push(name.clone());
+                true
+            }
         });
         Self(files)
     }
