@@ -25,7 +25,7 @@ use gateway::config::Secret;
 
 use super::findings::{Finding, Findings};
 use super::site::Site;
-use facts::{FACTS, Fact, Said, Verdict};
+use facts::{FACTS, Said, Verdict};
 use probe::Door;
 use reading::Reading;
 use samples::Samples;
@@ -52,6 +52,12 @@ pub(crate) struct Asking {
     pub slow: bool,
 }
 
+impl Asking {
+    fn wants(&self, id: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| covers(only, id))
+    }
+}
+
 /// Everything that a group of questions stands on.
 pub(crate) struct Context<'c> {
     site: &'c Site,
@@ -71,19 +77,19 @@ pub(crate) struct UnknownFact(String);
 
 /// Looks at everything, and says how each fact stands.
 pub(crate) async fn run(site: &Site, asking: &Asking) -> Result<Findings, UnknownFact> {
-    if let Some(unknown) = asking.only.iter().find(|id| !FACTS.iter().any(|fact| wanted(fact, id))) {
+    if let Some(unknown) = asking.only.iter().find(|id| !FACTS.iter().any(|fact| covers(id, fact.id))) {
         return Err(UnknownFact(unknown.clone()));
     }
     let looked = tokio::time::timeout(WHOLE_TIME, look(site, asking)).await;
     let (said, otherwise) = looked.unwrap_or_else(|_| {
         (Said::new(), format!("the check was not done within {} s", WHOLE_TIME.as_secs()))
     });
-    Ok(findings(said, &otherwise, &asking.only))
+    Ok(findings(said, &otherwise, asking))
 }
 
 /// An id, or the beginning of several (`tls`).
-fn wanted(fact: &Fact, id: &str) -> bool {
-    fact.id == id || fact.id.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'))
+fn covers(only: &str, id: &str) -> bool {
+    id.strip_prefix(only).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Verdicts, and what is said of facts that nobody could look at.
@@ -117,10 +123,10 @@ async fn tail(path: Option<&std::path::Path>, unknown: &str) -> Result<Tail, Str
     Tail::begin(path).await.map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
-fn findings(said: Said, otherwise: &str, only: &[String]) -> Findings {
+fn findings(said: Said, otherwise: &str, asking: &Asking) -> Findings {
     let mut by_id: HashMap<&str, Verdict> = said.into_iter().collect();
     let mut findings = Findings::default();
-    for fact in FACTS.iter().filter(|fact| only.is_empty() || only.iter().any(|id| wanted(fact, id))) {
+    for fact in FACTS.iter().filter(|fact| asking.wants(fact.id)) {
         let verdict = by_id.remove(fact.id).unwrap_or_else(|| Verdict::skip(otherwise));
         findings.push(match verdict {
             Verdict::Ok(seen) => Finding::ok(fact.id, fact.holds, seen),
@@ -139,10 +145,11 @@ mod tests {
     #[test]
     fn findings_follow_the_table_and_nothing_is_left_out() {
         let said = vec![("tls.order", Verdict::ok("a")), ("site.answers", Verdict::fail("b"))];
-        let all = findings(said.clone(), "unknown", &[]);
+        let all = findings(said.clone(), "unknown", &Asking::default());
         assert_eq!(all.findings.len(), FACTS.len());
         assert_eq!((all.findings[0].id, all.findings[0].seen.as_str()), ("site.answers", "b"));
-        let tls = findings(said, "unknown", &["tls".to_owned(), "site.answers".to_owned()]);
+        let only = vec!["tls".to_owned(), "site.answers".to_owned()];
+        let tls = findings(said, "unknown", &Asking { only, ..Asking::default() });
         assert!(tls.findings.iter().all(|f| f.id.starts_with("tls.") || f.id == "site.answers"));
         assert!(tls.findings.len() > 5);
         assert_eq!(tls.findings.iter().find(|f| f.id == "tls.curves").unwrap().seen, "unknown");

@@ -12,15 +12,9 @@ use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::Answer;
 
 pub(super) async fn look(context: &Context<'_>) -> Said {
-    let ids = ["page.fresh", "page.no-key", "static.served", "static.immutable", "static.compressed"];
-    let skip = |why: &str| ids.iter().map(|id| (*id, Verdict::skip(why))).collect::<Said>();
     if context.site.page.is_none() {
-        return skip("`edge.page.address` is off: no page");
-    }
-    match &context.samples.page {
-        Ok(answer) if answer.status == 200 => {}
-        Ok(answer) => return skip(&format!("the page answers {}: see page.answers", answer.status)),
-        Err(trouble) => return skip(trouble),
+        let ids = ["page.fresh", "page.no-key", "static.served", "static.immutable", "static.compressed"];
+        return ids.iter().map(|id| (*id, Verdict::skip("`edge.page.address` is off: no page"))).collect();
     }
     vec![
         ("page.fresh", fresh(context)),
@@ -32,6 +26,10 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
 }
 
 fn fresh(context: &Context<'_>) -> Verdict {
+    match &context.samples.page {
+        Ok(answer) if answer.status == 200 => {}
+        _ => return Verdict::skip("the page does not answer: see page.answers"),
+    }
     let cache =
         context.samples.page.as_ref().ok().and_then(|page| page.header("cache-control")).unwrap_or_default();
     match cache.contains("no-store") || cache.contains("no-cache") {
@@ -95,7 +93,7 @@ fn immutable(context: &Context<'_>) -> Verdict {
         wrong.push(format!("{}: cache-control: {}", context.samples.file_path, cache(file)));
     }
     if let Ok(missing) = &context.samples.file_missing {
-        if missing.status != 404 {
+        if missing.status < 400 {
             wrong.push(format!("a file that is not there: {}", missing.status));
         } else if cache(missing).contains("immutable") || cache(missing).contains("max-age=3") {
             wrong.push(format!("a file that is not there: cache-control: {}", cache(missing)));

@@ -6,12 +6,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::upstream;
 use crate::config::edge::Tls;
 use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::{Answer, Door, Sni};
 use crate::edge::check::reading::{Reading, first_line};
-use crate::edge::check::samples::Sample;
 use crate::edge::site::Site;
 
 /// What the gateway puts on every answer of its own, and nothing else does.
@@ -99,7 +99,7 @@ pub(super) fn behind(context: &Context<'_>) -> Said {
         )),
         Ok(answer) => Verdict::fail(format!("{} on GET /v1/models, and not by the gateway", answer.status)),
     };
-    vec![("api.answers", api), ("page.answers", page(context.site, &samples.page))]
+    vec![("api.answers", api), ("page.answers", page(context))]
 }
 
 fn gateways(site: &Site) -> String {
@@ -107,12 +107,20 @@ fn gateways(site: &Site) -> String {
     all.join(", ")
 }
 
-fn page(site: &Site, page: &Sample) -> Verdict {
-    let Some(configured) = &site.page else { return Verdict::skip("`edge.page.address` is off: no page") };
+fn page(context: &Context<'_>) -> Verdict {
+    let Some(configured) = &context.site.page else {
+        return Verdict::skip("`edge.page.address` is off: no page");
+    };
     let guarded = !configured.allow.is_empty() || configured.password_file.is_some();
-    match page {
+    match &context.samples.page {
         Err(trouble) => Verdict::fail(trouble),
         Ok(answer) if answer.status == 200 && answer.text().contains("data-locale=") => Verdict::ok("200"),
+        Ok(answer) if answer.status == 403 && answer.text().contains("wrong_host") => {
+            match upstream::host_is_ours(context) {
+                false => Verdict::skip("the page is asked under another name: see upstream.host"),
+                true => Verdict::fail(format!("the page does not answer to {}", context.door.authority)),
+            }
+        }
         Ok(answer) if matches!(answer.status, 401 | 403) && guarded => {
             Verdict::skip(format!("{}: the page is guarded, and this check has no way in", answer.status))
         }

@@ -26,6 +26,10 @@ const TOGETHER: Duration = Duration::from_millis(30);
 const HOW: &str = "give a key with `--key-file FILE`: a short answer is asked for";
 
 pub(super) async fn look(context: &Context<'_>) -> Said {
+    // An answer costs somebody's tokens: only for who wants to know.
+    if !context.asking.wants("stream.h1") && !context.asking.wants("stream.h2") {
+        return Said::new();
+    }
     let read = reading(context);
     let asked = match request(context) {
         Ok(request) => {

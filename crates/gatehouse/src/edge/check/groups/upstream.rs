@@ -146,6 +146,11 @@ async fn host(context: &Context<'_>) -> Verdict {
     Verdict::of(&wrong, if seen.is_empty() { "nginx's own reading".to_owned() } else { seen.join("; ") })
 }
 
+/// As far as can be read.
+pub(super) fn host_is_ours(context: &Context<'_>) -> bool {
+    places::of(context).is_ok_and(|places| places.proxied().all(|place| not_ours(place).is_none()))
+}
+
 fn not_ours(place: &Scope<'_>) -> Option<String> {
     place.own("proxy_pass")?;
     let Some(line) = place.sent_header("Host") else {
