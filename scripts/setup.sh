@@ -60,6 +60,8 @@ if [ "$purpose" = test ]; then
     want curl has curl
     want jq has jq
     want procps has pgrep
+    # Ends a program in the middle of a call, and lets calls fail.
+    want strace has strace
 fi
 
 [ -n "$missing" ] || exit 0

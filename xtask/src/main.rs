@@ -16,17 +16,22 @@ const USAGE: &str = "\
 cargo xtask tidy     check the rules of the house (imports, circles, module docs, sizes, names)
 cargo xtask docs     write docs/config.md, docs/openapi.json and the tables of docs/api.md from the program's own tables
 cargo xtask types    write the page's types from the chat's records
-cargo xtask dist     build the stripped release binary with the engine, as target/dist/*.tar.gz with its digest
+cargo xtask dist     build what is handed out, in target/dist: .deb, tarballs, bill of materials, SHA256SUMS
+cargo xtask deb      the .deb alone; of a binary that is there with --binary FILE [--version VERSION] [--into FOLDER]
+cargo xtask sbom     the bill of materials alone (CycloneDX)
 ";
 
 fn main() -> ExitCode {
-    let wanted = std::env::args().nth(1);
+    let mut args = std::env::args().skip(1);
+    let wanted = args.next();
     let root = root();
     let done = match wanted.as_deref() {
         Some("tidy") => tidy::run(&root),
         Some("docs") => generate::docs(&root),
         Some("types") => generate::types(&root),
-        Some("dist") => dist::run(&root),
+        Some("dist") => dist::run(&root, args),
+        Some("deb") => dist::deb(&root, args),
+        Some("sbom") => dist::sbom(&root, args),
         _ => {
             say(USAGE.trim_end());
             return ExitCode::from(2);

@@ -16,10 +16,18 @@ pub(crate) fn private_dir(dir: &Path) -> anyhow::Result<PathBuf> {
     made.with_context(|| format!("cannot use the data folder {}", dir.display()))
 }
 
-/// `$XDG_DATA_HOME/gatehouse`, else `~/.local/share/gatehouse`.
+/// What a service manager gives (`$STATE_DIRECTORY`), else `$XDG_DATA_HOME/gatehouse`, else `~/.local/share/gatehouse`.
 pub(crate) fn default_dir() -> anyhow::Result<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    // A unit may have several, with colons between them; then none of them is meant.
+    if let Some(state) = folder("STATE_DIRECTORY").filter(|dir| dir.is_absolute() && !has_colon(dir)) {
+        return Ok(state);
+    }
     let data = folder("XDG_DATA_HOME").filter(|dir| dir.is_absolute());
     let data = data.or_else(|| Some(folder("HOME")?.join(".local/share")));
     Ok(data.context("no folder for data: set HOME, or give --data-dir")?.join("gatehouse"))
+}
+
+fn has_colon(dir: &Path) -> bool {
+    dir.as_os_str().as_encoded_bytes().contains(&b':')
 }

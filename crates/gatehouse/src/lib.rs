@@ -13,6 +13,7 @@ mod config;
 mod edge;
 mod folders;
 mod logging;
+mod manual;
 mod profile;
 mod service;
 mod signals;

@@ -1,4 +1,4 @@
-//! The gateway's listening sockets: taken over where somebody opened them already, bound where not.
+//! The listening sockets of gateway and page: taken over where somebody opened them already, bound where not.
 //!
 //! Why here: a service manager can hold the sockets while the service is down, and in an upgrade the process before this one
 //! hands its own on. Either way nobody who connects is refused. Both speak systemd's protocol (`LISTEN_FDS`), so
@@ -18,6 +18,7 @@ use listenfd::ListenFd;
 /// Names of passed sockets, as in `FileDescriptorName=` of a socket unit.
 const API: &str = "api";
 const ADMIN: &str = "admin";
+const PAGE: &str = "page";
 /// The way back to the process that hands over; only we pass it.
 const PREDECESSOR: &str = "predecessor";
 
@@ -52,6 +53,20 @@ impl Inherited {
             }
         }
         Ok(all)
+    }
+
+    /// The passed socket of the chat page; `None`: it opens its own.
+    pub(crate) fn page(mut self, wanted: SocketAddr) -> Option<TcpListener> {
+        let found = self.at(wanted).or_else(|| self.called(PAGE, wanted));
+        self.close_the_rest();
+        found
+    }
+
+    /// Nobody accepts on them, and whoever connects would wait for ever.
+    fn close_the_rest(self) {
+        for left in self.listeners {
+            tracing::warn!(name = left.name, address = %left.address, "a passed socket is not in the configuration; closed");
+        }
     }
 
     /// The passed socket for an address.
@@ -102,9 +117,8 @@ impl Sockets {
         if let Some((wanted, found)) = &mut admin {
             *found = found.take().or_else(|| inherited.called(ADMIN, *wanted));
         }
-        for left in &inherited.listeners {
-            tracing::warn!(name = left.name, address = %left.address, "a passed socket is not in the configuration; closed");
-        }
+        let predecessor = inherited.predecessor.take();
+        inherited.close_the_rest();
         let bound = |(address, found): (SocketAddr, Option<TcpListener>)| match found {
             Some(listener) => Ok(listener),
             None => gateway::bind(address),
@@ -112,7 +126,7 @@ impl Sockets {
         Ok(Self {
             api: api.into_iter().map(bound).collect::<Result<_, _>>()?,
             admin: admin.map(bound).transpose()?,
-            predecessor: inherited.predecessor,
+            predecessor,
         })
     }
 
@@ -186,6 +200,19 @@ mod tests {
         let sockets = Sockets::open(&[elsewhere], Some(any()), inherited).unwrap();
         assert_eq!(sockets.api[0].local_addr().unwrap(), api_at);
         assert_eq!(sockets.admin.unwrap().local_addr().unwrap(), admin_at);
+    }
+
+    #[test]
+    fn the_page_takes_its_own_address_or_its_own_name() {
+        for name in ["page", ""] {
+            let (other, _) = passed("api");
+            let (page, page_at) = passed(name);
+            let inherited = Inherited { listeners: vec![other, page], predecessor: None };
+            let wanted = if name.is_empty() { page_at } else { any() };
+            assert_eq!(inherited.page(wanted).unwrap().local_addr().unwrap(), page_at);
+        }
+        let (other, _) = passed("api");
+        assert!(Inherited { listeners: vec![other], predecessor: None }.page(any()).is_none());
     }
 
     #[tokio::test]

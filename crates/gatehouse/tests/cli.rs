@@ -32,6 +32,10 @@ fn reference_prints_the_pages_that_are_made_of_tables() {
         (&["reference", "openapi"], "{\n  \"openapi\": \"3.1"),
         (&["reference", "routes"], "| method | path |"),
         (&["reference", "lanes"], "| client | operation |"),
+        (&["reference", "man", "gatehouse.yaml"], ".ie \\n(.g"),
+        (&["reference", "completions", "bash"], "_gatehouse() {"),
+        (&["reference", "completions", "zsh", "--of", "clawdbot"], "#compdef clawdbot"),
+        (&["reference", "completions", "fish"], "# Print an optspec"),
     ] {
         let printed = run(args);
         assert!(printed.status.success(), "{args:?}");
@@ -55,8 +59,11 @@ fn help_is_a_page_of_its_own() {
       chat       The chat site alone
       check      Read configuration files and print everything that is wrong with them
       keys       Make API keys and their digests
+      init       Write a first configuration, with keys, and say what comes next
+      edge       What stands in front: nginx, HTTPS, the firewall
+      cert       The certificate: served, on the disk, and how long it lives
       engine     The embedded small model
-      reference  Print every configuration key, or the API, as a page
+      reference  Print what the program's own tables say: configuration keys, the API, manual pages, completions
       help       Print this message or the help of the given subcommand(s)
 
     Options:

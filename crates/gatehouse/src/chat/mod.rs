@@ -121,14 +121,35 @@ pub async fn serve(
     on_bound: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ChatError> {
-    if config.access != Access::OpenWithWarning && !config.listen.ip().to_canonical().is_loopback() {
-        return Err(ChatError::NotLoopback(config.listen));
-    }
+    allowed(&config, config.listen)?;
     let listen = config.listen;
     let listen_error = |source| ChatError::Listen { address: listen, source };
-    // The port first: two servers on one database would end each other's runs as leftovers.
-    let listener = TcpListener::bind(listen).await.map_err(listen_error)?;
+    let listener = TcpListener::bind(listen).await.and_then(TcpListener::into_std);
+    serve_on(config, listener.map_err(listen_error)?, on_bound, shutdown).await
+}
+
+/// A page without accounts is for this machine alone, whatever opened its socket.
+fn allowed(config: &ChatConfig, address: SocketAddr) -> Result<(), ChatError> {
+    if config.access != Access::OpenWithWarning && !address.ip().to_canonical().is_loopback() {
+        return Err(ChatError::NotLoopback(address));
+    }
+    Ok(())
+}
+
+/// [`serve`] on a socket that is open already.
+pub(crate) async fn serve_on(
+    config: ChatConfig,
+    listener: std::net::TcpListener,
+    on_bound: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ChatError> {
+    let listen = config.listen;
+    let listen_error = |source| ChatError::Listen { address: listen, source };
     let address = listener.local_addr().map_err(listen_error)?;
+    allowed(&config, address)?;
+    // The port before the store: two servers on one database would end each other's runs as leftovers.
+    listener.set_nonblocking(true).map_err(listen_error)?;
+    let listener = TcpListener::from_std(listener).map_err(listen_error)?;
     let site = Arc::new(Site::open(config).await?);
     if site.access.is_open() {
         tracing::warn!(%address, "the chat page is open to everybody who can reach it, without accounts");

@@ -9,13 +9,13 @@ mod edge;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::profile::{self, Profile};
 
 pub(crate) use edge::{
     Asking, Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall,
-    EdgeNginx, EdgeReport, From, Init, Telling,
+    EdgeHost, EdgeNginx, EdgeReport, From, Init, InitPage, InitTls, Telling,
 };
 
 const EXAMPLES: &str = "\
@@ -70,6 +70,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keys(Keys),
     /// Write a first configuration, with keys, and say what comes next
+    #[command(
+        after_help = "Asks on a terminal for what no flag says; `?` explains a question. Keys are shown once and stored as digests.\n\nExamples:\n  gatehouse init\n  gatehouse init --yes --domain ai.example.com --email ops@example.com --key alice --key batch\n  gatehouse init --json --config ./gatehouse.yaml"
+    )]
     Init(Init),
     /// What stands in front: nginx, HTTPS, the firewall
     #[command(subcommand)]
@@ -80,19 +83,18 @@ pub(crate) enum Command {
     /// The embedded small model
     #[command(subcommand)]
     Engine(Engine),
-    /// Print every configuration key, or the API, as a page
+    /// Print what the program's own tables say: configuration keys, the API, manual pages, completions
+    #[command(after_help = "Without a page it prints `config`.")]
     Reference {
-        /// Which page
-        #[arg(value_enum, default_value_t)]
-        page: Page,
+        #[command(subcommand)]
+        page: Option<Page>,
     },
 }
 
 /// What `reference` can print.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Subcommand)]
 pub(crate) enum Page {
     /// Every configuration key, as Markdown
-    #[default]
     Config,
     /// The description of the API, as OpenAPI 3.1
     Openapi,
@@ -100,6 +102,50 @@ pub(crate) enum Page {
     Routes,
     /// Which dialect reaches which upstream how, as a table
     Lanes,
+    /// A manual page
+    #[command(
+        after_help = "Examples:\n  gatehouse reference man gatehouse.yaml | man -l -\n  gatehouse reference man --into ./man"
+    )]
+    Man {
+        /// Page, such as `gatehouse-keys-new` or `gatehouse.yaml`
+        #[arg(default_value = "gatehouse")]
+        name: String,
+        /// Write every page into this folder instead
+        #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
+        into: Option<PathBuf>,
+    },
+    /// What a shell reads to complete the command's line
+    #[command(after_help = "Example:\n  source <(gatehouse reference completions bash)")]
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+        /// Command that is completed
+        #[arg(long, value_name = "COMMAND", default_value = "gatehouse", value_parser = ["gatehouse", "qwen-gateway", "clawdbot"])]
+        of: String,
+    },
+}
+
+/// Shells whose completions are packaged.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl std::convert::From<Shell> for clap_complete::Shell {
+    fn from(shell: Shell) -> Self {
+        match shell {
+            Shell::Bash => Self::Bash,
+            Shell::Zsh => Self::Zsh,
+            Shell::Fish => Self::Fish,
+        }
+    }
+}
+
+/// The commands under their three names.
+pub(crate) fn commands() -> Vec<clap::Command> {
+    vec![Cli::command(), SeedGateway::command(), SeedChat::command()]
 }
 
 #[derive(Debug, Args)]
@@ -237,7 +283,6 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Invocation, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn invocation(line: &str) -> Result<Invocation, clap::Error> {
         parse(line.split(' ').map(OsString::from))
@@ -245,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_definitions_are_sound() {
-        for command in [Cli::command(), SeedGateway::command(), SeedChat::command()] {
+        for command in commands() {
             command.debug_assert();
         }
     }

@@ -10,10 +10,12 @@ use super::start;
 use crate::Outcome;
 use crate::chat::{self, Access, ChatConfig, GatewayAccess, Locale};
 use crate::config::Role;
-use crate::config::chat::{ChatSettings, KEY_VARIABLE};
+use crate::config::chat::{ChatSettings, KEY_CREDENTIAL, KEY_VARIABLE};
 use crate::folders::{default_dir, private_dir};
 use crate::profile::{self, Profile};
+use crate::service::{self, Watchdog};
 use crate::signals::{Request, Signals};
+use crate::sockets::Inherited;
 use crate::terminal::Terminal;
 
 /// File of the conversations within the data folder.
@@ -24,6 +26,7 @@ pub(super) async fn run(
     gateway_file: Option<PathBuf>,
     profile: Profile,
     terminal: &Terminal,
+    inherited: Inherited,
 ) -> anyhow::Result<Outcome> {
     let Some((settings, report)) = start::settings(file, profile.expectation(Role::Chat), terminal) else {
         return Ok(Outcome::Refused);
@@ -35,17 +38,43 @@ pub(super) async fn run(
     }
     if settings.api_key.is_none() {
         tracing::warn!(
-            "no key for the gateway: set `backend.api_key_file` or {KEY_VARIABLE}; the page says so until then"
+            "no key for the gateway: set `backend.api_key_file` or {KEY_VARIABLE}, or let the service manager pass \
+             `{KEY_CREDENTIAL}`; the page says so until then"
         );
     }
     let dir = settings.data_dir.take().map_or_else(default_dir, Ok)?;
     let config = checked(settings, &dir)?;
-    let mut signals = Signals::catch().context("cannot listen to signals")?;
-    let told_to_end = async move { while signals.next().await != Request::End {} };
-    let bound = |address| tracing::info!(%address, "the chat page is served");
-    chat::serve(config, bound, told_to_end).await?;
+    let signals = Signals::catch().context("cannot listen to signals")?;
+    let bound = |address| {
+        tracing::info!(%address, "the chat page is served");
+        service::ready();
+    };
+    let ended = told_to_end(signals);
+    match inherited.page(config.listen) {
+        Some(listener) => chat::serve_on(config, listener, bound, ended).await?,
+        None => chat::serve(config, bound, ended).await?,
+    }
     tracing::info!("ended");
     Ok(Outcome::Done)
+}
+
+/// Gives signs of life until it is time to end.
+async fn told_to_end(mut signals: Signals) {
+    let asked = async {
+        loop {
+            match signals.next().await {
+                Request::End => return,
+                Request::Reload | Request::Upgrade => {
+                    tracing::warn!("the chat site reads its configuration at start only; restart it instead");
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = asked => {}
+        () = Watchdog::of_this_process().run() => {}
+    }
+    service::stopping();
 }
 
 /// What the site runs on. Makes the data folder, closed to others.

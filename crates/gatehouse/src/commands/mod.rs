@@ -4,6 +4,7 @@
 //!
 //! Never here: configuration rules, HTTP.
 
+mod ask;
 mod cert;
 mod chat;
 mod check;
@@ -12,25 +13,25 @@ mod engine;
 mod gateway;
 mod init;
 mod keys;
+mod reference;
 mod start;
 mod up;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::cli::{Command, Invocation, Page};
-use crate::config::reference;
+use crate::Outcome;
+use crate::cli::{Command, Invocation};
 use crate::profile::Profile;
 use crate::sockets::Inherited;
 use crate::terminal::Terminal;
-use crate::{Outcome, api_tables};
 
 pub(crate) fn run(invocation: Invocation, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match invocation {
         Invocation::Gateway { config, profile } => serve_gateway(&config, profile, terminal),
         Invocation::Chat { config, gateway_config, profile } => {
-            serve(chat::run(&config, gateway_config, profile, terminal))
+            serve_chat(&config, gateway_config, profile, terminal)
         }
         Invocation::Command(command) => native(command, terminal),
     }
@@ -40,26 +41,14 @@ fn native(command: Command, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match command {
         Command::Up(options) => serve(up::run(options, terminal)),
         Command::Gateway(role) => serve_gateway(&role.config, Profile::Native, terminal),
-        Command::Chat(role) => serve(chat::run(&role.config, None, Profile::Native, terminal)),
+        Command::Chat(role) => serve_chat(&role.config, None, Profile::Native, terminal),
         Command::Check { files } => Ok(check::run(&files, terminal)),
         Command::Keys(command) => keys::run(&command, terminal),
         Command::Init(options) => init::run(&options, terminal),
         Command::Edge(command) => edge::run(command, terminal),
         Command::Cert(command) => cert::run(command, terminal),
         Command::Engine(command) => engine::run(command, terminal),
-        Command::Reference { page } => {
-            terminal.say(printed(page).trim_end());
-            Ok(Outcome::Done)
-        }
-    }
-}
-
-fn printed(page: Page) -> String {
-    match page {
-        Page::Config => reference::markdown(),
-        Page::Openapi => ::gateway::openapi::printed(),
-        Page::Routes => api_tables::routes(),
-        Page::Lanes => api_tables::lanes(),
+        Command::Reference { page } => reference::run(page, terminal),
     }
 }
 
@@ -68,6 +57,17 @@ fn serve_gateway(config: &Path, profile: Profile, terminal: &Terminal) -> anyhow
     // Here, because there are no threads yet.
     let inherited = Inherited::take().context("cannot take over the passed sockets")?;
     serve(gateway::run(config, profile, terminal, inherited))
+}
+
+/// The chat site, on a passed socket where there is one.
+fn serve_chat(
+    config: &Path,
+    gateway_config: Option<PathBuf>,
+    profile: Profile,
+    terminal: &Terminal,
+) -> anyhow::Result<Outcome> {
+    let inherited = Inherited::take().context("cannot take over the passed sockets")?;
+    serve(chat::run(config, gateway_config, profile, terminal, inherited))
 }
 
 /// Runs a role to its end on a runtime of its own.

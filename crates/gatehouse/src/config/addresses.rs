@@ -30,7 +30,7 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
 
 /// The IPv6 wildcard takes IPv4 as well, but a machine without IPv6 cannot bind it.
 fn every_interface() -> IpAddr {
-    if Path::new("/proc/net/if_inet6").exists() {
+    if Path::new("/proc/self/net/if_inet6").exists() {
         Ipv6Addr::UNSPECIFIED.into()
     } else {
         Ipv4Addr::UNSPECIFIED.into()

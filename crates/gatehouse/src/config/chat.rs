@@ -16,6 +16,8 @@ use super::{Context, LogSettings};
 
 /// Variable that is read when the file names no key.
 pub(crate) const KEY_VARIABLE: &str = "GATEHOUSE_API_KEY";
+/// Credential that is read when neither names one.
+pub(crate) const KEY_CREDENTIAL: &str = "chat.key";
 
 /// What the `chat` role runs on.
 #[derive(Clone, Debug)]
@@ -154,7 +156,8 @@ fn api_key(backend: &Section<'_>, context: &Context<'_>) -> Option<String> {
         check_sendable(plain, backend);
     }
     let read = file.and_then(|file: At<String>| context.secret_file(&file, report));
-    read.or(plain.map(|p| p.value)).or_else(|| context.variable(KEY_VARIABLE))
+    let given = read.or(plain.map(|p| p.value)).or_else(|| context.variable(KEY_VARIABLE));
+    given.or_else(|| context.default_credential(KEY_CREDENTIAL, backend.place(), report))
 }
 
 fn check_sendable(key: &At<String>, backend: &Section<'_>) {

@@ -9,11 +9,27 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use gateway::auth::key;
+
 use super::report::{Place, Report};
 use super::section::{At, clipped};
 
 /// No key or token is longer; a wrong path may well name something that is.
 const SECRET_BYTES_MAX: u64 = 4_096;
+
+/// Begins the name of a secret that the service manager passes (`LoadCredential=` of a unit).
+pub(crate) const CREDENTIAL: &str = "credential:";
+/// Where the service manager puts what it passes.
+const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
+
+/// Whether this process is the one that credentials are passed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// It is going to need them, so one that is missing is an error.
+    Here,
+    /// It only looks at the file: only the service itself is shown them.
+    Elsewhere,
+}
 
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -21,13 +37,18 @@ pub(crate) struct Context<'a> {
     file: &'a Path,
     base: &'a Path,
     environment: Environment<'a>,
+    credentials: Credentials,
 }
 
 impl<'a> Context<'a> {
     /// Around the configuration file `file`.
     pub(crate) fn new(file: &'a Path, environment: Environment<'a>) -> Self {
         let base = file.parent().unwrap_or(Path::new(""));
-        Self { file, base, environment }
+        Self { file, base, environment, credentials: Credentials::Here }
+    }
+
+    pub(crate) fn with(self, credentials: Credentials) -> Self {
+        Self { credentials, ..self }
     }
 
     /// Reports that a secret stands in the configuration file itself, and who can read it there.
@@ -52,20 +73,82 @@ impl<'a> Context<'a> {
         (self.environment)(name).filter(|text| !text.is_empty())
     }
 
-    /// The secret in a file, without the line end an editor adds.
+    /// The secret in a file or a credential, without the line end an editor adds.
     pub(crate) fn secret_file(&self, file: &At<String>, report: &Report) -> Option<String> {
-        let path = self.path(&file.value);
-        let text = match read_short(&path) {
+        match file.value.strip_prefix(CREDENTIAL) {
+            Some(name) => self.credential(name, file, report),
+            None => {
+                let own = self.path(&file.value);
+                let path = self.passed_as(&own).unwrap_or(own);
+                self.secret_at(&path, &file.place, report)
+            }
+        }
+    }
+
+    /// A file whose name the service manager passes: the service's user cannot read the file itself.
+    fn passed_as(&self, file: &Path) -> Option<PathBuf> {
+        let passed = self.credentials_folder()?.join(file.file_name()?);
+        // An empty one is the unit's stand-in for a file that is not there.
+        let holds = read_short(&passed).is_ok_and(|text| !text.trim().is_empty());
+        holds.then_some(passed)
+    }
+
+    /// A credential that the service manager passes under a name that nobody has to write down; an empty one is none.
+    pub(crate) fn default_credential(&self, name: &str, place: &Place, report: &Report) -> Option<String> {
+        let path = self.credentials_folder()?.join(name);
+        let empty = match read_short(&path) {
+            Ok(text) => text.trim().is_empty(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if empty { None } else { self.secret_at(&path, place, report) }
+    }
+
+    fn credentials_folder(&self) -> Option<PathBuf> {
+        self.variable(CREDENTIALS_FOLDER).map(PathBuf::from)
+    }
+
+    fn credential(&self, name: &str, file: &At<String>, report: &Report) -> Option<String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            let fix = "write `credential:NAME` with letters, digits, `-`, `_` and `.`";
+            report.error(&file.place, "is not the name of a credential", fix);
+            return None;
+        }
+        match (self.credentials_folder(), self.credentials) {
+            (Some(folder), _) => self.secret_at(&folder.join(name), &file.place, report),
+            (None, Credentials::Elsewhere) => {
+                let what = "is passed to the service alone, so it was not looked at";
+                report.warning(
+                    &file.place,
+                    what,
+                    "none is needed; the service says at its start what is wrong with it",
+                );
+                // Long enough to pass, and nobody knows it.
+                key::Key::generate().ok().map(|key| key.text)
+            }
+            (None, Credentials::Here) => {
+                let what = format!("no service manager passed `{name}` to this process");
+                let fix = format!(
+                    "add `LoadCredential={name}:/path/of/the/secret` to its unit, or write a path here"
+                );
+                report.error(&file.place, what, fix);
+                None
+            }
+        }
+    }
+
+    fn secret_at(&self, path: &Path, place: &Place, report: &Report) -> Option<String> {
+        let text = match read_short(path) {
             Ok(text) => text,
             Err(error) => {
                 let what = format!("cannot read {}: {error}", path.display());
-                report.error(&file.place, what, "check the path, and that this user may read it");
+                report.error(place, what, "check the path, and that this user may read it");
                 return None;
             }
         };
-        if let Some(what) = open_to_others(&path) {
+        if let Some(what) = open_to_others(path) {
             report.warning(
-                &file.place,
+                place,
                 format!("holds a secret, but {what}"),
                 format!("chmod 600 {}", path.display()),
             );
@@ -73,7 +156,7 @@ impl<'a> Context<'a> {
         let secret = text.trim_end_matches(['\r', '\n']).to_owned();
         if secret.is_empty() || !secret.chars().all(|c| c.is_ascii_graphic()) {
             let what = format!("{} does not hold one line of visible characters", path.display());
-            report.error(&file.place, what, "put the secret alone on the first line");
+            report.error(place, what, "put the secret alone on the first line");
             return None;
         }
         Some(secret)

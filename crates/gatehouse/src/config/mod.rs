@@ -25,7 +25,7 @@ use self::gateway::GatewaySettings;
 use self::report::{Place, Report};
 use self::section::{Reading, Section, join};
 
-pub(crate) use self::context::Context;
+pub(crate) use self::context::{CREDENTIAL, Context, Credentials};
 
 /// A part of the program that a file can configure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +64,16 @@ impl LogSettings {
 /// What the caller of [`load`] knows about the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expectation {
-    /// The role whose keys may stand at the top level. `None`: told from the keys.
+    /// The role that is going to run: its keys may stand at the top level, and other roles' sections are left to them. `None`:
+    /// every section is read, and a file without sections is told from its keys.
     pub role: Option<Role>,
     pub exposure: Exposure,
+    pub credentials: Credentials,
 }
 
 impl Default for Expectation {
     fn default() -> Self {
-        Self { role: None, exposure: Exposure::LoopbackOnly }
+        Self { role: None, exposure: Exposure::LoopbackOnly, credentials: Credentials::Elsewhere }
     }
 }
 
@@ -120,7 +122,7 @@ impl Loaded {
 /// Reads and checks a file of the disk with the environment of this process.
 pub(crate) fn load(file: &Path, expectation: Expectation) -> Loaded {
     let environment = |name: &str| std::env::var(name).ok();
-    let context = Context::new(file, &environment);
+    let context = Context::new(file, &environment).with(expectation.credentials);
     match std::fs::read_to_string(file) {
         Ok(text) => read(file, &text, expectation, &context),
         Err(error) => {
@@ -172,7 +174,7 @@ fn sections(root: &Node, reading: &Reading<'_>, expectation: Expectation, contex
     if is_sectioned(root) {
         let top = Section::open(reading, root, "", "");
         refuse_reserved(root, &top);
-        for role in Role::ALL {
+        for role in Role::ALL.into_iter().filter(|role| concerns(*role, expectation.role)) {
             if let Some(node) = child(root, role.name()) {
                 take(role, node, role.name());
             }
@@ -184,6 +186,16 @@ fn sections(root: &Node, reading: &Reading<'_>, expectation: Expectation, contex
         chat.behind(edge);
     }
     settings
+}
+
+/// Whether a section is read for a role: its own, because another's secrets may be closed to its user, and another's mistakes
+/// must not stop it. The page is also told what stands in front of it.
+fn concerns(section: Role, role: Option<Role>) -> bool {
+    match role {
+        Some(Role::Chat) => matches!(section, Role::Chat | Role::Edge),
+        Some(role) => section == role,
+        None => true,
+    }
 }
 
 /// The first plain key of a gateway's file, if that can be read: for a chat on the same machine.

@@ -1,6 +1,7 @@
 //! Configuration files and what is said about them: every mistake with its line, its path and the gist of the message.
 
 mod edge;
+mod passed;
 mod sharing;
 
 use std::path::Path;
@@ -12,13 +13,14 @@ use super::chat::{ChatSettings, Exposure};
 use super::report::{Problem, Severity};
 use super::{Context, Expectation, Loaded, Role, read, reference, setting::Kind};
 
-fn load_as(role: Role, exposure: Exposure, text: &str) -> Loaded {
+fn load_as(role: impl Into<Option<Role>>, exposure: Exposure, text: &str) -> Loaded {
+    let role = role.into();
     let environment = |name: &str| (name == "SET").then(|| "a-secret-of-good-length".to_owned());
     let context = Context::new(Path::new("config.yaml"), &environment);
-    read(Path::new("config.yaml"), text, Expectation { role: Some(role), exposure }, &context)
+    read(Path::new("config.yaml"), text, Expectation { role, exposure, ..Expectation::default() }, &context)
 }
 
-fn load(role: Role, text: &str) -> Loaded {
+fn load(role: impl Into<Option<Role>>, text: &str) -> Loaded {
     load_as(role, Exposure::LoopbackOnly, text)
 }
 
@@ -37,7 +39,7 @@ fn line(problem: &Problem) -> String {
 
 /// `expected`: one line per problem, `LINE PATH: beginning or part of the message`.
 #[track_caller]
-fn check(role: Role, text: &str, expected: &[&str]) {
+fn check(role: impl Into<Option<Role>>, text: &str, expected: &[&str]) {
     let problems = load(role, text).report.problems();
     let said: Vec<String> = problems.iter().map(line).collect();
     assert_eq!(said.len(), expected.len(), "{said:#?}");
@@ -127,11 +129,11 @@ fn defaults_of_the_rows_are_the_gateways() {
 fn one_file_with_both_sections() {
     let text =
         "gateway:\n  ollama_api: http://a:1\n  auth: {enabled: false}\nchat:\n  ui: {title: T, locale: zh}\n";
-    let (settings, _) = load(Role::Gateway, text).settings().unwrap();
+    let (settings, _) = load(None, text).settings().unwrap();
     assert!(matches!(settings.gateway.unwrap().config.auth, Auth::Open));
     assert_eq!(settings.chat.unwrap().locale, Some("zh"));
     check(
-        Role::Gateway,
+        None,
         "gateway:\n  listn: x\nchat:\n  server: {port: 0}\nlisten: \":1\"\n",
         &[
             "2 gateway.listn: is not a known key",

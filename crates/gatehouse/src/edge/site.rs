@@ -156,6 +156,14 @@ impl Site {
         listen.first().map_or(443, SocketAddr::port)
     }
 
+    /// The part of a URL that names the port, where it is not the usual one.
+    pub(crate) fn shown_port(&self) -> String {
+        match (self.public_port(), &self.tls) {
+            (443, _) | (80, Tls::Off) => String::new(),
+            (port, _) => format!(":{port}"),
+        }
+    }
+
     /// The largest body that nginx takes: a little more than the gateway, whose refusal is the better one.
     pub(crate) fn body_bytes(&self) -> usize {
         self.body_bytes_max.saturating_add(BODY_MARGIN_BYTES)

@@ -9,6 +9,7 @@ mod assets;
 mod cert;
 mod check;
 mod firewall;
+mod host;
 mod nginx;
 mod report;
 
@@ -32,6 +33,7 @@ pub(super) fn run(command: Edge, terminal: &Terminal) -> anyhow::Result<Outcome>
         Edge::Apply(options) => apply::run(&options, terminal),
         Edge::Cert(options) => cert::run(&options, terminal),
         Edge::Firewall(options) => firewall::run(&options, terminal),
+        Edge::Host(options) => host::run(&options, terminal),
         Edge::Report(options) => report::run(&options, terminal),
     }
 }

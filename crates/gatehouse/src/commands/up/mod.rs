@@ -5,7 +5,6 @@
 //!
 //! Never here: a way around keys or limits. The page has a key of its own, and so has the person at the terminal.
 
-mod ask;
 mod child;
 mod home;
 mod model;

@@ -22,7 +22,7 @@ use crate::cli::Up;
 use crate::commands::start;
 use crate::config::chat::ChatSettings;
 use crate::config::report::Report;
-use crate::config::{Expectation, LogSettings, Settings};
+use crate::config::{Credentials, Expectation, LogSettings, Settings};
 use crate::folders::default_dir;
 use crate::terminal::Terminal;
 
@@ -52,7 +52,7 @@ impl Plan {
         let Some(file) = &options.config else {
             return Ok(Some(Self { settings: Settings::default(), report: None, log: quiet }));
         };
-        let Some((settings, report)) = start::settings(file, Expectation::default(), terminal) else {
+        let Some((settings, report)) = start::settings(file, everything(), terminal) else {
             return Ok(None);
         };
         terminal.report(&report);
@@ -126,6 +126,11 @@ impl Plan {
         });
         listed.or_else(|| runtime?.model.clone())
     }
+}
+
+/// `up` plays every role itself, so it needs what each of them needs.
+fn everything() -> Expectation {
+    Expectation { credentials: Credentials::Here, ..Expectation::default() }
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -9,9 +9,9 @@ use http::HeaderName;
 
 use super::rights::Rights;
 use super::upstreams::is_name;
-use crate::config::Context;
 use crate::config::report::Place;
 use crate::config::section::{At, Section, clipped};
+use crate::config::{CREDENTIAL, Context};
 use gateway::auth::key;
 
 /// Shorter secrets can be guessed; a made key has 43 characters and more.
@@ -89,7 +89,9 @@ fn one(table: &Section<'_>, context: &Context<'_>, models: &Models) -> Option<Ke
         _ => context.secret_env(text, report)?,
     };
     judge(&secret, &text.place, table);
-    let own = key::parse(&secret).map(|id| id.as_str().to_owned());
+    // Whoever only looks at the file does not see the id inside of a credential, and must not come to another end.
+    let seen = !text.value.starts_with(CREDENTIAL);
+    let own = key::parse(&secret).filter(|_| seen).map(|id| id.as_str().to_owned());
     Some(rights.key(named(table, id, own)?, key::digest(&secret)))
 }
 

@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Setting] = &[
         "gateway.auth.keys[].id",
         "",
         "letters, digits, `-`, `_`, `.`, at most 64",
-        "Public name of the key in logs, audit records and metrics. Absent: the id inside the key; needed with `digest`.",
+        "Public name of the key in logs, audit records and metrics. Absent: the id inside the key; needed with `digest` and with a credential.",
     ),
     text(
         "gateway.auth.keys[].digest",
@@ -40,8 +40,8 @@ pub(super) const ROWS: &[Setting] = &[
     text(
         "gateway.auth.keys[].secret_file",
         "",
-        "file path",
-        "File that holds the key itself; keep it at mode 0600. Give one of `digest`, `secret_file`, `secret_env`.",
+        "file path, or `credential:NAME`",
+        "File that holds the key itself; keep it at mode 0600. `credential:NAME` is what the unit's `LoadCredential=` passes. Give one of `digest`, `secret_file`, `secret_env`.",
     ),
     text(
         "gateway.auth.keys[].secret_env",

@@ -50,14 +50,14 @@ pub(super) const ROWS: &[Setting] = &[
     text(
         "chat.backend.api_key_file",
         "",
-        "file path",
-        "File that holds the key. Without either key the environment variable `GATEHOUSE_API_KEY` is read.",
+        "file path, or `credential:NAME`",
+        "File that holds the key. Without either key the environment variable `GATEHOUSE_API_KEY` is read, then the credential `chat.key`, which the package's unit passes.",
     ),
     text(
         "chat.data_dir",
         "",
         "folder path",
-        "Where conversations are kept, relative to the configuration file. Absent: `$XDG_DATA_HOME/gatehouse`, else `~/.local/share/gatehouse`.",
+        "Where conversations are kept, relative to the configuration file. Absent: `$STATE_DIRECTORY`, which a unit's `StateDirectory=` sets, else `$XDG_DATA_HOME/gatehouse`, else `~/.local/share/gatehouse`.",
     ),
     choice(
         "chat.log_level",

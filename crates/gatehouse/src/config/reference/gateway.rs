@@ -63,8 +63,8 @@ pub(super) const ROWS: &[Setting] = &[
     text(
         "gateway.upstreams[].token_file",
         "",
-        "file path",
-        "File that holds the bearer token this server wants.",
+        "file path, or `credential:NAME`",
+        "File that holds the bearer token this server wants, or the credential that the unit's `LoadCredential=` passes.",
     ),
     tables(
         "gateway.models",

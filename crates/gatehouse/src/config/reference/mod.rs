@@ -10,10 +10,12 @@ mod callers;
 mod chat;
 mod edge;
 mod gateway;
+mod manual;
 mod page;
 
 use super::setting::{Setting, table};
 
+pub(crate) use manual::manual;
 pub(crate) use page::markdown;
 
 /// Sections that exist in the language but not yet in the program.

@@ -19,10 +19,12 @@ role's section: `gatehouse gateway --config gateway.yaml` and `gatehouse chat --
   path and remedy.
 - Unknown keys are errors, so that a slip of the pen cannot switch a protection off.
 - File paths are relative to the folder of the configuration file.
-- Secrets belong in files (mode 0600), in environment variables or, for keys, in digests. Plain ones are accepted with a warning.
+- Secrets belong in files (mode 0600), in environment variables, in credentials of the service manager
+  (`credential:NAME`, docs/install.md) or, for keys, in digests. Plain ones are accepted with a warning.
 - `kill -HUP` makes a running gateway read its file again. A file with errors changes nothing; listen addresses need a restart
   or an upgrade in place (`kill -USR2`, docs/operations.md).
-- [examples/gateway.yaml](examples/gateway.yaml) shows limits, a queue, several upstreams and a filter in one file.
+- [examples/gateway.yaml](examples/gateway.yaml) shows limits, a queue, several upstreams and a filter in one file;
+  [examples/gatehouse.yaml](examples/gatehouse.yaml) is a small company's: gateway, chat page and edge. `gatehouse init` writes a first one.
 - `ops` is reserved for a part that does not exist yet, and refused until it does.
 ";
 
@@ -58,7 +60,7 @@ fn rows(parent: &Setting, page: &mut String) {
     }
 }
 
-fn columns(kind: &Kind) -> (String, String) {
+pub(super) fn columns(kind: &Kind) -> (String, String) {
     match kind {
         Kind::Table | Kind::Tables => (String::new(), String::new()),
         Kind::Flag { default } => ("true or false".into(), format!("`{default}`")),

@@ -5,6 +5,7 @@
 //!
 //! Never here: running nginx. Nothing that a client writes decides what goes on; no rewrite, no `if`, no regex.
 
+mod headers;
 mod places;
 mod servers;
 mod version;

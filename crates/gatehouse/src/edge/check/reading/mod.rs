@@ -9,23 +9,15 @@ mod parse;
 mod scope;
 mod tree;
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
+use std::path::PathBuf;
 
 use crate::config::edge::NginxFiles;
-use crate::edge::nginx;
 use crate::edge::site::Site;
+use crate::edge::{nginx, program};
 
 pub(crate) use parse::Directive;
 pub(crate) use scope::Scope;
 pub(crate) use tree::Files;
-
-const DUMP_BYTES_MAX: u64 = 16 << 20;
-const DUMP_TIME: Duration = Duration::from_secs(10);
 
 /// What asking nginx for its configuration came to.
 #[derive(Clone, Debug)]
@@ -47,46 +39,23 @@ pub(crate) struct Read {
 
 /// Asks the configured nginx.
 pub(crate) async fn read(nginx: &NginxFiles) -> Reading {
-    let program = nginx::program(&nginx.program);
-    let run = tokio::time::timeout(DUMP_TIME, dump(&program, &nginx.main_file));
-    let (good, dump, said) = match run.await {
-        Err(_) => return Reading::Unknown(format!("`nginx -T` took more than {} s", DUMP_TIME.as_secs())),
-        Ok(Err(error)) => return Reading::Unknown(format!("cannot run {}: {error}", program.display())),
-        Ok(Ok(ran)) => ran,
+    let words = ["-T".as_ref(), "-c".as_ref(), nginx.main_file.as_os_str()];
+    let ended = match program::run(&nginx::program(&nginx.program), &words, "").await {
+        Ok(ended) => ended,
+        Err(error) => return Reading::Unknown(format!("{error:#}")),
     };
-    match good {
-        true => of_dump(&dump, &said),
+    let said = ended.complaint.as_str();
+    match ended.status.success() {
+        true => of_dump(&ended.out, said),
         false if said.contains("Permission denied") => Reading::Unknown(format!(
             "this user may not read what nginx reads ({}): run the check as root",
-            first_line(&said)
+            first_line(said)
         )),
         false if !nginx.main_file.exists() => {
             Reading::Unknown(format!("there is no {} on this machine", nginx.main_file.display()))
         }
-        false => Reading::Broken(said.trim().to_owned()),
+        false => Reading::Broken(said.to_owned()),
     }
-}
-
-async fn dump(program: &Path, main_file: &Path) -> std::io::Result<(bool, String, String)> {
-    let mut child = Command::new(program)
-        .arg("-T")
-        .arg("-c")
-        .arg(main_file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
-        return Err(std::io::Error::other("no pipes"));
-    };
-    let (mut dump, mut said) = (Vec::new(), Vec::new());
-    let (mut out, mut err) = (out.take(DUMP_BYTES_MAX), err.take(1 << 20));
-    let (read, heard) = tokio::join!(out.read_to_end(&mut dump), err.read_to_end(&mut said));
-    (read?, heard?);
-    let status = child.wait().await?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok((status.success(), text(&dump), text(&said)))
 }
 
 fn of_dump(dump: &str, said: &str) -> Reading {

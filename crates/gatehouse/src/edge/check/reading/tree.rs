@@ -5,11 +5,13 @@
 //! Never here: running nginx, looking at the disk.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::parse::{Directive, ParseError, parse};
 
 /// Files that include each other; nginx has no bound, a circle has no end.
 const DEPTH_MAX: usize = 16;
+const FILES_MAX: usize = 2_000;
 
 /// Every file of a configuration, the main file first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +39,47 @@ impl Files {
             }
         });
         Self(files)
+    }
+
+    /// The same from the disk, for a configuration that nginx itself would not print.
+    pub(crate) fn on_disk(main: &Path) -> io::Result<Self> {
+        let mut files = Self::default();
+        files.load(main, 0)?;
+        Ok(files)
+    }
+
+    fn load(&mut self, name: &Path, depth: usize) -> io::Result<()> {
+        if self.text(name).is_some() || depth > DEPTH_MAX || self.0.len() > FILES_MAX {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&fs::read(name)?).into_owned();
+        let mut includes = Vec::new();
+        // What cannot be parsed is nginx's to refuse, with its own words.
+        collect_includes(&parse(&name.to_string_lossy(), &text).unwrap_or_default(), &mut includes);
+        self.0.push((name.to_owned(), text));
+        for (_, pattern) in includes {
+            for file in self.listed(&pattern) {
+                self.load(&file, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Files of the disk that a pattern means.
+    fn listed(&self, pattern: &str) -> Vec<PathBuf> {
+        let pattern = self.folder().join(pattern);
+        let (Some(folder), true) = (pattern.parent(), pattern.to_string_lossy().contains(['*', '?'])) else {
+            return vec![pattern];
+        };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let shown = pattern.to_string_lossy();
+        let mut files: Vec<_> = entries.filter(|file| glob(&shown, &file.to_string_lossy())).collect();
+        files.sort();
+        files
+    }
+
+    fn folder(&self) -> &Path {
+        self.main().and_then(Path::parent).unwrap_or(Path::new("/"))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &Path> {
@@ -122,8 +165,7 @@ impl Files {
 
     /// Names that a pattern means, in nginx's order.
     fn matching(&self, pattern: &str) -> Vec<PathBuf> {
-        let folder = self.main().and_then(Path::parent).unwrap_or(Path::new("/"));
-        let pattern = folder.join(pattern);
+        let pattern = self.folder().join(pattern);
         let pattern = pattern.to_string_lossy();
         let fits = |name: &&Path| glob(&pattern, &name.to_string_lossy());
         let mut names: Vec<PathBuf> = self.names().filter(fits).map(Path::to_owned).collect();
@@ -219,6 +261,22 @@ mod tests {
         assert!(!files.would_include(Path::new("/etc/nginx/sites/c.conf")));
         assert!(!files.would_include(Path::new("/etc/nginx/conf.d/.c.conf")));
         assert!(inside_http(&files.with(site, "map a b { }")).iter().any(|d| d.starts_with("map@")));
+    }
+
+    #[test]
+    fn files_of_the_disk_are_found_as_nginx_would() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        fs::create_dir(dir.path().join("sites")).unwrap();
+        put("main", "events { }\nhttp { include types; include sites/*.conf; }\n");
+        put("types", "types { }");
+        put("sites/b.conf", "server { }");
+        put("sites/.b.conf.bak", "server { broken");
+        let files = Files::on_disk(&dir.path().join("main")).unwrap();
+        assert_eq!(inside_http(&files).len(), 2);
+        assert!(files.would_include(&dir.path().join("sites/c.conf")));
+        assert!(!files.would_include(&dir.path().join("sites/.c.conf")));
+        assert!(Files::on_disk(&dir.path().join("none")).is_err());
     }
 
     #[test]

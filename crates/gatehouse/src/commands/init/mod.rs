@@ -1,0 +1,159 @@
+//! `gatehouse init`: a first configuration, with keys, and what comes next.
+//!
+//! Why here: between an installed program and a running service stand some thirty decisions. Nearly all have an answer that
+//! is right for nearly everybody; this asks for the others, or takes them from flags, and writes one file that explains
+//! itself.
+//!
+//! Never here: starting or changing anything that runs. The commands that do are printed.
+
+mod answers;
+mod dialog;
+mod draft;
+mod files;
+mod flags;
+mod ollama;
+mod password;
+mod questions;
+mod screen;
+mod template;
+mod written;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{BufReader, IsTerminal as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime as Async;
+
+use self::answers::Answers;
+use self::dialog::{Dialog, NoAnswer};
+use self::ollama::Runtime;
+use self::written::{Made, Places};
+use crate::Outcome;
+use crate::cli::Init;
+use crate::config::report::Problem;
+use crate::signals::Signals;
+use crate::terminal::Terminal;
+
+pub(super) fn run(options: &Init, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let config = options.config.clone().unwrap_or_else(|| PathBuf::from(screen::DEFAULT_FILE));
+    let there = std::fs::symlink_metadata(&config).is_ok();
+    if there && !options.force {
+        terminal.complain(&format!(
+            "{0} is there already, and nothing was changed. `gatehouse check {0}` says whether it is right; --force writes \
+             a new one and keeps this one beside it",
+            config.display()
+        ));
+        return Ok(Outcome::Refused);
+    }
+    let asks =
+        !options.yes && !options.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let mut answers = flags::answers(options);
+    let faults = flags::wrong(options, &answers, !asks);
+    if !faults.is_empty() {
+        faults.iter().for_each(|fault| terminal.complain(fault));
+        return Ok(Outcome::Refused);
+    }
+    let places = Places::new(&config, answers.front);
+    files::try_place(&places.config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let find = |answers: &Answers| runtime.block_on(ollama::find(answers));
+    let warnings = if asks {
+        match interview(options, &mut answers, &config, terminal, find) {
+            Ok(true) => Vec::new(),
+            Ok(false) => return Ok(nothing(terminal, "as you say")),
+            Err(no_answer) => return Ok(nothing(terminal, &no_answer.to_string())),
+        }
+    } else {
+        by_itself(options, &mut answers, terminal, find)
+    };
+    finish(options, &answers, &config, &warnings, &runtime, terminal)
+}
+
+fn nothing(terminal: &Terminal, why: &str) -> Outcome {
+    terminal.note(&format!("Nothing was written: {why}."));
+    Outcome::Refused
+}
+
+/// Asks a person; `false` where the last question is answered with no.
+fn interview(
+    options: &Init,
+    answers: &mut Answers,
+    config: &Path,
+    terminal: &Terminal,
+    find: impl Fn(&Answers) -> Option<Runtime>,
+) -> Result<bool, NoAnswer> {
+    let mut input = BufReader::new(std::io::stdin());
+    let mut dialog = Dialog::new(&mut input, terminal);
+    questions::ask(&mut dialog, options, answers, find)?;
+    let help = "yes: the file is written, keys are made and shown. no: nothing happens.";
+    dialog.confirm(&format!("Write {}", config.display()), help)
+}
+
+/// What nobody is asked: the models whose names a registry is part of. Returns what was warned of.
+fn by_itself(
+    options: &Init,
+    answers: &mut Answers,
+    terminal: &Terminal,
+    find: impl Fn(&Answers) -> Option<Runtime>,
+) -> Vec<String> {
+    let runtime = find(answers);
+    let mut warnings = ollama::warnings(answers, runtime.as_ref());
+    if options.model.is_empty() {
+        answers.models = questions::all_of(runtime.as_ref());
+    }
+    warnings.extend(ollama::missing(answers, runtime.as_ref()));
+    warnings.iter().for_each(|warning| terminal.note(&format!("warning: {warning}")));
+    warnings
+}
+
+fn finish(
+    options: &Init,
+    answers: &Answers,
+    config: &Path,
+    warnings: &[String],
+    runtime: &Async,
+    terminal: &Terminal,
+) -> anyhow::Result<Outcome> {
+    // From here on a Ctrl-C waits: what follows takes a moment, and half of it would be worse than all.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::catch().context("cannot listen to signals")?
+    };
+    let places = Places::new(config, answers.front);
+    let written = written::write(answers, &places, options.force);
+    drop(signals);
+    let made = match written.context("nothing was written")? {
+        Ok(made) => made,
+        Err(report) => {
+            terminal.report(&report);
+            anyhow::bail!("the file would not be right, and nothing was written; please report this");
+        }
+    };
+    terminal.report(&made.report);
+    shown(options, answers, &made, warnings, terminal)?;
+    Ok(Outcome::Done)
+}
+
+fn shown(
+    options: &Init,
+    answers: &Answers,
+    made: &Made,
+    warnings: &[String],
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let told = |problem: &Problem| format!("{}: {}", problem.place.path, problem.what);
+    let warnings: Vec<_> = warnings.iter().cloned().chain(made.report.problems().iter().map(told)).collect();
+    let text =
+        if options.json { screen::json(answers, made, &warnings)? } else { screen::told(answers, made) };
+    terminal.hand_over(&text).with_context(|| {
+        format!(
+            "{} is written, but its keys could not be shown: make them anew with --force, or with `gatehouse keys new`",
+            made.config.display()
+        )
+    })
+}
