@@ -85,6 +85,15 @@ impl Installed {
         })
     }
 
+    /// Ends what an apply before this one left open: what was proved lies there again.
+    pub(super) fn heal(&mut self) -> anyhow::Result<()> {
+        self.put_back()?;
+        if let Some(before) = self.unfinished.take() {
+            self.now = before;
+        }
+        Ok(())
+    }
+
     /// The old file again, or none.
     pub(super) fn put_back(&self) -> anyhow::Result<()> {
         match self.proved() {
@@ -95,20 +104,16 @@ impl Installed {
         removed(&way_back).with_context(|| not_written(&way_back))
     }
 
-    /// The new one is proved; the one before it is kept for people.
-    pub(super) fn keep(&self, text: &str) -> anyhow::Result<()> {
-        let (way_back, kept) = (beside(&self.file, "unfinished"), self.kept());
+    /// The new one is proved. The one before it is kept for people, in the file that is named.
+    pub(super) fn keep(&self, text: &str) -> anyhow::Result<Option<PathBuf>> {
+        let (way_back, kept) = (beside(&self.file, "unfinished"), beside(&self.file, "bak"));
         match self.proved() {
             Some(before) if before != text => {
-                fs::rename(&way_back, &kept).with_context(|| not_written(&kept))
+                fs::rename(&way_back, &kept).with_context(|| not_written(&kept))?;
+                Ok(Some(kept))
             }
-            _ => removed(&way_back).with_context(|| not_written(&way_back)),
+            _ => removed(&way_back).map(|()| None).with_context(|| not_written(&way_back)),
         }
-    }
-
-    /// Where the site before this one is kept.
-    pub(super) fn kept(&self) -> PathBuf {
-        beside(&self.file, "bak")
     }
 }
 
@@ -176,13 +181,13 @@ mod tests {
         let first = Installed::open(&file).unwrap();
         first.replace("one").unwrap();
         assert_eq!(names(dir.path()), [".s.conf.unfinished", "s.conf"]);
-        first.keep("one").unwrap();
+        assert_eq!(first.keep("one").unwrap(), None);
         assert_eq!(names(dir.path()), ["s.conf"]);
         drop(first);
         let second = Installed::open(&file).unwrap();
         second.replace("two").unwrap();
-        second.keep("two").unwrap();
-        assert_eq!(fs::read_to_string(second.kept()).unwrap(), "one");
+        let kept = second.keep("two").unwrap().unwrap();
+        assert_eq!(fs::read_to_string(kept).unwrap(), "one");
         second.replace("three").unwrap();
         second.put_back().unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "one", "what was there when it was opened");
@@ -194,17 +199,18 @@ mod tests {
         let file = dir.path().join("s.conf");
         fs::write(&file, "good").unwrap();
         Installed::open(&file).unwrap().replace("unproved").unwrap();
-        let next = Installed::open(&file).unwrap();
+        let mut next = Installed::open(&file).unwrap();
         assert_eq!((next.now.as_deref(), next.proved()), (Some("unproved"), Some("good")));
-        next.replace("other").unwrap();
-        next.put_back().unwrap();
+        next.heal().unwrap();
+        assert_eq!((next.now.as_deref(), next.unfinished.clone()), (Some("good"), None));
         assert_eq!(fs::read_to_string(&file).unwrap(), "good");
+        drop(next);
         fs::remove_file(&file).unwrap();
         Installed::open(&file).unwrap().replace("first").unwrap();
-        let next = Installed::open(&file).unwrap();
+        let mut next = Installed::open(&file).unwrap();
         assert_eq!((next.unfinished.clone(), next.proved()), (Some(None), None));
-        next.put_back().unwrap();
-        assert_eq!(names(dir.path()), Vec::<String>::new());
+        next.heal().unwrap();
+        assert_eq!((next.now.clone(), names(dir.path())), (None, Vec::new()));
     }
 
     #[test]

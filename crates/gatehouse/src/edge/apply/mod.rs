@@ -64,9 +64,13 @@ pub(crate) async fn try_out(site: &Site, news: &mut dyn News) -> anyhow::Result<
 /// Writes, tests, reloads, checks; and goes back.
 pub(crate) async fn run(site: &Site, asking: &Asking, news: &mut dyn News) -> anyhow::Result<Ended> {
     let text = rendered(site)?;
-    let installed = Installed::open(&site.nginx.site_file)?;
+    let mut installed = Installed::open(&site.nginx.site_file)?;
     if installed.unfinished.is_some() {
-        news.step("an earlier apply did not come to its end: what was proved before it is what this one goes back to");
+        news.step(
+            "an apply before this one did not come to its end: first the site that was proved before it",
+        );
+        installed.heal()?;
+        serve_old(site, true, news).await?;
     }
     show(installed.file(), installed.now.as_deref(), &text, news);
     let before = check::run(site, asking).await?;
@@ -75,9 +79,8 @@ pub(crate) async fn run(site: &Site, asking: &Asking, news: &mut dyn News) -> an
     let ended = prove(site, asking, &installed, &before, news).await;
     match ended {
         Ok(Ok(ended)) => {
-            installed.keep(&text)?;
-            if installed.kept().exists() {
-                news.step(&format!("the site before this one is kept in {}", installed.kept().display()));
+            if let Some(kept) = installed.keep(&text)? {
+                news.step(&format!("the site before this one is kept in {}", kept.display()));
             }
             Ok(ended)
         }
@@ -255,10 +258,16 @@ async fn back(
         )
     })?;
     news.step(&format!("{old} in {}", installed.file().display()));
+    serve_old(site, reloaded, news).await?;
+    Ok(Ended::PutBack { why, fix })
+}
+
+/// Tests the old file, and has it served again where another may be.
+async fn serve_old(site: &Site, reloaded: bool, news: &mut dyn News) -> anyhow::Result<()> {
     match read(&site.nginx).await {
         Reading::Read(read) if reloaded => match reload(&site.nginx, &read).await? {
             Reloaded::Serves | Reloaded::Unseen => news.step("reloaded: it serves again"),
-            Reloaded::NotRunning => news.step("nginx has stopped meanwhile: start it"),
+            Reloaded::NotRunning => news.step("nginx does not run"),
             Reloaded::Kept(what) => news.step(&format!("nginx did not take it back: {what}")),
         },
         Reading::Read(_) => news.step("nginx goes on with what it had"),
@@ -267,7 +276,7 @@ async fn back(
         }
         Reading::Unknown(what) => news.step(&format!("nginx cannot be asked: {what}")),
     }
-    Ok(Ended::PutBack { why, fix })
+    Ok(())
 }
 
 #[cfg(test)]
