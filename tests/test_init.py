@@ -339,6 +339,27 @@ def test_a_file_that_is_there_is_not_touched(folder):
     assert done.stdout == "" and contents(folder) == before
 
 
+SHIPPED = f"""
+gateway:
+  ollama_api: "http://127.0.0.1:11434"
+  auth:
+    keys:
+      - {{id: nobody, digest: "sha256:{"0" * 64}"}}
+"""
+
+
+def test_the_packages_own_file_lets_nobody_in_and_gives_way(folder):
+    file = folder / "gatehouse.yaml"
+    file.write_text(SHIPPED)
+    told = document("--config", file, "--ollama", nobody())
+    assert told["kept"] == [f"{file}.old-1"] and contents(folder)["gatehouse.yaml.old-1"].decode() == SHIPPED
+    for used in (SHIPPED.replace("0" * 64, "0" * 63 + "1"), SHIPPED.replace("0" * 63 + "0", "x"), SHIPPED + "\nchat: {titel: x}\n"):
+        file.write_text(used)
+        done = init("--yes", "--config", file)
+        assert done.returncode == 1 and "is there already" in done.stderr
+        assert file.read_text() == used
+
+
 def test_force_keeps_the_old_one_and_the_pages_key(folder):
     file = folder / "gatehouse.yaml"
     arguments = ("--config", file, "--ollama", nobody(), "--domain", "ai.example.com")

@@ -7,10 +7,12 @@
 
 pub(crate) mod apply;
 pub(crate) mod assets;
+pub(crate) mod cert;
 pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod findings;
 pub(crate) mod firewall;
+pub(crate) mod front;
 pub(crate) mod host;
 mod machine;
 pub(crate) mod nginx;

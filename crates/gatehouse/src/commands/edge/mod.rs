@@ -48,7 +48,8 @@ pub(super) fn site(from: &From, terminal: &Terminal) -> anyhow::Result<Option<Si
     Ok(Some(Site::new(&settings, &edge, names)?))
 }
 
-fn files(from: &From) -> Vec<PathBuf> {
+/// The files that are read.
+pub(super) fn files(from: &From) -> Vec<PathBuf> {
     let fallback = Path::new(DEFAULT_FILE);
     match from.config.is_empty() {
         true if fallback.exists() => vec![fallback.to_owned()],

@@ -26,6 +26,7 @@ use std::io::{BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use gateway::config::Auth;
 use tokio::runtime::Runtime as Async;
 
 use self::answers::Answers;
@@ -35,13 +36,15 @@ use self::written::{Made, Places};
 use crate::Outcome;
 use crate::cli::Init;
 use crate::config::report::Problem;
+use crate::config::{Expectation, load};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
 pub(super) fn run(options: &Init, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let config = options.config.clone().unwrap_or_else(|| PathBuf::from(screen::DEFAULT_FILE));
     let there = std::fs::symlink_metadata(&config).is_ok();
-    if there && !options.force {
+    let shipped = there && lets_nobody_in(&config);
+    if there && !options.force && !shipped {
         terminal.complain(&format!(
             "{0} is there already, and nothing was changed. `gatehouse check {0}` says whether it is right; --force writes \
              a new one and keeps this one beside it",
@@ -52,6 +55,12 @@ pub(super) fn run(options: &Init, terminal: &Terminal) -> anyhow::Result<Outcome
     let asks =
         !options.yes && !options.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let mut answers = flags::answers(options);
+    if shipped {
+        terminal.note(&format!(
+            "{} lets nobody in, as it came; it is kept beside the new one.\n",
+            config.display()
+        ));
+    }
     let faults = flags::wrong(options, &answers, !asks);
     if !faults.is_empty() {
         faults.iter().for_each(|fault| terminal.complain(fault));
@@ -71,7 +80,18 @@ pub(super) fn run(options: &Init, terminal: &Terminal) -> anyhow::Result<Outcome
     } else {
         by_itself(options, &mut answers, terminal, find)
     };
-    finish(options, &answers, &config, &warnings, &runtime, terminal)
+    let over = options.force || shipped;
+    finish(options, &answers, &config, over, &warnings, &runtime, terminal)
+}
+
+/// What a package brings, so that services find a file: its only key is one that nobody has.
+fn lets_nobody_in(file: &Path) -> bool {
+    let settings = load(file, Expectation::default()).settings();
+    let auth = settings.ok().and_then(|(settings, _)| settings.gateway).map(|gateway| gateway.config.auth);
+    match auth {
+        Some(Auth::Keys { keys, .. }) => !keys.is_empty() && keys.iter().all(|key| key.digest == [0; 32]),
+        Some(Auth::Open) | None => false,
+    }
 }
 
 fn nothing(terminal: &Terminal, why: &str) -> Outcome {
@@ -115,6 +135,7 @@ fn finish(
     options: &Init,
     answers: &Answers,
     config: &Path,
+    over: bool,
     warnings: &[String],
     runtime: &Async,
     terminal: &Terminal,
@@ -125,7 +146,7 @@ fn finish(
         Signals::catch().context("cannot listen to signals")?
     };
     let places = Places::new(config, answers.front);
-    let written = written::write(answers, &places, options.force);
+    let written = written::write(answers, &places, over);
     drop(signals);
     let made = match written.context("nothing was written")? {
         Ok(made) => made,
