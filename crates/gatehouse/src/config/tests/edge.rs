@@ -68,7 +68,7 @@ fn the_page_learns_its_names_and_its_door() {
         let text = format!(
             "gateway:\n  ollama_api: http://a:1\n  auth: {{enabled: false}}\nchat: {{}}\nedge:\n  domain: ai.example.com\n{edge}"
         );
-        load(Role::Gateway, &text).settings().unwrap().0.chat.unwrap()
+        load(Role::Chat, &text).settings().unwrap().0.chat.unwrap()
     };
     assert_eq!((chat("").names, chat("").guarded), (vec!["ai.example.com".to_owned()], false));
     assert!(

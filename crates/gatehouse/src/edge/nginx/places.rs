@@ -6,7 +6,7 @@
 
 use wire::Format;
 
-use super::servers::{added, port};
+use super::headers::added;
 use super::writer::{Writer, quoted};
 use super::{GATEWAY, Nginx, PAGE, networks};
 use crate::chat;
@@ -73,7 +73,7 @@ fn told(site: &Site) -> Vec<String> {
     let host = match site.outer {
         // Whatever port the one in front has.
         Outer::Header(_) => "$host".to_owned(),
-        _ => format!("$host{}", port(site)),
+        _ => format!("$host{}", site.shown_port()),
     };
     let scheme = if matches!(site.outer, Outer::Header(_)) { "$gatehouse_scheme" } else { "$scheme" };
     let nothing = "\"\"";
