@@ -60,6 +60,21 @@ if [ "$purpose" = test ]; then
     want curl has curl
     want jq has jq
     want procps has pgrep
+    # Packages, units, and the machine that they run in.
+    want dpkg-dev has dpkg-shlibdeps
+    want lintian has lintian
+    want debootstrap has debootstrap
+    want systemd has systemd-analyze
+    want logrotate has logrotate
+    want man-db has man
+    want zsh has zsh
+    want fish has fish
+    want iproute2 has ip
+    want certbot has certbot
+    want pebble has pebble
+    want openssl has openssl
+    # The static binary of `make dist`.
+    want musl-tools has musl-gcc
 fi
 
 [ -n "$missing" ] || exit 0
