@@ -4,34 +4,18 @@ Row 52 of the threat table. Limits, clocks of requests and the breaker run on th
 written down. The jump is made inside the process, by a library in front of the C library's clock.
 """
 
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 
 from harness.client import bearer, chat_body, http, stream
+from harness.clock import DAY_S, Clock
 from harness.processes import wait_until
-
-SOURCE = Path(__file__).parent / "harness/clock.c"
-DAY_S = 86_400
 
 
 @pytest.fixture
 def clock(tmp_path):
     """An environment for the gateway, and the hand that sets its clock."""
-    compiler = shutil.which("cc")
-    assert compiler, "the end-to-end tests need cc: apt-get install gcc"
-    library, offset = tmp_path / "clock.so", tmp_path / "offset"
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, SOURCE], check=True)
-    set_to(offset, 0)
-    return {"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(offset)}, lambda by_s: set_to(offset, by_s)
-
-
-def set_to(file, by_s):
-    fresh = file.with_suffix(".new")
-    fresh.write_text(f"{by_s}\n")
-    fresh.replace(file)
+    clock = Clock(tmp_path)
+    return clock.env, clock.set_to
 
 
 def ask(gateway):

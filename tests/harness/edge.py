@@ -1,47 +1,83 @@
-"""nginx as a process in front of a gateway, with the hardened site of `framing/nginx.conf`.
+"""nginx as a process in front of a gateway, with the site that the program itself renders.
 
-Why here: what must hold behind a proxy is tried behind the real one.
+Why here: what must hold behind a proxy is tried behind the real one, and behind the site that people get.
 Never here: expectations.
 """
 
+import json
 import os
 import shutil
-import string
+import subprocess
 from pathlib import Path
 
-from .processes import Process, free_port
+from .processes import BINARY, Process, free_port
 
-SITE = Path(__file__).resolve().parents[1] / "framing/nginx.conf"
+# The site's name, where nothing else is said.
+HOST = "gateway"
+KINDS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def program():
     """Debian keeps it where only root looks."""
-    return shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    assert found, "the end-to-end tests need nginx: apt-get install nginx-light"
+    return found
+
+
+def main_configuration(folder):
+    """A main configuration as distributions ship it, kept to a folder. Workers keep root where tests run as root, or they could not
+    reach their folder."""
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    temporary = "".join(f"    {kind}_temp_path {folder}/tmp-{kind};\n" for kind in KINDS)
+    return (
+        f"{user}worker_processes 2;\nworker_rlimit_nofile 8192;\ndaemon off;\npid {folder}/nginx.pid;\n"
+        f"error_log {folder}/error.log info;\nevents {{ worker_connections 4096; }}\n"
+        f"http {{\n{temporary}    default_type application/octet-stream;\n    access_log {folder}/default.log;\n"
+        f"    include {folder}/sites/*.conf;\n}}\n"
+    )
+
+
+def serve(folder):
+    """nginx with what lies in a folder: `nginx.conf` is written, `sites/` is the caller's."""
+    (folder / "nginx.conf").write_text(main_configuration(folder))
+    return Process(
+        [program(), "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "start.log"], folder / "nginx.log", cwd=folder
+    )
 
 
 class Nginx:
+    """Plain HTTP in front of one gateway, for tests that write bytes; without rates, since all of a test has one address."""
+
     def __init__(self, folder, gateway):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True)
-        found = program()
-        assert found, "the end-to-end tests need nginx: apt-get install nginx-light"
+        (self.folder / "sites").mkdir(parents=True)
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
-        names = {"port": self.port, "gateway": gateway.address, "folder": self.folder}
-        (self.folder / "nginx.conf").write_text(string.Template(SITE.read_text()).substitute(names))
-        # Workers give root away, and have to reach their temporary files nevertheless.
-        user = ["-g", "user root;"] if os.geteuid() == 0 else []
-        self.process = Process(
-            [found, "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "start.log", *user],
-            self.folder / "nginx.log",
-            cwd=self.folder,
+        most = {"requests_per_second": 100_000, "burst": 1_000_000, "connections": 65_535}
+        edge = {
+            "domain": [HOST, "127.0.0.1"],
+            "tls": "off",
+            "http_listen": self.address,
+            "gateways": [gateway.address],
+            "page": {"address": "off"},
+            "access_log": str(self.folder / "access.log"),
+            "rates": most,
+            "nginx": {"program": program()},
+        }
+        config = self.folder / "edge.yaml"
+        config.write_text(json.dumps({"edge": edge}))
+        done = subprocess.run(
+            [BINARY, "edge", "nginx", "--config", config], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL
         )
+        assert done.returncode == 0, done.stderr
+        (self.folder / "sites/gatehouse.conf").write_text(done.stdout)
+        self.process = serve(self.folder)
         self.process.listens(("127.0.0.1", self.port))
 
     def temporary_bytes(self):
         """What it has put aside on disk of bodies and answers."""
-        places = (self.folder / name for name in ("body", "proxy"))
+        places = (self.folder / f"tmp-{kind}" for kind in KINDS)
         return sum(file.stat().st_size for place in places for file in place.rglob("*") if file.is_file())
 
     def stop(self):

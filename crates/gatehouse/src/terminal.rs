@@ -28,6 +28,18 @@ impl Terminal {
         put(io::stderr().lock(), text);
     }
 
+    /// A question; the answer is typed behind it.
+    pub(crate) fn ask(&self, text: &str) {
+        let mut out = io::stderr().lock();
+        let _ = write!(out, "{text}").and_then(|()| out.flush());
+    }
+
+    /// What can be said only once, so that the caller has to know whether it was.
+    pub(crate) fn hand_over(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}").and_then(|()| out.flush())
+    }
+
     /// The reason why it ends.
     pub(crate) fn complain(&self, text: &str) {
         let word = if self.colour { "\x1b[31;1merror\x1b[0m" } else { "error" };

@@ -72,6 +72,7 @@ pub struct Metrics {
     requests: Family<RouteCode, Counter>,
     in_flight: Gauge,
     connections: Gauge,
+    connections_accepted: Counter,
     queue_depth: Family<ByModel, Gauge>,
     queue_wait: Histogram,
     first_token: Histogram,
@@ -111,6 +112,7 @@ impl Metrics {
             requests: Family::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            connections_accepted: Counter::default(),
             queue_depth: Family::default(),
             queue_wait: Histogram::new(QUEUE_SECONDS),
             first_token: Histogram::new(FIRST_TOKEN_SECONDS),
@@ -163,6 +165,7 @@ impl Metrics {
         r.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         r.register("requests_in_flight", "Requests that are being served", self.in_flight.clone());
         r.register("connections_open", "Client connections", self.connections.clone());
+        r.register("connections", "Client connections accepted", self.connections_accepted.clone());
         r.register("queue_depth", "Requests waiting for a slot", self.queue_depth.clone());
         r.register("queue_wait_seconds", "From arrival to the upstream", self.queue_wait.clone());
         r.register(
@@ -200,6 +203,7 @@ impl Metrics {
 
     pub fn connection_opened(&self) -> Open {
         self.connections.inc();
+        self.connections_accepted.inc();
         Open(self.connections.clone())
     }
 

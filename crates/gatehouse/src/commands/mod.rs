@@ -4,6 +4,7 @@
 //!
 //! Never here: configuration rules, HTTP.
 
+mod ask;
 mod cert;
 mod chat;
 mod check;

@@ -80,13 +80,22 @@ impl<'a> Context<'a> {
         match file.value.strip_prefix(CREDENTIAL) {
             Some(name) => self.credential(name, file, report),
             None => {
-                let path = self.path(&file.value);
+                let own = self.path(&file.value);
+                let path = self.passed_as(&own).unwrap_or(own);
                 if self.secrets == Secrets::Unneeded && std::fs::File::open(&path).is_err() {
                     return stand_in();
                 }
                 self.secret_at(&path, &file.place, report)
             }
         }
+    }
+
+    /// A file whose name the service manager passes: the service's user cannot read the file itself.
+    fn passed_as(&self, file: &Path) -> Option<PathBuf> {
+        let passed = self.credentials_folder()?.join(file.file_name()?);
+        // An empty one is the unit's stand-in for a file that is not there.
+        let holds = read_short(&passed).is_ok_and(|text| !text.trim().is_empty());
+        holds.then_some(passed)
     }
 
     /// A credential that the service manager passes under a name that nobody has to write down; an empty one is none.

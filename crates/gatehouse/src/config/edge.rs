@@ -41,6 +41,8 @@ pub(crate) struct EdgeSettings {
     pub acme: Acme,
     pub nginx: NginxFiles,
     pub firewall: Firewall,
+    /// What the edge's commands keep.
+    pub state_dir: PathBuf,
 }
 
 /// A host name that means itself in every file it is written to.
@@ -193,6 +195,7 @@ pub(crate) fn read(section: &Section<'_>, context: &Context<'_>) -> EdgeSettings
         acme,
         nginx: nginx(&section.section("nginx"), context),
         firewall: firewall(&section.section("firewall")),
+        state_dir: path(section, context, "state_dir").unwrap_or_default(),
     }
 }
 

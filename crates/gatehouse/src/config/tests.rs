@@ -1,5 +1,6 @@
 //! Configuration files and what is said about them: every mistake with its line, its path and the gist of the message.
 
+mod edge;
 mod passed;
 mod sharing;
 

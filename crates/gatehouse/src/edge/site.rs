@@ -55,6 +55,7 @@ pub(crate) struct Site {
     pub acme: Acme,
     pub nginx: NginxFiles,
     pub firewall: Firewall,
+    pub state_dir: PathBuf,
     pub clocks: Clocks,
     pub body_bytes_max: usize,
 }
@@ -126,6 +127,7 @@ impl Site {
             acme: edge.acme.clone(),
             nginx: edge.nginx.clone(),
             firewall: edge.firewall.clone(),
+            state_dir: edge.state_dir.clone(),
             clocks: gateway.map(|config| config.clocks).unwrap_or_default(),
             body_bytes_max: gateway
                 .map_or_else(InputLimits::default, |config| config.input.clone())
@@ -156,6 +158,14 @@ impl Site {
         listen.first().map_or(443, SocketAddr::port)
     }
 
+    /// The part of a URL that names the port, where it is not the usual one.
+    pub(crate) fn shown_port(&self) -> String {
+        match (self.public_port(), &self.tls) {
+            (443, _) | (80, Tls::Off) => String::new(),
+            (port, _) => format!(":{port}"),
+        }
+    }
+
     /// The largest body that nginx takes: a little more than the gateway, whose refusal is the better one.
     pub(crate) fn body_bytes(&self) -> usize {
         self.body_bytes_max.saturating_add(BODY_MARGIN_BYTES)
@@ -183,7 +193,7 @@ fn page(settings: &Settings, edge: &EdgeSettings) -> Option<Page> {
 }
 
 /// Where a listener for every interface is reached on this machine.
-fn reached(at: SocketAddr) -> SocketAddr {
+pub(crate) fn reached(at: SocketAddr) -> SocketAddr {
     match at.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), at.port()),
         // A socket for `[::]` takes IPv4 as well.

@@ -35,6 +35,7 @@ fn known_series_begin_at_zero() {
         r#"http_requests_total{route="none",code="200"}"#,
         "requests_in_flight",
         "connections_open",
+        "connections_total",
         "queue_wait_seconds_count",
         "time_to_first_token_seconds_count",
         r#"request_duration_seconds_count{route="/v1/chat/completions"}"#,
@@ -79,7 +80,7 @@ fn every_family_has_one_name_a_help_and_the_prefix() {
         assert!(name.starts_with("gatehouse_") && names.insert(name), "{name}");
         assert!(text.contains(&format!("# HELP {name} ")), "{name}");
     }
-    assert_eq!(names.len(), 24);
+    assert_eq!(names.len(), 25);
     let mut series = HashSet::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         assert!(series.insert(line.rsplit_once(' ').unwrap().0), "{line}");
@@ -99,6 +100,7 @@ fn a_request_is_counted_from_begin_to_end() {
     for (series, expected) in [
         ("requests_in_flight", 0.0),
         ("connections_open", 0.0),
+        ("connections_total", 1.0),
         (r#"http_requests_total{route="/v1/chat/completions",code="200"}"#, 1.0),
         (r#"queue_wait_seconds_bucket{le="0.005"}"#, 1.0),
         (r#"queue_wait_seconds_bucket{le="0.001"}"#, 0.0),

@@ -4,9 +4,25 @@
 
 use crate::Outcome;
 use crate::cli::EdgeFirewall;
+use crate::commands::serve;
+use crate::edge::firewall::{Wish, apply, guard, rules};
+use crate::edge::ports::Ports;
 use crate::terminal::Terminal;
 
 pub(super) fn run(options: &EdgeFirewall, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(_site) = super::site(&options.from, terminal)? else { return Ok(Outcome::Refused) };
-    anyhow::bail!("not built yet")
+    if options.guard {
+        return serve(guard(terminal));
+    }
+    let Some(site) = super::site(&options.from, terminal)? else { return Ok(Outcome::Refused) };
+    let ports = Ports::of(&site);
+    for note in ports.notes(&site) {
+        terminal.note(&format!("warning: {note}"));
+    }
+    let rules = rules(&site, &ports);
+    if !options.apply {
+        terminal.say(rules.trim_end());
+        return Ok(Outcome::Done);
+    }
+    let wish = Wish { within: options.confirm_within, anyway: options.anyway };
+    serve(apply(&rules, &ports, wish, terminal))
 }

@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::ask;
+use crate::commands::ask;
 use crate::commands::engine::READY;
 
 /// Large weights on a slow disk need a while to load.

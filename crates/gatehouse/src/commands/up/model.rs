@@ -3,12 +3,10 @@
 //! Why here: the rest of `up` only sees an upstream; which of the two it is, is said plainly and then forgotten.
 
 use http::uri::Authority;
-use serde::Deserialize;
 
-use super::ask;
 use super::child::Supervised;
 use crate::cli::{DEFAULT_MODEL, DEFAULT_SLOTS};
-use crate::commands::engine;
+use crate::commands::{ask, engine};
 use crate::terminal::Terminal;
 
 const OLLAMA: &str = "127.0.0.1:11434";
@@ -72,19 +70,7 @@ async fn with_engine(model: &str, why: &str, terminal: &Terminal) -> anyhow::Res
     Ok(Runtime { name: "engine", authority, slots: Some(DEFAULT_SLOTS), model, child: Some(child) })
 }
 
-#[derive(Deserialize)]
-struct Tags {
-    models: Vec<Tag>,
-}
-
-#[derive(Deserialize)]
-struct Tag {
-    name: String,
-}
-
 async fn first_model(authority: &str) -> Option<String> {
     let body = ask::get(authority, "/api/tags", ask::PATIENCE).await?;
-    let tags = serde_json::from_slice::<Tags>(&body).ok()?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
-    tags.models.into_iter().map(|tag| tag.name).find(|name| name.chars().all(plain))
+    ask::read_models(&body)?.into_iter().map(|tag| tag.name).next()
 }

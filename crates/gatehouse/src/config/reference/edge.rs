@@ -86,6 +86,12 @@ pub(super) const ROWS: &[Setting] = &[
         "file path or `off`",
         "One JSON line per request, without query, key or text.",
     ),
+    text(
+        "edge.state_dir",
+        "/var/lib/gatehouse-edge",
+        FOLDER,
+        "What the edge's commands keep: how the last `gatehouse cert deploy` ended.",
+    ),
     table(
         "edge.rates",
         "What one address may ask at most; further requests are answered 429. The gateway's own limits count by key.",
@@ -101,7 +107,7 @@ pub(super) const ROWS: &[Setting] = &[
     number(
         "edge.rates.connections",
         256,
-        (1, 1_000_000),
+        (1, 65_535),
         "connections",
         "Open requests and connections per address. An office behind one address shares it.",
     ),

@@ -23,7 +23,8 @@ role's section: `gatehouse gateway --config gateway.yaml` and `gatehouse chat --
   (`credential:NAME`, docs/install.md) or, for keys, in digests. Plain ones are accepted with a warning.
 - `kill -HUP` makes a running gateway read its file again. A file with errors changes nothing; listen addresses need a restart
   or an upgrade in place (`kill -USR2`, docs/operations.md).
-- [examples/gateway.yaml](examples/gateway.yaml) shows limits, a queue, several upstreams and a filter in one file.
+- [examples/gateway.yaml](examples/gateway.yaml) shows limits, a queue, several upstreams and a filter in one file;
+  [examples/gatehouse.yaml](examples/gatehouse.yaml) is a small company's: gateway, chat page and edge. `gatehouse init` writes a first one.
 - `ops` is reserved for a part that does not exist yet, and refused until it does.
 ";
 

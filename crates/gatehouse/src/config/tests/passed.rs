@@ -118,6 +118,30 @@ fn the_pages_key_is_found_without_being_named() {
     assert!(report.render(false).contains("does not hold one line"), "{}", report.render(false));
 }
 
+/// One file then serves a unit, whose user cannot read the key's file, and whoever can.
+#[test]
+fn a_named_file_is_what_is_passed_under_its_name() {
+    let chat = |named: &str, folder: &Path| {
+        let text = format!("backend: {{api_key_file: \"{named}\"}}\n");
+        let loaded = load(&text, Some(Role::Chat), Credentials::Here, Some(folder));
+        loaded.settings().map(|(settings, _)| settings.chat.unwrap().api_key)
+    };
+    let folder = passed("chat.key", "passed\n");
+    for named in ["chat.key", "/nowhere/chat.key"] {
+        assert_eq!(chat(named, folder.path()).unwrap(), Some(Secret("passed".into())), "{named}");
+    }
+    let own = passed("own.key", "own\n");
+    let file = own.path().join("own.key").display().to_string();
+    assert_eq!(
+        chat(&file, folder.path()).unwrap(),
+        Some(Secret("own".into())),
+        "nothing of that name is passed"
+    );
+    let empty = passed("own.key", "\n");
+    assert_eq!(chat(&file, empty.path()).unwrap(), Some(Secret("own".into())), "nor an empty one");
+    assert!(chat("/nowhere/other.key", folder.path()).is_err());
+}
+
 const SECTIONS: &str = "\
 gateway:
   ollama_api: http://a:1

@@ -286,17 +286,32 @@ fn expressions_are_compiled_when_they_are_read() {
     );
 }
 
+/// In a folder with the key that one of them names.
 #[test]
 fn the_examples_are_right() {
+    use std::os::unix::fs::PermissionsExt as _;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples");
-    let mut seen = 0;
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("chat.key");
+    std::fs::write(&key, "a-key-of-good-length\n").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut seen = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
+        let entry = entry.unwrap();
+        let path = dir.path().join(entry.file_name());
+        let text = std::fs::read_to_string(entry.path()).unwrap();
         let environment = |_: &str| None;
         let loaded = read(&path, &text, Expectation::default(), &Context::new(&path, &environment));
         assert_eq!(loaded.report.render(false), "", "an example has no errors and no warnings");
-        seen += 1;
+        let settings = loaded.settings().unwrap().0;
+        seen.push((
+            entry.file_name().into_string().unwrap(),
+            settings.gateway.is_some(),
+            settings.chat.is_some_and(|chat| chat.api_key.is_some()),
+            settings.edge.is_some(),
+        ));
     }
-    assert!(seen > 0);
+    seen.sort();
+    let expected = [("gatehouse.yaml", true, true, true), ("gateway.yaml", true, false, false)];
+    assert_eq!(seen, expected.map(|(name, gateway, chat, edge)| (name.to_owned(), gateway, chat, edge)));
 }

@@ -5,10 +5,13 @@
 //!
 //! Never here: running nginx. Nothing that a client writes decides what goes on; no rewrite, no `if`, no regex.
 
+mod headers;
 mod places;
 mod servers;
 mod version;
 mod writer;
+
+use std::path::Path;
 
 use ipnet::IpNet;
 
@@ -16,7 +19,7 @@ use super::refusals::REFUSALS;
 use super::site::Site;
 use crate::config::edge::{Outer, Tls};
 
-pub(crate) use version::{Nginx, Version};
+pub(crate) use version::{Nginx, Version, program};
 use writer::Writer;
 
 /// Named addresses of upstreams in the file.
@@ -26,12 +29,41 @@ const PAGE: &str = "gatehouse_page";
 const KEPT: u32 = 64;
 const KEPT_SECONDS: u32 = 60;
 
+/// The first words of every site that is written here.
+const WRITTEN: &str = "# Written by `gatehouse edge`";
+/// What one without HTTPS says about itself.
+const UNTIL_THEN: &str = "There is no certificate yet";
+
 /// How much of a site is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     Whole,
     /// Before there is a certificate: the challenge's folder alone, so that one can be asked for.
     Challenge,
+}
+
+impl Extent {
+    /// How much can be written now. nginx does not start with a server whose certificate is not there.
+    pub(crate) fn of(site: &Site) -> Self {
+        // A folder that this user may not look into is not an empty one.
+        let there = |file: &Path| file.try_exists().unwrap_or(true);
+        match (&site.tls, site.certificate()) {
+            (Tls::Certbot { .. }, Some(files)) if !there(&files.chain) || !there(&files.key) => {
+                Self::Challenge
+            }
+            _ => Self::Whole,
+        }
+    }
+
+    /// How much stands in a file; `None`: it was not written here.
+    pub(crate) fn written(text: &str) -> Option<Self> {
+        let comments =
+            text.lines().map(str::trim).take_while(|line| line.is_empty() || line.starts_with('#'));
+        let mut comments = comments.filter(|line| !line.is_empty());
+        comments.next().filter(|line| line.starts_with(WRITTEN))?;
+        let waits = comments.any(|line| line.contains(UNTIL_THEN));
+        Some(if waits { Self::Challenge } else { Self::Whole })
+    }
 }
 
 /// Why a site cannot be written for this nginx.
@@ -117,7 +149,9 @@ fn head(site: &Site, nginx: &Nginx, extent: Extent, out: &mut Writer) {
         );
     }
     if extent == Extent::Challenge {
-        out.comment("There is no certificate yet: this is the part that one is asked for with (`gatehouse edge cert`).");
+        out.comment(&format!(
+            "{UNTIL_THEN}: this is the part that one is asked for with (`gatehouse edge cert`)."
+        ));
     }
     out.gap();
 }

@@ -6,7 +6,7 @@
 
 use wire::Format;
 
-use super::servers::{added, port};
+use super::headers::added;
 use super::writer::{Writer, quoted};
 use super::{GATEWAY, Nginx, PAGE, networks};
 use crate::chat;
@@ -15,6 +15,7 @@ use crate::edge::refusals::{API, REFUSALS, Refusal, dialects};
 use crate::edge::site::{Page, Site};
 
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
+const ASSETS: &str = "/assets/";
 /// The API's description, which needs no key.
 const OPENAPI: &str = "/openapi.json";
 /// What opens the API is nothing to the page, whose own key never leaves its server.
@@ -72,7 +73,7 @@ fn told(site: &Site) -> Vec<String> {
     let host = match site.outer {
         // Whatever port the one in front has.
         Outer::Header(_) => "$host".to_owned(),
-        _ => format!("$host{}", port(site)),
+        _ => format!("$host{}", site.shown_port()),
     };
     let scheme = if matches!(site.outer, Outer::Header(_)) { "$gatehouse_scheme" } else { "$scheme" };
     let nothing = "\"\"";
@@ -97,15 +98,21 @@ fn told(site: &Site) -> Vec<String> {
 fn page(site: &Site, served: &Page, nginx: &Nginx, out: &mut Writer) {
     out.gap();
     out.comment("The page.");
-    for place in page_places() {
-        out.block(place, |out| {
+    let places = page_places();
+    for place in bare(&places) {
+        out.block(format_args!("location {place}"), |out| {
+            out.line("return 404");
+        });
+    }
+    for place in &places {
+        out.block(format_args!("location {place}"), |out| {
             door(served, out);
             out.line(format_args!("client_max_body_size {}", chat::BODY_BYTES_MAX));
             out.line(format_args!("proxy_pass http://{PAGE}"));
         });
     }
     out.comment("Its files: their names change with their content. One that is not on the disk yet comes from the page itself.");
-    out.block("location ^~ /assets/", |out| {
+    out.block(format_args!("location ^~ {ASSETS}"), |out| {
         door(served, out);
         out.line(format_args!("root {}", site.assets_dir.display()));
         out.line("try_files $uri @page");
@@ -134,18 +141,22 @@ fn door(served: &Page, out: &mut Writer) {
 /// The page's table as locations: a fixed path is exact, a name in braces opens what lies under it.
 fn page_places() -> Vec<String> {
     let mut places: Vec<String> = Vec::new();
-    let mut add = |place: String| {
+    for (_, path) in chat::paths().filter(|(_, path)| !path.starts_with(ASSETS)) {
+        let place = match path.split_once('{') {
+            None => format!("= {path}"),
+            Some((prefix, _)) => format!("^~ {prefix}"),
+        };
         if !places.contains(&place) {
             places.push(place);
         }
-    };
-    for (_, path) in chat::paths().filter(|(_, path)| !path.starts_with("/assets/")) {
-        match path.split_once('{') {
-            None => add(format!("location = {path}")),
-            Some((prefix, _)) => add(format!("location ^~ {prefix}")),
-        }
     }
     places
+}
+
+/// Beginnings without a page of their own: nginx would redirect to the path below.
+fn bare(places: &[String]) -> impl Iterator<Item = String> + '_ {
+    let cut = |place: &String| Some(format!("= {}", place.strip_prefix("^~ ")?.trim_end_matches('/')));
+    places.iter().filter_map(cut).filter(|place| !places.contains(place))
 }
 
 /// Media types of the page's files, whatever the main configuration knows.

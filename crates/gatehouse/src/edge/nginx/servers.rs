@@ -7,10 +7,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::headers;
 use super::places;
-use super::writer::{Writer, quoted};
+use super::writer::Writer;
 use super::{Extent, Nginx, networks};
-use crate::chat;
 use crate::config::edge::{CertificateFiles, Outer, Tls};
 use crate::edge::site::Site;
 
@@ -65,7 +65,7 @@ fn refusing(site: &Site, nginx: &Nginx, encrypted: bool, out: &mut Writer) {
 
 fn encrypted(site: &Site, nginx: &Nginx, names: &str, files: &CertificateFiles, out: &mut Writer) {
     out.comment("Plain HTTP: the challenge, and the way to HTTPS.");
-    plain(site, nginx, names, format!("return 308 https://$host{}$request_uri", port(site)), out);
+    plain(site, nginx, names, format!("return 308 https://$host{}$request_uri", site.shown_port()), out);
     out.gap();
     out.block("server", |out| {
         listen(site, nginx, Kind::Tls, false, out);
@@ -88,14 +88,6 @@ fn plain(site: &Site, nginx: &Nginx, names: &str, rest: String, out: &mut Writer
             out.line(rest);
         });
     });
-}
-
-/// The part of a URL that names the port, where it is not the usual one.
-pub(super) fn port(site: &Site) -> String {
-    match (site.public_port(), &site.tls) {
-        (443, _) | (80, Tls::Off) => String::new(),
-        (port, _) => format!(":{port}"),
-    }
 }
 
 fn listen(site: &Site, nginx: &Nginx, kind: Kind, default: bool, out: &mut Writer) {
@@ -190,29 +182,7 @@ fn serving(site: &Site, out: &mut Writer) {
             .lines(["proxy_next_upstream error", "proxy_next_upstream_tries 2"]),
     };
     out.gap();
-    headers(site, out);
-}
-
-/// Security headers, once each, on every status. The parts' own are taken off.
-fn headers(site: &Site, out: &mut Writer) {
-    out.comment("On every answer and status, once: the parts' own are taken off.");
-    out.lines(chat::security_headers().map(|(name, _)| format!("proxy_hide_header {name}")));
-    out.line("proxy_hide_header strict-transport-security");
-    out.lines(added(site));
-    out.line("add_header cache-control $gatehouse_cache_control always");
-    out.line("add_header x-request-id $gatehouse_answer_id always");
-    out.line("add_header retry-after $gatehouse_retry_after always");
-}
-
-/// The headers of every answer. A location that adds one of its own loses these, and repeats them.
-pub(super) fn added(site: &Site) -> Vec<String> {
-    let fixed =
-        chat::security_headers().map(|(name, value)| format!("add_header {name} {} always", quoted(value)));
-    // It belongs to HTTPS alone.
-    let hsts = site.hsts.filter(|_| site.tls != Tls::Off);
-    let hsts = hsts
-        .map(|time| format!("add_header strict-transport-security \"max-age={}\" always", time.as_secs()));
-    fixed.chain(hsts).collect()
+    headers::on_server(site, out);
 }
 
 /// Whole seconds, rounded up.

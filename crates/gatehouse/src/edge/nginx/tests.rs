@@ -94,13 +94,42 @@ fn before_there_is_a_certificate_only_the_challenge_is_served() {
 }
 
 #[test]
+fn a_file_says_how_much_of_the_site_it_holds() {
+    let nginx = Nginx::of_version(OLD);
+    for extent in [Extent::Whole, Extent::Challenge] {
+        assert_eq!(Extent::written(&site(&settings(|_| {}), &nginx, extent).unwrap()), Some(extent));
+    }
+    for foreign in ["", "server {}", "# mine\n# Written by `gatehouse edge` for nginx\n"] {
+        assert_eq!(Extent::written(foreign), None, "{foreign}");
+    }
+}
+
+#[test]
+fn https_is_written_once_there_is_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = settings(|edge| edge.tls = Tls::Certbot { folder: folder.path().into() });
+    assert_eq!(Extent::of(&site), Extent::Challenge);
+    let live = folder.path().join("live/ai.example.com");
+    std::fs::create_dir_all(&live).unwrap();
+    std::fs::write(live.join("fullchain.pem"), "").unwrap();
+    assert_eq!(Extent::of(&site), Extent::Challenge, "a certificate without its key");
+    std::fs::write(live.join("privkey.pem"), "").unwrap();
+    assert_eq!(Extent::of(&site), Extent::Whole);
+    assert_eq!(
+        Extent::of(&settings(|_| {})),
+        Extent::Whole,
+        "files of one's own are named whether they are there or not"
+    );
+}
+
+#[test]
 fn plain_http_has_no_tls_and_a_warning() {
     let text = rendered(OLD, |edge| edge.tls = Tls::Off);
     assert!(
         text.contains("WARNING")
             && !text.contains("ssl_cert")
             && !text.contains("ssl_protocols ")
-            && !text.contains("strict-transport")
+            && !text.contains("add_header strict-transport")
     );
 }
 

@@ -5,10 +5,12 @@
 //!
 //! Never here: writing configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
+
+use crate::edge::program::find;
 
 /// What `nginx -V` says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Nginx {
 
     /// Asks the installed program.
     pub(crate) fn ask(program: &Path) -> anyhow::Result<Self> {
-        let asked = Command::new(found(program)).arg("-V").output();
+        let asked = Command::new(self::program(program)).arg("-V").output();
         let shown = program.display();
         let answer = asked.with_context(|| {
             format!("cannot run `{shown} -V`: install nginx, name it in `edge.nginx.program`, or give --nginx-version")
@@ -89,18 +91,10 @@ impl Nginx {
     }
 }
 
-/// Debian keeps it where only root looks.
-fn found(program: &Path) -> std::path::PathBuf {
-    let in_sbin = Path::new("/usr/sbin").join(program);
-    let searched = program.components().count() == 1;
-    let in_path = std::env::var_os("PATH")
-        .is_some_and(|paths| std::env::split_paths(&paths).any(|folder| folder.join(program).is_file()));
-    if searched && !in_path && in_sbin.is_file() { in_sbin } else { program.to_owned() }
-}
-
-/// The program to run, wherever it lies.
-pub(crate) fn program(named: &Path) -> std::path::PathBuf {
-    found(named)
+/// The program to run: a bare name is looked for, also where only root looks.
+pub(crate) fn program(named: &Path) -> PathBuf {
+    let bare = named.to_str().filter(|name| !name.contains('/'));
+    bare.and_then(find).unwrap_or_else(|| named.to_owned())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! One short question to a server on this machine.
+//! One short question to a model runtime.
 //!
-//! Why here: `up` has to know whether Ollama is there, which models it has, and whether the engine still answers. A
-//! client with pools and redirects would be too much for that.
+//! Why here: `up` and `init` have to know whether Ollama is there and which models it has, and `up` whether the engine
+//! still answers. A client with pools and redirects would be too much for that.
 //!
-//! Never here: other hosts, TLS, keys.
+//! Never here: TLS, keys.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
-/// On this machine; who does not answer within this is not there.
+/// On this machine or beside it; who does not answer within this is not there.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// A list of models is shorter; what is longer is not what was asked for.
 const BODY_BYTES_MAX: usize = 4 << 20;
@@ -32,9 +32,33 @@ struct Version {
 
 /// The version, which only something that speaks Ollama's API has.
 pub(super) async fn version(authority: &str) -> Option<String> {
-    let body = get(authority, "/api/version", PATIENCE).await?;
-    let version = serde_json::from_slice::<Version>(&body).ok()?.version;
+    read_version(&get(authority, "/api/version", PATIENCE).await?)
+}
+
+/// The version in an answer to `/api/version`, fit for a screen.
+pub(super) fn read_version(body: &[u8]) -> Option<String> {
+    let version = serde_json::from_slice::<Version>(body).ok()?.version;
     Some(version.chars().filter(|c| c.is_ascii_graphic()).take(40).collect())
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    models: Vec<Tag>,
+}
+
+/// A model as the runtime lists it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub(super) struct Tag {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) size: u64,
+}
+
+/// The models in an answer to `/api/tags`; names that no screen or file should carry are left out.
+pub(super) fn read_models(body: &[u8]) -> Option<Vec<Tag>> {
+    let tags = serde_json::from_slice::<Tags>(body).ok()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    Some(tags.models.into_iter().filter(|tag| !tag.name.is_empty() && tag.name.chars().all(plain)).collect())
 }
 
 async fn exchange(authority: &str, path: &str) -> anyhow::Result<Option<Bytes>> {
@@ -88,6 +112,15 @@ mod tests {
         ] {
             assert_eq!(answered_with(bad).await, None, "{bad}");
         }
+    }
+
+    #[test]
+    fn lists_of_models_hold_names_fit_for_a_screen() {
+        let body =
+            br#"{"models":[{"name":"qwen3:32b","size":7},{"name":"a\u001b[2J"},{"name":""},{"name":"b"}]}"#;
+        let names: Vec<_> = read_models(body).unwrap().into_iter().map(|tag| (tag.name, tag.size)).collect();
+        assert_eq!(names, [("qwen3:32b".to_owned(), 7), ("b".to_owned(), 0)]);
+        assert_eq!(read_models(b"{}"), None);
     }
 
     #[tokio::test]

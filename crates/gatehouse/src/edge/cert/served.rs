@@ -1,0 +1,184 @@
+//! The certificate that is served, seen by shaking hands at each of nginx's doors under each name.
+//!
+//! Why here: what lies on the disk protects nobody. Only a handshake tells what visitors get.
+//!
+//! Never here: trust. Whatever is served is taken and looked at.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
+    StreamOwned,
+};
+
+use super::chain::Chain;
+use super::socket::{Door, Timed};
+use super::trust::provider;
+use crate::config::edge::{Name, Outer, Tls};
+use crate::edge::site::{Site, reached};
+
+/// One handshake on this machine takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Doors times names that one round looks at.
+const HANDSHAKES_MAX: usize = 64;
+
+/// What one door answers for one name.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub name: Name,
+    pub at: SocketAddr,
+    pub chain: Result<Chain, String>,
+}
+
+/// Where the site's certificate is served.
+pub(crate) fn doors(site: &Site) -> Vec<Door> {
+    if site.tls == Tls::Off { Vec::new() } else { of(&site.https_listen, site) }
+}
+
+/// Where plain HTTP is answered.
+pub(crate) fn plain_doors(site: &Site) -> Vec<Door> {
+    of(&site.http_listen, site)
+}
+
+fn of(listen: &[SocketAddr], site: &Site) -> Vec<Door> {
+    let proxy_protocol = matches!(site.outer, Outer::ProxyProtocol(_));
+    let mut doors: Vec<Door> = Vec::new();
+    for at in listen.iter().copied().map(reached) {
+        if !doors.iter().any(|door| door.at == at) {
+            doors.push(Door { at, proxy_protocol });
+        }
+    }
+    doors
+}
+
+/// A handshake at each door under each name.
+pub(crate) fn look(site: &Site) -> Vec<Seen> {
+    let doors = doors(site);
+    let pairs = doors.iter().flat_map(|door| site.names.iter().map(move |name| (door, name)));
+    pairs
+        .take(HANDSHAKES_MAX)
+        .map(|(door, name)| Seen { name: name.clone(), at: door.at, chain: handshake(*door, name) })
+        .collect()
+}
+
+/// The chain that a door serves under a name.
+pub(crate) fn handshake(door: Door, name: &Name) -> Result<Chain, String> {
+    let mut stream = Timed::open(door, PATIENCE).map_err(|error| told(&error))?;
+    let mut connection = connection(name.as_str())?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream).map_err(|error| told(&error))?;
+    }
+    let presented = connection.peer_certificates().unwrap_or_default();
+    Chain::of(presented.iter().map(|der| der.clone().into_owned()).collect())
+}
+
+/// TLS with whoever answers: for a question whose answer is no secret and is not believed either.
+pub(crate) fn unverified(stream: Timed, host: &str) -> Result<StreamOwned<ClientConnection, Timed>, String> {
+    Ok(StreamOwned::new(connection(host)?, stream))
+}
+
+fn connection(host: &str) -> Result<ClientConnection, String> {
+    let provider = provider();
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Onlooker(provider)))
+        .with_no_client_auth();
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` cannot stand in a handshake"))?;
+    ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())
+}
+
+/// What went wrong, in words for the operator.
+fn told(error: &io::Error) -> String {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match (tls, error.kind()) {
+        (Some(Error::AlertReceived(AlertDescription::UnrecognisedName)), _) => {
+            "refuses this name: the site that runs there does not serve it".to_owned()
+        }
+        (Some(Error::InvalidMessage(_)), _) => "answers something else than TLS".to_owned(),
+        (_, io::ErrorKind::ConnectionRefused) => "nobody listens there".to_owned(),
+        (_, io::ErrorKind::TimedOut) => format!("no answer within {} s", PATIENCE.as_secs()),
+        (_, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            "closes during the handshake".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Takes every certificate, and still asks for the proof that its key is there.
+#[derive(Debug)]
+struct Onlooker(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Onlooker {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    fn door(listener: &TcpListener) -> Door {
+        Door { at: listener.local_addr().unwrap(), proxy_protocol: false }
+    }
+
+    #[test]
+    fn what_answers_no_handshake_is_told_apart() {
+        let name = Name::parse("ai.example.com").unwrap();
+        let closed = {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            door(&listener)
+        };
+        assert_eq!(handshake(closed, &name).unwrap_err(), "nobody listens there");
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let plain = door(&listener);
+        let server = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            peer.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+            std::io::copy(&mut peer, &mut std::io::sink())
+        });
+        assert_eq!(handshake(plain, &name).unwrap_err(), "answers something else than TLS");
+        let _ = server.join().unwrap();
+    }
+}
