@@ -12,15 +12,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness.gateway import Gateway  # noqa: E402
+from harness.packages import Packages  # noqa: E402
 from harness.play import PlayedOllama  # noqa: E402
-from harness.processes import BINARY, OUT, PLAYER  # noqa: E402
+from harness.processes import BINARY, OUT, PLAYER, PROXIES  # noqa: E402
 
 
 def pytest_sessionstart(session):
     # Everything is on loopback; a proxy of the developer's environment has no part in it.
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
+    for name in PROXIES:
         os.environ.pop(name, None)
-        os.environ.pop(name.upper(), None)
     missing = [str(p) for p in (BINARY, PLAYER) if not p.exists()]
     if missing and not session.config.option.collectonly:
         pytest.exit(f"missing: {', '.join(missing)}; tests/run.sh builds what it needs", returncode=4)
@@ -81,3 +81,9 @@ def asked(shared):
     played.reset()
     played.capabilities("completion", "tools", "thinking", "vision")
     return played, served
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory):
+    """Debian packages of the binary under test, built once."""
+    return Packages(tmp_path_factory.mktemp("packages"))

@@ -14,9 +14,7 @@ import sys
 import threading
 import time
 
-import h2.config
-import h2.connection
-import h2.events
+import h2.exceptions
 import httpx
 import pytest
 
@@ -28,6 +26,7 @@ from harness.house import NAME, House, gatehouse
 from harness.play import PlayedOllama
 from harness.play import stream as played
 from harness.processes import free_port, wait_until
+from harness.secured import Secured, ask, context_of, h2_request, once, secured, trust
 
 SECURITY = {
     "x-content-type-options": "nosniff",
@@ -73,44 +72,6 @@ def build(start, play, authority):
         return house.start()
 
     return made
-
-
-def trust(house):
-    context = ssl.create_default_context(cafile=str(house.authority.root))
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def secured(house, protocols=("http/1.1",), name=NAME):
-    """A TLS connection with the name in the handshake."""
-    context = ssl.create_default_context(cafile=str(house.authority.root))
-    context.set_alpn_protocols(list(protocols))
-    plain = socket.create_connection(("127.0.0.1", house.https), timeout=15)
-    return context.wrap_socket(plain, server_hostname=name)
-
-
-class Secured(Raw):
-    """`Raw` inside TLS."""
-
-    def __init__(self, house, **options):
-        self.socket = secured(house, **options)
-        self.received = b""
-
-
-def ask(house, path, method="GET", version=1, headers=None, **options):
-    """A request by the site's name, whatever this machine resolves it to."""
-    head = {"host": f"{NAME}:{house.https}", **(headers or {})}
-    with httpx.Client(verify=trust(house) if version == 1 else context_of(house), http2=version == 2, trust_env=False) as client:
-        extensions = {"sni_hostname": NAME}
-        return client.request(method, f"https://127.0.0.1:{house.https}{path}", headers=head, extensions=extensions, **options)
-
-
-def context_of(house):
-    return ssl.create_default_context(cafile=str(house.authority.root))
-
-
-def once(answer, name):
-    return [value for key, value in answer.headers.multi_items() if key == name]
 
 
 def test_headers_stand_once_on_every_status(house):
@@ -309,20 +270,6 @@ def test_a_stream_comes_piece_by_piece(house, version):
                 if b"first" in seen and b"second" not in seen:
                     house.play.open_gate("more")
     assert b"second" in seen and seen.rstrip().endswith(b"[DONE]")
-
-
-def h2_request(house, body):
-    """A request in HTTP/2 by hand, to leave it in ways that libraries do not."""
-    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
-    line = secured(house, protocols=("h2",))
-    connection.initiate_connection()
-    data = json.dumps(body).encode()
-    head = [(":method", "POST"), (":path", "/v1/chat/completions"), (":scheme", "https"), (":authority", NAME),
-            ("authorization", f"Bearer {KEY}"), ("content-type", "application/json"), ("content-length", str(len(data)))]  # fmt: skip
-    connection.send_headers(1, head)
-    connection.send_data(1, data, end_stream=True)
-    line.sendall(connection.data_to_send())
-    return connection, line
 
 
 @pytest.mark.parametrize("how", ["h1", "h2 reset", "h2 close"])

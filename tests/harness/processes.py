@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("GATEHOUSE_BIN", ROOT / "target/release/gatehouse"))
 PLAYER = Path(os.environ.get("PLAY_OLLAMA_BIN", ROOT / "target/release/play-ollama"))
 OUT = ROOT / "tests/out"
+# The developer's proxies, taken before the tests do without them: what fetches from a mirror still needs them.
+PROXIES = {name: text for name, text in os.environ.items() if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")}
 
 
 def free_port(host="127.0.0.1"):

@@ -14,8 +14,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crate::profile::{self, Profile};
 
 pub(crate) use edge::{
-    Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall, EdgeHost,
-    EdgeNginx, EdgeReport, From, Init, InitPage, InitTls, Telling,
+    Asking, Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall,
+    EdgeHost, EdgeNginx, EdgeReport, From, Init, InitPage, InitTls, Telling,
 };
 
 const EXAMPLES: &str = "\
@@ -46,7 +46,7 @@ pub(crate) enum Invocation {
 pub(crate) enum Command {
     /// Everything on this machine in one process: model, gateway, chat page
     #[command(
-        after_help = "Examples:\n  gatehouse up\n  gatehouse up --model qwen3-0.6b --port 8081\n  gatehouse up --config gatehouse.yaml"
+        after_help = "Examples:\n  gatehouse up\n  gatehouse up --model qwen3-0.6b --port 8081\n  gatehouse up --config gatehouse.yaml\n  gatehouse up --domain ai.example.com\n  gatehouse up --tls-cert chain.pem --tls-key key.pem"
     )]
     Up(Up),
     /// The gateway alone
@@ -175,6 +175,18 @@ pub(crate) struct Up {
     /// Folder for keys, conversations, audit records and logs [default: $XDG_DATA_HOME/gatehouse]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Serve HTTPS under this name, with a certificate from Let's Encrypt or `edge.acme.directory`; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub(crate) domain: Vec<String>,
+    /// Serve HTTPS with this certificate and its chain, in PEM; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Serve HTTPS as the configuration's `edge` section says
+    #[arg(long)]
+    pub(crate) https: bool,
 }
 
 #[derive(Debug, Subcommand)]

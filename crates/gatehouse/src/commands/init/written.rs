@@ -68,9 +68,11 @@ impl Places {
     }
 }
 
-/// Writes everything. `Err` holds the report of a text that the program would not read; nothing is left then.
-pub(super) fn write(answers: &Answers, places: &Places, force: bool) -> anyhow::Result<Result<Made, Report>> {
+/// Writes everything; `over` a configuration that is there, which is kept. `Err` holds the report of a text that the program would not read; nothing is left then.
+pub(super) fn write(answers: &Answers, places: &Places, over: bool) -> anyhow::Result<Result<Made, Report>> {
     let folder = Folder::open(&places.folder)?;
+    let free = over || std::fs::symlink_metadata(&places.config).is_err();
+    anyhow::ensure!(free, "another run has written {} meanwhile", places.config.display());
     let (chat_key_file, password_place) = (places.beside(CHAT_KEY_FILE), places.beside(PASSWORD_FILE));
     for place in [&places.config, &chat_key_file, &password_place] {
         files::sweep(place);
@@ -89,7 +91,7 @@ pub(super) fn write(answers: &Answers, places: &Places, force: bool) -> anyhow::
         return Ok(Err(report));
     }
     let passwords = passwords.map(Pending::replace).transpose()?;
-    let config = if force { config.replace()? } else { config.put()? };
+    let config = if over { config.replace()? } else { config.put()? };
     let password_file = passwords.is_some().then_some(password_place);
     let all = [chat, passwords, Some(config)];
     let kept = all.into_iter().flatten().filter_map(Placed::stay).collect();

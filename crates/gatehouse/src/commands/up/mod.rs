@@ -6,6 +6,7 @@
 //! Never here: a way around keys or limits. The page has a key of its own, and so has the person at the terminal.
 
 mod child;
+mod front;
 mod home;
 mod model;
 mod plan;
@@ -23,6 +24,7 @@ use super::{chat as chat_command, gateway as gateway_command, start};
 use crate::Outcome;
 use crate::chat::{self, ChatConfig, ChatError};
 use crate::cli::Up;
+use crate::edge::front::{Front, Parts, Sockets};
 use crate::logging;
 use crate::signals::{Request, Signals};
 use crate::terminal::Terminal;
@@ -30,34 +32,63 @@ use crate::terminal::Terminal;
 pub(super) async fn run(options: Up, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let Some(mut plan) = Plan::read(&options, terminal)? else { return Ok(Outcome::Refused) };
     let home = Home::open(&plan.data_dir(&options)?)?;
+    let front = plan.front(&options, home.dir())?;
     logging::start(plan.log, Some(&home.log_file()))?;
     plan.report.iter().for_each(start::log_warnings);
     let mut signals = Signals::catch().context("cannot listen to signals")?;
+    let sockets = front.as_ref().map(|front| Sockets::bind(&front.site)).transpose()?;
     let keys = plan::Keys { api: home.key("api")?, chat: home.key("chat")? };
     let runtime = tokio::select! {
         runtime = plan.runtime(&options, terminal) => runtime?,
         () = end_of(&mut signals) => return Ok(Outcome::Done),
     };
-    let config = plan.gateway(&options, runtime.as_ref(), &keys, &home);
+    let config = plan.gateway(&options, runtime.as_ref(), &keys, &home, front.as_ref());
     let gateway = Gateway::start(config).await.context("the gateway did not start")?;
     gateway_command::announce(&gateway);
-    let chat = plan.chat(&options, &gateway, &keys)?;
-    let chat = Site::start(chat_command::checked(chat, home.dir())?).await;
-    let (ended, chat) = match chat {
-        Ok(site) => {
-            terminal.say(&screen::ready(
-                &gateway,
-                &site,
-                &keys,
-                plan.example_model(runtime.as_ref()).as_deref(),
-                &home,
-            ));
-            (wait(&mut signals, &gateway, site, &plan).await, Ok(()))
+    let mut running = Running { front: None, site: None, gateway, runtime };
+    let begun = async {
+        let chat = plan.chat(&options, &running.gateway, &keys, front.as_ref())?;
+        let open = front.is_some() && !chat.guarded;
+        let site = Site::start(chat_command::checked(chat, home.dir())?).await?;
+        let site = running.site.insert(site);
+        if let (Some(plan), Some(sockets)) = (&front, sockets) {
+            let parts = Parts {
+                gateway: front::gateway_at(&running.gateway)?,
+                page: plan.has_page().then_some(site.address),
+            };
+            running.front = Some(Front::start(&plan.site, &plan.source, sockets, parts, *terminal)?);
         }
-        Err(error) => (None, Err(error)),
+        let outside = running.front.as_ref().map(|running| screen::Outside {
+            base: running.base(),
+            page: front.as_ref().is_some_and(front::Front::has_page),
+            open,
+            words: running.first_words(),
+        });
+        let model = plan.example_model(running.runtime.as_ref());
+        terminal.say(&screen::ready(
+            &running.gateway,
+            site,
+            &keys,
+            model.as_deref(),
+            &home,
+            outside.as_ref(),
+        ));
+        anyhow::Ok(())
     };
-    stop(ended, gateway, runtime, signals, terminal).await;
-    chat.map(|()| Outcome::Done)
+    let begun = begun.await;
+    if begun.is_ok() {
+        wait(&mut signals, &running, &plan).await;
+    }
+    stop(running, signals, terminal).await;
+    begun.map(|()| Outcome::Done)
+}
+
+/// Everything that has to be ended.
+struct Running {
+    front: Option<Front>,
+    site: Option<Site>,
+    gateway: Gateway,
+    runtime: Option<Runtime>,
 }
 
 /// The chat site as a task.
@@ -100,17 +131,19 @@ impl Site {
     }
 }
 
-/// Serves until told to end. The site comes back to be ended in its turn.
-async fn wait(signals: &mut Signals, gateway: &Gateway, site: Site, plan: &Plan) -> Option<Site> {
+/// Serves until told to end.
+async fn wait(signals: &mut Signals, running: &Running, plan: &Plan) {
     loop {
         match signals.next().await {
-            Request::End => return Some(site),
+            Request::End => return,
             Request::Upgrade => {
                 tracing::warn!("`up` is not upgraded in place; end it and start it again");
             }
             Request::Reload => {
-                // What `up` adds to a file (keys, upstream) is decided at start; only log files are opened anew.
-                gateway.reopen_audit();
+                // What `up` adds to a file (keys, upstream) is decided at start; log files are opened anew, and the
+                // certificate's files are looked at.
+                running.gateway.reopen_audit();
+                running.front.iter().for_each(Front::reread);
                 tracing::info!(file = ?plan.file(), "audit log opened anew; `up` reads its configuration at start only");
             }
         }
@@ -121,20 +154,20 @@ async fn end_of(signals: &mut Signals) {
     while signals.next().await != Request::End {}
 }
 
-/// From the outside in, so that nothing is asked of a part that is gone. A second signal ends at once.
-async fn stop(
-    site: Option<Site>,
-    gateway: Gateway,
-    runtime: Option<Runtime>,
-    mut signals: Signals,
-    terminal: &Terminal,
-) {
+/// From the outside in, so that nothing is asked of a part that is gone. The front says what the parts behind still have
+/// to say, so it goes last. A second signal ends at once.
+async fn stop(running: Running, mut signals: Signals, terminal: &Terminal) {
     terminal.note("Ending: running answers may finish. Press Ctrl-C again to end at once.");
+    let Running { front, site, gateway, runtime } = running;
     let orderly = async {
+        front.iter().for_each(Front::close);
         if let Some(site) = site {
             site.end().await;
         }
         gateway.drain().await;
+        if let Some(front) = front {
+            front.end().await;
+        }
         if let Some(child) = runtime.and_then(|runtime| runtime.child) {
             child.end().await;
         }

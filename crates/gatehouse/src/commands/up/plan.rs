@@ -3,7 +3,7 @@
 //! Why here: defaults of a personal machine (loopback, two keys, a generous limit) stand in one place and are ordinary
 //! checked configuration, not special cases in the parts.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +14,10 @@ use gateway::config::{
     Rate, RateRule, RetryAfter, Secret, Upstream,
 };
 use http::HeaderName;
+use ipnet::IpNet;
 use wire::Format;
 
+use super::front::Front;
 use super::home::Home;
 use super::model::{self, Runtime};
 use crate::cli::Up;
@@ -69,6 +71,11 @@ impl Plan {
         options.data_dir.clone().or(configured).map_or_else(default_dir, Ok)
     }
 
+    /// HTTPS, where it is wanted.
+    pub(super) fn front(&self, options: &Up, data_dir: &Path) -> anyhow::Result<Option<Front>> {
+        Front::plan(options, &self.settings, data_dir)
+    }
+
     /// The runtime of the model; `None` where the file names upstreams.
     pub(super) async fn runtime(&self, options: &Up, terminal: &Terminal) -> anyhow::Result<Option<Runtime>> {
         if self.settings.gateway.is_some() {
@@ -83,6 +90,7 @@ impl Plan {
         runtime: Option<&Runtime>,
         keys: &Keys,
         home: &Home,
+        front: Option<&Front>,
     ) -> Config {
         let mut config = match &self.settings.gateway {
             Some(settings) => settings.config.clone(),
@@ -98,6 +106,14 @@ impl Plan {
             // The page as a whole is not limited; each of its users is.
             known.push(key_of("up-chat", &keys.chat, true, RateRule::None));
         }
+        if front.is_some() {
+            // It states whom a request comes from, and drops what others have stated.
+            let local = IpNet::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let trusted = &mut config.addresses.trusted_proxies;
+            if !trusted.contains(&local) {
+                trusted.push(local);
+            }
+        }
         config
     }
 
@@ -106,6 +122,7 @@ impl Plan {
         options: &Up,
         gateway: &Gateway,
         keys: &Keys,
+        front: Option<&Front>,
     ) -> anyhow::Result<ChatSettings> {
         let mut chat = match self.settings.chat.take() {
             Some(chat) => chat,
@@ -115,6 +132,11 @@ impl Plan {
             chat.listen = SocketAddr::new(chat.listen.ip(), port);
         }
         chat.api_key = chat.api_key.or_else(|| Some(Secret(keys.chat.clone())));
+        if let Some(page) = front.and_then(|front| front.site.page.as_ref().map(|page| (front, page))) {
+            let (front, page) = page;
+            chat.names = front.site.names.iter().map(|name| name.as_str().to_owned()).collect();
+            chat.guarded = !page.allow.is_empty();
+        }
         Ok(chat)
     }
 

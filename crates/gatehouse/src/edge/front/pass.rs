@@ -1,0 +1,172 @@
+//! One request's way through the front, from its head to the head of its answer.
+//!
+//! Why here: the order of the checks is the text of [`Passage::decide`]: what costs least comes first, and nothing is asked of a
+//! part behind before all of them have passed.
+//!
+//! Never here: TLS, connections, how anything is checked.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
+use http::{Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use ipnet::IpNet;
+use tokio::sync::Semaphore;
+use tokio::time::Duration;
+
+use super::answer::{Answer, Held};
+use super::head::{self, Told};
+use super::hop::{self, Download, Upload};
+use super::paths::{self, Part};
+use super::rates::Addresses;
+use super::refuse::Refusal;
+use super::watch::Watch;
+use super::{bounds, request_id};
+use crate::chat;
+use crate::config::edge::Name;
+use crate::edge::site::Site;
+
+/// What every request is judged and sent on by.
+pub(super) struct Passage {
+    names: Vec<Name>,
+    gateway: SocketAddr,
+    page: Option<Page>,
+    /// On every answer.
+    dress: Vec<(HeaderName, HeaderValue)>,
+    body_bytes_max: (u64, u64),
+    patience: Duration,
+    addresses: Arc<Addresses>,
+    permits: Arc<Semaphore>,
+}
+
+struct Page {
+    at: SocketAddr,
+    /// Empty: everybody.
+    allow: Vec<IpNet>,
+}
+
+impl Passage {
+    pub(super) fn new(
+        site: &Site,
+        gateway: SocketAddr,
+        page: Option<SocketAddr>,
+        addresses: Arc<Addresses>,
+    ) -> Self {
+        let allow = site.page.as_ref().map(|page| page.allow.clone()).unwrap_or_default();
+        Self {
+            names: site.names.clone(),
+            gateway,
+            page: page.map(|at| Page { at, allow }),
+            dress: dress(site.hsts),
+            body_bytes_max: (site.body_bytes_max as u64, site.body_bytes() as u64),
+            patience: site.read_patience(),
+            addresses,
+            permits: Arc::new(Semaphore::new(bounds::REQUESTS)),
+        }
+    }
+
+    /// Answers one request of a client at `peer`.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        peer: IpAddr,
+        watch: Arc<Watch>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Answer>, Infallible> {
+        let mut held = Held { _serving: watch.serve(), _place: None, _permit: None };
+        let id = request_id();
+        let request = request.map(Upload::new);
+        let (is_head, path) = (request.method() == Method::HEAD, request.uri().path().to_owned());
+        let headers = request.headers().clone();
+        let outcome = self.decide(peer, request, &id, &mut held).await;
+        let mut response = match outcome {
+            Ok(response) => response.map(|body| Answer::passed(body, held)),
+            Err(refusal) => {
+                tracing::debug!(%peer, path, ?refusal, "refused");
+                refusal.answer(&path, &headers).map(|body| {
+                    let body = if is_head { Bytes::new() } else { body };
+                    Answer::own(body, held)
+                })
+            }
+        };
+        head::homeward(response.headers_mut(), &self.dress, &id);
+        Ok(response)
+    }
+
+    async fn decide(
+        &self,
+        peer: IpAddr,
+        request: Request<Upload>,
+        id: &HeaderValue,
+        held: &mut Held,
+    ) -> Result<Response<Download>, Refusal> {
+        held._place = Some(self.addresses.ask(peer).ok_or(Refusal::TooMany)?);
+        let (mut parts, body) = request.into_parts();
+        let host = head::host(&parts, &self.names)?;
+        let path = parts.uri.path();
+        let part = paths::part(&parts.method, path, &parts.headers).ok_or(Refusal::NoPath)?;
+        let at = self.at(part, peer)?;
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Crowded)?;
+        held._permit = Some(permit);
+        let (bytes_max, announced) = self.body_bytes_max(part);
+        let upload = body.bounded(bytes_max, announced)?;
+        head::onward(&mut parts.headers, &Told { client: peer, host, id, part });
+        // Byte for byte as it came: the parts behind compare it themselves.
+        parts.uri = origin_form(&parts.uri)?;
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+        hop::send(at, Request::from_parts(parts, upload), self.patience).await
+    }
+
+    /// For a body of unknown length, and for one that is announced.
+    fn body_bytes_max(&self, part: Part) -> (u64, u64) {
+        match part {
+            Part::Gateway => self.body_bytes_max,
+            Part::Page => (chat::BODY_BYTES_MAX as u64, chat::BODY_BYTES_MAX as u64),
+        }
+    }
+
+    fn at(&self, part: Part, peer: IpAddr) -> Result<SocketAddr, Refusal> {
+        let page = match part {
+            Part::Gateway => return Ok(self.gateway),
+            Part::Page => self.page.as_ref().ok_or(Refusal::NoPath)?,
+        };
+        let peer = peer.to_canonical();
+        if page.allow.is_empty() || page.allow.iter().any(|net| net.contains(&peer)) {
+            Ok(page.at)
+        } else {
+            Err(Refusal::PageClosed)
+        }
+    }
+}
+
+fn origin_form(uri: &Uri) -> Result<Uri, Refusal> {
+    let target = uri.path_and_query().ok_or(Refusal::BadHead)?.clone();
+    Ok(Uri::from(target))
+}
+
+/// The page's own security headers, and that this name is spoken to over TLS only.
+fn dress(hsts: Option<Duration>) -> Vec<(HeaderName, HeaderValue)> {
+    let mut all = security_headers();
+    if let Some(age) = hsts {
+        let value = HeaderValue::try_from(format!("max-age={}", age.as_secs()));
+        all.extend(value.map(|value| (STRICT_TRANSPORT_SECURITY, value)));
+    }
+    all
+}
+
+pub(super) fn security_headers() -> Vec<(HeaderName, HeaderValue)> {
+    chat::security_headers()
+        .filter_map(|(name, value)| Some((name.parse().ok()?, HeaderValue::from_static(value))))
+        .collect()
+}
+
+/// The host of a request on the port for plain HTTP.
+pub(super) fn plain_host(headers: &http::HeaderMap, names: &[Name]) -> Option<String> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, None) = (hosts.next()?, hosts.next()) else { return None };
+    let bare = head::without_port(host.to_str().ok()?);
+    names.iter().find(|name| name.as_str().eq_ignore_ascii_case(bare)).map(|name| name.as_str().to_owned())
+}
