@@ -167,6 +167,8 @@ def everything(folder):
 
 def test_the_first_certificate_is_asked_for_served_and_renewed_from_then_on(fresh):
     """nginx serves nothing at first. One command later it serves HTTPS; the next changes nothing."""
+    early = fresh.command("edge", "apply")
+    assert early.returncode != 0 and "gatehouse edge cert" in early.stderr, lines_of(early)
     before = everything(fresh.folder)
     shown = fresh.command("edge", "cert", "--dry-run")
     assert shown.returncode == 0, shown.stderr
