@@ -14,8 +14,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crate::profile::{self, Profile};
 
 pub(crate) use edge::{
-    Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall, EdgeHost,
-    EdgeNginx, EdgeReport, From, Init, InitPage, InitTls, Telling,
+    Asking, Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall,
+    EdgeHost, EdgeNginx, EdgeReport, From, Init, InitPage, InitTls, Telling,
 };
 
 const EXAMPLES: &str = "\
