@@ -88,11 +88,21 @@ fn within(scopes: &[Scope<'_>], directive: &str, least: f64, most: f64) -> Verdi
                 seen = Some(line.shown())
             }
             Some(line) => wrong.push(line.shown()),
-            None => wrong.push(format!("no `{directive}`: the default does not fit")),
+            None => match default_seconds(directive) {
+                default if (least..=most).contains(&default) => {
+                    seen = Some(format!("{default:.0} s by default"))
+                }
+                default => wrong.push(format!("no `{directive}`: {default:.0} s by default")),
+            },
         }
     }
     wrong.dedup();
     Verdict::of(&wrong, seen.unwrap_or_default())
+}
+
+/// nginx's own, where nothing is written.
+fn default_seconds(directive: &str) -> f64 {
+    if directive == "keepalive_timeout" { 75.0 } else { 60.0 }
 }
 
 fn proxied(places: Result<&Places<'_>, &String>, directive: &str, least: f64, most: f64) -> Verdict {
