@@ -230,6 +230,16 @@ CERTIFICATES = [
 ]
 
 
+def test_a_certificate_with_another_kind_of_key_changes_nothing(served, good):
+    made = served.house.authority.leaf(*served.house.names, kind="rsa")
+    text = served.good.replace(str(served.house.leaf.chain), str(made.chain)).replace(str(served.house.leaf.key), str(made.key))
+    with served.site(text):
+        assert marks(served.findings()) == marks(good)
+    with served.site(re.sub("ssl_ciphers [^;]+;", "ssl_ciphers HIGH:!aNULL;", text)):
+        red = only_well(served.findings())
+    assert set(red) == {"tls.suites"} and "without forward secrecy is taken" in red["tls.suites"]["seen"]
+
+
 @pytest.mark.parametrize("red,mark,leaf", CERTIFICATES, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_certificate_is_judged_and_stops_nothing(red, mark, leaf, served, good, tmp_path):
     authority = Authority(tmp_path / "stranger") if leaf.get("stranger") else served.house.authority
@@ -306,6 +316,37 @@ def test_behind_a_proxy_that_states_addresses(tmp_path, play):
             with one.site(one.good.replace("set_real_ip_from 10.8.0.0/16;", put)):
                 red = only_well(one.findings())
             assert set(red) == {"address.outer"} and said in red["address.outer"]["seen"], red
+    finally:
+        one.house.stop()
+
+
+def test_a_gateway_that_knows_only_some_addresses_and_a_page_for_some(tmp_path, play):
+    """Its list does not hold the address that the check would ask from; the page lets in nobody from here."""
+    one = Served(
+        tmp_path / "house", play,
+        gateway={"whitelist": {"enabled": True, "ips": ["127.0.0.1"]}}, edge={"page": {"allow": ["10.0.0.0/8"]}},
+    )  # fmt: skip
+    try:
+        with one.site(one.good):
+            found = one.findings()
+        assert only_well(found) == {}
+        assert found["address.overwritten"]["seen"].startswith("on record as 127.0.0.1;")
+        assert found["address.believed"]["seen"] == "`gateway.trusted_proxies` holds nginx's address"
+        assert found["page.answers"]["seen"].startswith("403: the page is guarded") and found["static.served"]["mark"] == "skip"
+        with one.site(one.good.replace("X-Real-IP $remote_addr", "X-Real-IP $http_x_real_ip")):
+            red = only_well(one.findings())
+        assert "address.overwritten" in red and "it was believed" in red["address.overwritten"]["seen"], red
+    finally:
+        one.house.stop()
+
+
+def test_few_requests_are_allowed_and_the_check_keeps_to_them(tmp_path, play):
+    one = Served(tmp_path / "house", play, edge={"rates": {"requests_per_second": 40, "burst": 8, "connections": 4}})
+    try:
+        with one.site(one.good):
+            found = one.findings()
+            refused = [row for row in one.house.access() if row["status"] == 429]
+        assert only_well(found) == {} and refused == []
     finally:
         one.house.stop()
 

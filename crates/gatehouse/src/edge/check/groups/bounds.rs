@@ -234,7 +234,8 @@ async fn burst(context: &Context<'_>) -> Verdict {
 /// On one connection, from an address of its own where there is one.
 async fn send_many(context: &Context<'_>, count: u64) -> Vec<Answer> {
     let mut answers = Vec::new();
-    let Ok(mut conn) = Conn::new(&context.door, context.door.own_source()).await else { return answers };
+    let Ok(conn) = Conn::new(&context.door, context.door.own_source()).await else { return answers };
+    let mut conn = conn.unpaced();
     for _ in 0..count {
         match conn.ask(&Request::get("/v1/models")).await {
             Ok(answer) => answers.push(answer),
