@@ -180,6 +180,12 @@ pub(crate) struct EdgeReport {
     pub(crate) from: From,
     #[command(flatten)]
     pub(crate) telling: Telling,
+    /// Prove it from another network namespace, over a cable that is there for a second; needs root
+    #[arg(long)]
+    pub(crate) probe: bool,
+    /// Be the process that looks from there; --probe starts it
+    #[arg(long, hide = true, conflicts_with = "probe")]
+    pub(crate) outside: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -19,5 +19,6 @@ pub(crate) mod nginx;
 pub(crate) mod ports;
 mod program;
 pub(crate) mod refusals;
+pub(crate) mod report;
 pub(crate) mod site;
 mod workers;

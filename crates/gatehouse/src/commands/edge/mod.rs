@@ -40,12 +40,18 @@ pub(super) fn run(command: Edge, terminal: &Terminal) -> anyhow::Result<Outcome>
 
 /// The site of the named files, or `None` after their errors have been printed.
 pub(super) fn site(from: &From, terminal: &Terminal) -> anyhow::Result<Option<Site>> {
+    Ok(sections(from, terminal)?.map(|(_, site)| site))
+}
+
+/// The sections of the named files and their site, or `None` after their errors have been printed.
+pub(super) fn sections(from: &From, terminal: &Terminal) -> anyhow::Result<Option<(Settings, Site)>> {
     let Some(settings) = settings(from, terminal)? else { return Ok(None) };
     let names =
         from.domain.iter().map(|text| Name::parse(text).map_err(|what| anyhow::anyhow!("--domain: {what}")));
     let names = names.collect::<Result<Vec<_>, _>>()?;
     let edge = settings.edge.clone().unwrap_or_default();
-    Ok(Some(Site::new(&settings, &edge, names)?))
+    let site = Site::new(&settings, &edge, names)?;
+    Ok(Some((settings, site)))
 }
 
 /// The files that are read.

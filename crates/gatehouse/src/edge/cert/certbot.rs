@@ -8,7 +8,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::programs::{Call, find, is_program, quoted};
+use super::call::{Call, is_program, quoted};
+use crate::edge::program::find;
 use crate::edge::site::Site;
 
 /// A CA answers within seconds; a busy one within minutes.

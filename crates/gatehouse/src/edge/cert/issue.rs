@@ -17,12 +17,12 @@ use super::deploy::{Deployed, deploy, elsewhere};
 use super::disk::{Disk, Trouble};
 use super::life::{Life, judge};
 use super::place::{self, Lies};
-use super::programs::find;
 use super::renewal::Renewal;
 use super::trust::belongs;
 use crate::config::edge::{Name, Tls};
 use crate::edge::findings::{Finding, Findings, Mark};
 use crate::edge::nginx::Extent;
+use crate::edge::program::find;
 use crate::edge::site::Site;
 
 /// A reload is taken within a second.

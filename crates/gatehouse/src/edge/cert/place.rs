@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::programs::Call;
+use super::call::Call;
 use crate::edge::nginx::{self, Extent, Nginx};
 use crate::edge::site::Site;
 
@@ -118,7 +118,15 @@ fn gist(said: &str) -> String {
     let found =
         ["[emerg]", "[crit]", "[error]", "[alert]"].into_iter().map(reasons).find(|lines| !lines.is_empty());
     let lines = found.unwrap_or_else(|| said.lines().rev().take(LINES).collect());
-    lines.iter().map(|line| line.trim_start_matches("nginx: ").trim()).collect::<Vec<_>>().join("; ")
+    lines.iter().map(|line| bare(line)).collect::<Vec<_>>().join("; ")
+}
+
+/// Without the time and the process's number, which nginx writes once it has begun.
+fn bare(line: &str) -> String {
+    let line = line.find('[').and_then(|at| line.get(at..)).unwrap_or(line).trim();
+    let word =
+        |word: &str| word.split_once('#').is_some_and(|(a, b)| a.parse::<u32>().is_ok() && b.ends_with(':'));
+    line.split_whitespace().filter(|part| !word(part)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -128,6 +136,8 @@ mod tests {
     #[test]
     fn the_reason_is_taken_out_of_what_nginx_says() {
         let said = "nginx: [warn] odd\nnginx: [emerg] unknown directive \"x\" in /a:1\nnginx: configuration file /a test failed";
+        assert_eq!(gist(said), "[emerg] unknown directive \"x\" in /a:1");
+        let said = "2026/11/26 15:27:59 [emerg] 25535#25535: unknown directive \"x\" in /a:1";
         assert_eq!(gist(said), "[emerg] unknown directive \"x\" in /a:1");
         assert_eq!(gist("nothing known"), "nothing known");
     }

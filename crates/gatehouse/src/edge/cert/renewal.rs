@@ -84,7 +84,7 @@ impl Renewal {
             Ok(true) => {}
             Ok(false) if in_folder(&folders.config.join("renewal-hooks/deploy")) => {}
             Ok(false) => {
-                faults.push("no deploy hook of Gatehouse: nginx is not told of a new certificate".to_owned())
+                faults.push("no deploy hook of Gatehouse: nginx is not told of a new certificate".to_owned());
             }
             Err(what) => faults.push(what),
         }
@@ -116,7 +116,7 @@ fn in_folder(hooks: &Path) -> bool {
     let mut files = entries.filter_map(Result::ok).map(|entry| entry.path()).take(64);
     files.any(|file| {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
-        super::programs::is_program(&file) && text.contains("gatehouse") && text.contains("cert deploy")
+        super::call::is_program(&file) && text.contains("gatehouse") && text.contains("cert deploy")
     })
 }
 

@@ -46,6 +46,8 @@ pub(super) const PING_PATIENCE: Duration = Duration::from_secs(10);
 /// A client that was answered before it had sent all may go on sending for so long, into nothing. Shorter than the time for
 /// the head of a next request, which begins with the same bytes.
 pub(super) const LINGER: Duration = Duration::from_secs(8);
+/// Without a byte meanwhile.
+pub(super) const LINGER_IDLE: Duration = Duration::from_secs(1);
 
 /// Bodies above this are sent when the part behind says that it will read them, or after the time.
 pub(super) const ASKED_BYTES: u64 = 32 << 10;

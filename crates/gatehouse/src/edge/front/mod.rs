@@ -266,3 +266,6 @@ fn request_id() -> HeaderValue {
     HeaderValue::try_from(format!("req_{:032x}", u128::from_be_bytes(bytes)))
         .unwrap_or_else(|_| HeaderValue::from_static("req_0"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use super::tcp::{State, sockets};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
     pub at: SocketAddr,
-    /// `None`: another user's, and this one is not root.
+    /// `None`: another user's where this one is not root, or of another container.
     pub program: Option<Program>,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Listener {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.program {
             Some(program) => write!(out, "{} {program}", self.at),
-            None => write!(out, "{} (a program of another user)", self.at),
+            None => write!(out, "{} (a program that cannot be seen from here)", self.at),
         }
     }
 }

@@ -8,3 +8,4 @@ pub(crate) mod listeners;
 pub(crate) mod programs;
 pub(crate) mod ssh;
 pub(crate) mod tcp;
+pub(crate) mod units;

@@ -1,0 +1,346 @@
+//! The packet filter that is loaded now, as `nft` tells it, and whether our table is the one that would be made today.
+//!
+//! Why here: a file proves nothing about the kernel. What would be loaded is loaded into an empty network namespace and read
+//! back there, so that both sides were written by the same `nft`.
+//!
+//! Never here: changing this machine's rules.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::edge::firewall::{FAMILY, Nft, TABLE};
+use crate::edge::program::{find, run};
+
+/// Tables of the old iptables, which nft does not see.
+const LEGACY: [&str; 2] = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"];
+/// Of a difference, what a person reads.
+const SHOWN_CHARS_MAX: usize = 160;
+/// Loads rules into the namespace that it is started in, and lists what came of them.
+const THERE_AND_BACK: &str = r#""$0" -f - && exec "$0" -j list table "$1" "$2""#;
+
+/// What is known of the packet filter.
+#[derive(Clone, Debug)]
+pub(super) enum Filter {
+    /// Why it cannot be read.
+    Unreadable(String),
+    Read(Ruleset),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ruleset {
+    pub ours: Ours,
+    /// Other base chains that see arriving packets, such as `ip filter INPUT (policy drop)`.
+    pub others: Vec<String>,
+    /// Other chains there that drop or reject what they do not let in, as far as their policy says.
+    pub others_refuse: bool,
+    /// Ports that are rewritten to another machine or container before the chain `input`.
+    pub published: BTreeSet<u16>,
+    /// The old iptables holds tables, which cannot be read here.
+    pub legacy: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ours {
+    #[default]
+    Absent,
+    Loaded {
+        drops: bool,
+        same: Same,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Same {
+    Yes,
+    /// The first difference.
+    No(String),
+    Unknown(String),
+}
+
+impl Filter {
+    /// Our table is in force as the configuration makes it.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self, Filter::Read(Ruleset { ours: Ours::Loaded { drops: true, same: Same::Yes }, .. }))
+    }
+
+    /// Nothing on this machine refuses arriving packets.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Filter::Read(set) if set.ours == Ours::Absent && !set.others_refuse && !set.legacy)
+    }
+
+    pub(super) fn published(&self) -> BTreeSet<u16> {
+        match self {
+            Filter::Read(set) => set.published.clone(),
+            Filter::Unreadable(_) => BTreeSet::new(),
+        }
+    }
+}
+
+/// Reads the loaded rules, and compares our table with what `rules` would make.
+pub(super) async fn read(rules: &str) -> Filter {
+    match listed().await {
+        Ok(objects) => {
+            let mut set = gather(&objects);
+            if let Ours::Loaded { same, .. } = &mut set.ours {
+                *same = compare(&objects, rules).await;
+            }
+            set.legacy = LEGACY.iter().any(|file| holds_words(Path::new(file)));
+            Filter::Read(set)
+        }
+        Err(error) => Filter::Unreadable(format!("{error:#}")),
+    }
+}
+
+fn holds_words(file: &Path) -> bool {
+    std::fs::read_to_string(file).is_ok_and(|text| !text.trim().is_empty())
+}
+
+async fn listed() -> anyhow::Result<Vec<Value>> {
+    let nft = Nft::find()?;
+    let ended = run(nft.program(), &["-j", "list", "ruleset"], "").await?;
+    objects(&ended.succeeded("the loaded rules cannot be read; this needs root")?)
+}
+
+fn objects(text: &str) -> anyhow::Result<Vec<Value>> {
+    #[derive(serde::Deserialize)]
+    struct Listing {
+        nftables: Vec<Value>,
+    }
+    Ok(serde_json::from_str::<Listing>(text)?.nftables)
+}
+
+async fn compare(loaded: &[Value], rules: &str) -> Same {
+    match made(rules).await {
+        Ok(made) => difference(loaded, &made).map_or(Same::Yes, Same::No),
+        Err(error) => Same::Unknown(format!("{error:#}")),
+    }
+}
+
+/// What the rules are once they are loaded, in a namespace that ends with the program.
+async fn made(rules: &str) -> anyhow::Result<Vec<Value>> {
+    let nft = Nft::find()?;
+    let unshare =
+        find("unshare").ok_or_else(|| anyhow::anyhow!("unshare is missing: apt-get install util-linux"))?;
+    let program = nft.program().as_os_str();
+    let words = ["--net", "sh", "-c", THERE_AND_BACK].map(AsRef::as_ref);
+    let words = [&words[..], &[program, FAMILY.as_ref(), TABLE.as_ref()]].concat();
+    let ended = run(&unshare, &words, rules).await?;
+    objects(&ended.succeeded("no namespace to compare in")?)
+}
+
+fn gather(objects: &[Value]) -> Ruleset {
+    let mut set = Ruleset::default();
+    for chain in objects.iter().filter_map(|object| object.get("chain")) {
+        if word(chain, "hook") != "input" || word(chain, "type") != "filter" {
+            continue;
+        }
+        let drops = word(chain, "policy") == "drop";
+        let (family, table) = (word(chain, "family"), word(chain, "table"));
+        if (family, table) == (FAMILY, TABLE) {
+            set.ours = Ours::Loaded { drops, same: Same::Unknown("not compared".to_owned()) };
+        } else {
+            set.others.push(format!(
+                "{family} {table} {} (policy {})",
+                word(chain, "name"),
+                word(chain, "policy")
+            ));
+            set.others_refuse |= drops || refuses(objects, chain);
+        }
+    }
+    let rules = objects.iter().filter_map(|object| object.get("rule"));
+    set.published = rules.filter_map(published).flatten().collect();
+    set
+}
+
+/// Whether a chain's own rules, or chains that it may jump to, can refuse: firewalld accepts by policy and rejects by rule.
+fn refuses(objects: &[Value], chain: &Value) -> bool {
+    let same_table = |rule: &&Value| {
+        word(rule, "family") == word(chain, "family") && word(rule, "table") == word(chain, "table")
+    };
+    let rules = objects.iter().filter_map(|object| object.get("rule")).filter(same_table);
+    rules.flat_map(expressions).any(|part| part.get("drop").is_some() || part.get("reject").is_some())
+}
+
+fn word<'a>(object: &'a Value, key: &str) -> &'a str {
+    object.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn expressions(rule: &Value) -> &[Value] {
+    rule.get("expr").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The ports that a rule sends elsewhere; `None`: it sends nothing, or only what comes from this machine itself.
+fn published(rule: &Value) -> Option<Vec<u16>> {
+    let parts = expressions(rule);
+    // What iptables wrote keeps its target behind `xt`; such rules stand in Docker's chain.
+    let foreign =
+        parts.iter().any(|part| part.get("xt").is_some()) && word(rule, "chain").starts_with("DOCKER");
+    if !foreign && !parts.iter().any(|part| part.get("dnat").is_some() || part.get("redirect").is_some()) {
+        return None;
+    }
+    let matches = || parts.iter().filter_map(|part| part.get("match"));
+    let of = |part: &Value, field: &str| {
+        part.pointer("/left/payload/field").and_then(Value::as_str) == Some(field) && word(part, "op") == "=="
+    };
+    let local = |part: &Value| of(part, "daddr") && part.get("right").is_some_and(is_loopback);
+    if matches().any(local) {
+        return None;
+    }
+    Some(
+        matches()
+            .filter(|part| of(part, "dport"))
+            .filter_map(|part| part.get("right"))
+            .flat_map(ports)
+            .collect(),
+    )
+}
+
+fn is_loopback(right: &Value) -> bool {
+    let text = right.as_str().or_else(|| right.pointer("/prefix/addr").and_then(Value::as_str));
+    text.and_then(|text| text.parse::<std::net::IpAddr>().ok()).is_some_and(|ip| ip.is_loopback())
+}
+
+/// A port, a set of them, or a range, of which the ends are enough to be told.
+fn ports(right: &Value) -> Vec<u16> {
+    let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
+    if let Some(port) = number(right) {
+        return vec![port];
+    }
+    let list = right.get("set").or_else(|| right.get("range")).and_then(Value::as_array);
+    list.into_iter()
+        .flatten()
+        .flat_map(|value| number(value).map_or_else(|| ports(value), |port| vec![port]))
+        .collect()
+}
+
+/// The first thing in which our table differs, either way.
+fn difference(loaded: &[Value], made: &[Value]) -> Option<String> {
+    let (loaded, made) = (table(loaded), table(made));
+    let pairs = loaded.iter().zip(&made).find(|(loaded, made)| loaded != made);
+    let shown = |value: Option<&Value>| {
+        value.map_or("nothing".to_owned(), |value| value.to_string().chars().take(SHOWN_CHARS_MAX).collect())
+    };
+    match pairs {
+        Some((loaded, made)) => {
+            Some(format!("loaded is {}, the configuration makes {}", shown(Some(loaded)), shown(Some(made))))
+        }
+        None if loaded.len() == made.len() => None,
+        None => {
+            let end = loaded.len().min(made.len());
+            Some(format!(
+                "loaded is {}, the configuration makes {}",
+                shown(loaded.get(end)),
+                shown(made.get(end))
+            ))
+        }
+    }
+}
+
+/// Our table without what changes while it runs: handles, counts, and remembered addresses.
+fn table(objects: &[Value]) -> Vec<Value> {
+    let ours = |object: &&Value| {
+        let inner = object.as_object().and_then(|object| object.values().next());
+        let table = |inner: &Value| match object.get("table") {
+            Some(_) => word(inner, "name") == TABLE,
+            None => word(inner, "table") == TABLE,
+        };
+        inner.is_some_and(|inner| word(inner, "family") == FAMILY && table(inner))
+    };
+    objects.iter().filter(ours).cloned().map(settled).collect()
+}
+
+fn settled(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(fields) => {
+            let remembers = fields
+                .get("flags")
+                .and_then(Value::as_array)
+                .is_some_and(|flags| flags.iter().any(|flag| flag == "timeout" || flag == "dynamic"));
+            for name in ["handle", "packets", "bytes"] {
+                fields.remove(name);
+            }
+            if remembers {
+                fields.remove("elem");
+            }
+            for (name, field) in fields.iter_mut() {
+                *field = settled(field.take());
+                // The kernel lists the members of a set in an order of its own.
+                if let (true, Value::Array(members)) = (name == "set" || name == "elem", field) {
+                    members.sort_by_cached_key(ToString::to_string);
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|entry| *entry = settled(entry.take())),
+        _ => {}
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn chain(family: &str, table: &str, policy: &str) -> Value {
+        json!({"chain": {"family": family, "table": table, "name": "input", "handle": 2, "type": "filter", "hook": "input", "prio": 0, "policy": policy}})
+    }
+
+    fn rule(table: &str, chain: &str, expr: &Value) -> Value {
+        json!({"rule": {"family": "inet", "table": table, "chain": chain, "handle": 9, "expr": expr}})
+    }
+
+    #[test]
+    fn whose_chains_see_arriving_packets() {
+        let set = gather(&[chain("inet", "gatehouse", "drop"), chain("ip", "filter", "accept")]);
+        assert_eq!(set.ours, Ours::Loaded { drops: true, same: Same::Unknown("not compared".to_owned()) });
+        assert_eq!(set.others, ["ip filter input (policy accept)"]);
+        assert!(!set.others_refuse);
+        let firewalld = [
+            chain("inet", "firewalld", "accept"),
+            rule("firewalld", "filter_INPUT", &json!([{"reject": null}])),
+        ];
+        assert!(gather(&firewalld).others_refuse);
+        assert!(!Filter::Read(gather(&firewalld)).is_absent());
+        assert!(Filter::Read(Ruleset::default()).is_absent());
+    }
+
+    #[test]
+    fn what_is_published_and_what_is_local() {
+        let dport = |right: Value| json!({"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": right}});
+        let daddr = |right: Value| json!({"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": right}});
+        let dnat = json!({"dnat": {"addr": "172.17.0.2", "port": 80}});
+        for (expr, expected) in [
+            (json!([dport(json!(11434)), dnat]), vec![11_434]),
+            (json!([dport(json!({"set": [1, {"range": [7, 9]}]})), dnat]), vec![1, 7, 9]),
+            (json!([daddr(json!("127.0.0.1")), dport(json!(11434)), dnat]), vec![]),
+            (json!([dport(json!(11434)), {"accept": null}]), vec![]),
+            (json!([dport(json!(8080)), {"xt": {"type": "target", "name": "DNAT"}}]), vec![8_080]),
+        ] {
+            let set = gather(&[rule("nat", "DOCKER", &expr)]);
+            assert_eq!(set.published.into_iter().collect::<Vec<_>>(), expected, "{expr}");
+        }
+        let elsewhere =
+            rule("filter", "INPUT", &json!([dport(json!(22)), {"xt": {"type": "target", "name": "LOG"}}]));
+        assert!(gather(&[elsewhere]).published.is_empty());
+    }
+
+    #[test]
+    fn what_changes_by_itself_is_no_difference() {
+        let states =
+            |order: [&str; 2]| rule("gatehouse", "input", &json!([{"match": {"right": {"set": order}}}]));
+        let counter = |packets: u64, handle: u64| json!({"counter": {"family": "inet", "name": "c", "table": "gatehouse", "handle": handle, "packets": packets, "bytes": packets}});
+        let pace = |elem: Value| json!({"set": {"family": "inet", "name": "p", "table": "gatehouse", "flags": ["timeout"], "elem": elem}});
+        let one =
+            [counter(7, 1), pace(json!(["10.0.0.1"])), states(["a", "b"]), chain("ip", "filter", "drop")];
+        let two = [counter(0, 5), pace(json!([])), states(["b", "a"])];
+        assert_eq!(difference(&one, &two), None);
+        let listed = |elem: Value| json!({"set": {"family": "inet", "name": "from", "table": "gatehouse", "flags": ["interval"], "elem": elem}});
+        assert!(difference(&[listed(json!(["10.0.0.1"]))], &[listed(json!(["10.0.0.2"]))]).is_some());
+        let more = [rule("gatehouse", "input", &json!([{"accept": null}]))];
+        let said = difference(&more, &[]).unwrap();
+        assert!(said.contains("accept") && said.ends_with("makes nothing"), "{said}");
+        assert!(difference(&[], &more).unwrap().starts_with("loaded is nothing"));
+    }
+}
