@@ -58,8 +58,11 @@ const TO_THE_PROXY: &str = "x-accel-";
 
 /// The host that a request names, or why it is not served. `Host` on HTTP/1, the authority on HTTP/2; exactly one, and ours.
 pub(super) fn host(parts: &Parts, names: &[Name]) -> Result<HeaderValue, Refusal> {
-    if parts.headers.len() > bounds::HEADERS {
-        return Err(Refusal::TooManyHeaders);
+    let long = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() > bounds::LINE_BYTES
+    };
+    if parts.headers.len() > bounds::HEADERS || parts.headers.iter().any(long) {
+        return Err(Refusal::Headers);
     }
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Refusal::Method);
@@ -249,7 +252,11 @@ mod tests {
         let host = ("host", "ai.example.com");
         let with = |count: usize| [vec![host], vec![line; count]].concat();
         assert!(asked(h1, "/", &with(bounds::HEADERS - 1)).is_ok());
-        assert_eq!(asked(h1, "/", &with(bounds::HEADERS)), Err(Refusal::TooManyHeaders));
+        assert_eq!(asked(h1, "/", &with(bounds::HEADERS)), Err(Refusal::Headers));
+        let value = |bytes: usize| "b".repeat(bytes - "x-a".len());
+        assert!(asked(h1, "/", &[host, ("x-a", &value(bounds::LINE_BYTES))]).is_ok());
+        let long = asked(h1, "/", &[host, ("x-a", &value(bounds::LINE_BYTES + 1))]);
+        assert_eq!(long, Err(Refusal::Headers));
         let target = |bytes: usize| format!("/{}", "a".repeat(bytes - 1));
         assert!(asked(h1, &target(bounds::URI_BYTES), &[host]).is_ok());
         assert_eq!(asked(h1, &target(bounds::URI_BYTES + 1), &[host]), Err(Refusal::LongTarget));

@@ -239,7 +239,7 @@ fn keeper(
         }
         Source::Acme(dir) => {
             let challenges = Arc::clone(challenges);
-            let renewal = Renewal::open(names, &site.acme, dir.clone(), certificate, challenges, terminal)?;
+            let renewal = Renewal::open(names, &site.acme, dir, certificate, challenges, terminal)?;
             let first_words = renewal.first_words();
             Ok((tokio::spawn(renewal.keep()), first_words))
         }
