@@ -58,9 +58,8 @@ const TO_THE_PROXY: &str = "x-accel-";
 
 /// The host that a request names, or why it is not served. `Host` on HTTP/1, the authority on HTTP/2; exactly one, and ours.
 pub(super) fn host(parts: &Parts, names: &[Name]) -> Result<HeaderValue, Refusal> {
-    let long = |(name, value): (&HeaderName, &HeaderValue)| {
-        name.as_str().len() + value.len() > bounds::LINE_BYTES
-    };
+    let long =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() > bounds::LINE_BYTES;
     if parts.headers.len() > bounds::HEADERS || parts.headers.iter().any(long) {
         return Err(Refusal::Headers);
     }

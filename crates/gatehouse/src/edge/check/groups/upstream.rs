@@ -5,6 +5,7 @@
 //! Never here: what the gateway answers.
 
 use super::places::{self, Places};
+use crate::config::edge::Outer;
 use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::{Conn, Request};
@@ -125,10 +126,11 @@ async fn host(context: &Context<'_>) -> Verdict {
             _ => seen.push("a foreign Host beside an absolute address has no effect"),
         }
         // The body is not what the page takes: nothing is made.
-        let own = Request::post("/api/chats", "[").with("origin", door.origin());
+        let origin = browsers_origin(context);
+        let own = Request::post("/api/chats", "[").with("origin", &origin);
         match door.ask(&own).await {
             Ok(answer) if answer.status == 403 => {
-                wrong.push(format!("the page takes its own origin {} for a foreign one", door.origin()));
+                wrong.push(format!("the page takes its own origin {origin} for a foreign one"));
             }
             _ => seen.push("the page knows its own origin"),
         }
@@ -144,6 +146,14 @@ async fn host(context: &Context<'_>) -> Verdict {
         Err(_) => {}
     }
     Verdict::of(&wrong, if seen.is_empty() { "nginx's own reading".to_owned() } else { seen.join("; ") })
+}
+
+/// What browsers call the site. The proxy in front of it has the usual port, whatever the one behind has.
+fn browsers_origin(context: &Context<'_>) -> String {
+    match context.site.outer {
+        Outer::Header(_) => format!("https://{}", context.door.name),
+        _ => context.door.origin(),
+    }
 }
 
 /// As far as can be read.
