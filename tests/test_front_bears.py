@@ -18,6 +18,7 @@ import pytest
 
 from harness.certificates import Authority
 from harness.client import KEY, bearer, chat_body, post_bytes
+from harness.corpus import CASES, bytes_of, say
 from harness.front import Front
 from harness.house import NAME
 from harness.play import PlayedOllama
@@ -214,6 +215,41 @@ def test_of_a_burst_as_many_pass_as_fit_and_each_address_has_its_own(build):
         for one in held:
             one.close()
     wait_until(lambda: ask(front, "/v1/models", source="127.0.0.3").status_code == 401, 10, "and served when they are gone")
+
+
+# Where it answers like neither of them: what is the connection's own ends here; it is stricter by a word; and it waits for a chunk that was
+# announced for as long as the gateway waits for a body.
+OTHERWISE = {"connection names the key": [401], "CONNECT to a port": [405], "a header name of 9 KB": [431], "huge chunk announced": [408]}
+
+
+@pytest.fixture(scope="module")
+def gateway_named(tmp_path_factory, authority):
+    """A front under the name that the corpus writes."""
+    folder = tmp_path_factory.mktemp("named")
+    play = PlayedOllama(folder / "play.log")
+    front = Front(folder / "house", play, authority=authority, names=("gateway",), gateway={"input": {"body_ms": 2_000}})
+    try:
+        yield front.start()
+    finally:
+        front.stop()
+        play.stop()
+
+
+def test_a_request_has_one_meaning_or_is_refused_as_the_gateway_would(gateway_named):
+    """The corpus of `test_framing.py` inside of TLS: as the gateway answers alone, or as it does behind nginx."""
+    front = gateway_named
+    for case in CASES:
+        front.play.reset()
+        alone, nginx = case["alone"], case["nginx"]
+        count = 0 if case.get("leaves") else len(OTHERWISE.get(case["name"], alone["answers"]))
+        heard = say(None, bytes_of(case), answers=count, closes=False, opened=Secured(front, name="gateway"))
+        served = [record["json"]["messages"][0]["content"] for record in front.play.chats()]
+        if case["name"] in OTHERWISE:
+            assert (heard.statuses(), served) == (OTHERWISE[case["name"]], []), case["name"]
+        else:
+            good = [(way["answers"], way["served"]) for way in (alone, nginx)]
+            assert (heard.statuses(), served) in good, (case["name"], heard.data[:300])
+        assert heard.closed and b"101 Switching" not in heard.data and KEY.encode() not in heard.data
 
 
 def until_closed(opened, pieces, every=0.25, most=30):

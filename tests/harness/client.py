@@ -138,6 +138,10 @@ class Raw:
                 return self.received
             self.received += piece
 
+    def leave(self):
+        """Says that nothing more will come, and goes on listening."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def close(self):
         self.socket.close()
 

@@ -11,7 +11,6 @@ that must never be served) are filled in.
 
 import json
 import re
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +78,10 @@ class Heard:
         return [status for status, _ in self.answers()]
 
 
-def say(address, data, *, answers, closes, seconds=8):
+def say(address, data, *, answers, closes, seconds=8, opened=None):
     """Sends all at once and listens. A server that should not close is left, politely, once it has said what it should;
-    what it says after that is heard too."""
-    with Raw(address) as raw:
+    what it says after that is heard too. `opened`: on this connection."""
+    with opened or Raw(address) as raw:
         end = time.monotonic() + seconds
         left = False
         try:
@@ -92,7 +91,10 @@ def say(address, data, *, answers, closes, seconds=8):
         while True:
             heard = Heard(raw.received, False)
             if not closes and not left and len(heard.answers()) >= answers:
-                raw.socket.shutdown(socket.SHUT_WR)
+                try:
+                    raw.leave()
+                except OSError:
+                    pass  # It has closed already.
                 left = True
             raw.socket.settimeout(max(0.01, end - time.monotonic()))
             try:

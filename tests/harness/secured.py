@@ -36,6 +36,10 @@ class Secured(Raw):
         self.socket = secured(house, **options)
         self.received = b""
 
+    def leave(self):
+        # Python's own would also stop to decrypt.
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)
+
 
 def ask(house, path, method="GET", version=1, headers=None, source=None, timeout=15, **options):
     """A request by the site's name, whatever this machine resolves it to; `source`: from this address of it."""

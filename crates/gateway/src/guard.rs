@@ -20,7 +20,7 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use self::scan::Scan;
+pub use self::scan::HeadScan;
 
 /// A kept connection may be silent between two requests for this long: longer than clients and proxies keep theirs
 /// (nginx 60 s), so that it is never us who closes while a request is on its way.
@@ -116,7 +116,7 @@ pub struct Guard<S> {
     /// Bytes that were read before anybody asked for them.
     early: Vec<u8>,
     write_alarm: Option<Pin<Box<Sleep>>>,
-    scan: Scan,
+    scan: HeadScan,
 }
 
 impl<S> Guard<S> {
@@ -132,7 +132,7 @@ impl<S> Guard<S> {
             closes_at: now,
             early: Vec::new(),
             write_alarm: None,
-            scan: Scan::default(),
+            scan: HeadScan::default(),
         }
     }
 

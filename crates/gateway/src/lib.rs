@@ -49,6 +49,8 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::dial::{Dial, Tcp};
 use crate::filter::FilterError;
+/// For who stands in front of this rim with a rim of its own.
+pub use crate::guard::HeadScan;
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;

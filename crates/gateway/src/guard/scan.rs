@@ -13,21 +13,21 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Gathers the head of the request that is arriving.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub struct HeadScan {
     head: Vec<u8>,
     /// Of a head that was seen whole: its header lines, if it is sound.
     verdict: Option<Option<usize>>,
 }
 
-impl Scan {
+impl HeadScan {
     /// A new request begins.
-    pub(super) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.head = Vec::new();
         self.verdict = None;
     }
 
     /// Takes bytes as they were read; what comes after the head is not looked at.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub fn feed(&mut self, bytes: &[u8]) {
         if self.verdict.is_some() || self.head.len() > HEAD_BYTES_MAX {
             return;
         }
@@ -49,7 +49,7 @@ impl Scan {
     }
 
     /// The header lines of the head that has just come, if it was seen whole and is sound.
-    pub(super) fn passed(&self) -> Option<usize> {
+    pub fn passed(&self) -> Option<usize> {
         self.verdict.flatten()
     }
 }
@@ -103,12 +103,12 @@ mod tests {
 
     fn passes(text: &str) -> bool {
         let whole = {
-            let mut scan = Scan::default();
+            let mut scan = HeadScan::default();
             scan.feed(text.as_bytes());
             scan.passed().is_some()
         };
         // However the bytes were cut, the verdict is the same.
-        let mut scan = Scan::default();
+        let mut scan = HeadScan::default();
         text.bytes().for_each(|b| scan.feed(&[b]));
         assert_eq!(scan.passed().is_some(), whole, "{text:?}");
         whole
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn each_request_of_a_connection_is_judged_anew() {
-        let mut scan = Scan::default();
+        let mut scan = HeadScan::default();
         scan.feed(b"GET / HTTP/1.1\nHost: a\n\n");
         assert!(scan.passed().is_none());
         scan.restart();

@@ -111,13 +111,13 @@ impl Door {
                 };
                 let Some(stream) = shaken else { return };
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2);
-                let watch = Watch::new();
+                let watch = Watch::new(http2);
                 let answer =
                     |request| Arc::clone(&secure.passage).answer(peer.ip(), Arc::clone(&watch), request);
                 self.drive(stream, http2, &watch, answer).await;
             }
             Behind::Plain(plain) => {
-                let watch = Watch::new();
+                let watch = Watch::new(false);
                 let answer = |request: Request<Incoming>| {
                     let response = plain.answer(&self.addresses, peer.ip(), &watch, &request);
                     async move { Ok(response) }

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -38,13 +38,42 @@ pub(super) struct Upload {
     /// `None`: read to its end.
     body: Option<Incoming>,
     left: u64,
-    over: Arc<AtomicBool>,
+    fate: Arc<Fate>,
     /// A large body waits for the word that it will be read. A part that refuses a request without reading it closes the connection,
     /// and whoever is still writing then may not get to read why.
     gate: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-/// The client sent more than it may.
+/// What has become of a body, for who has given it away.
+#[derive(Debug, Default)]
+pub(super) struct Fate(AtomicU8);
+
+const RUNS: u8 = 0;
+const ENDED: u8 = 1;
+const OVER: u8 = 2;
+const BROKEN: u8 = 3;
+
+impl Fate {
+    fn set(&self, fate: u8) {
+        self.0.store(fate, Ordering::Relaxed);
+    }
+
+    /// Whether the client still has something to send.
+    pub(super) fn runs(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == RUNS
+    }
+
+    /// Why nothing comes of a request whose body was the client's fault.
+    fn refusal(&self) -> Option<Refusal> {
+        match self.0.load(Ordering::Relaxed) {
+            OVER => Some(Refusal::TooLarge),
+            BROKEN => Some(Refusal::BadBody),
+            _ => None,
+        }
+    }
+}
+
+/// Why a body was not sent on to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UploadError {
     #[error("the body is larger than it may be")]
@@ -55,7 +84,20 @@ pub(super) enum UploadError {
 
 impl Upload {
     pub(super) fn new(body: Incoming) -> Self {
-        Self { body: Some(body), left: u64::MAX, over: Arc::default(), gate: None }
+        let fate = Arc::<Fate>::default();
+        if body.is_end_stream() {
+            fate.set(ENDED);
+        }
+        Self { body: Some(body), left: u64::MAX, fate, gate: None }
+    }
+
+    pub(super) fn fate(&self) -> Arc<Fate> {
+        Arc::clone(&self.fate)
+    }
+
+    /// What may be anything is not read at all.
+    pub(super) fn abandon(&mut self) {
+        self.body = None;
     }
 
     /// Refused at once where the announced length says so; else when it is reached. `announced`: the bound for such a
@@ -109,18 +151,29 @@ impl Body for Upload {
         }
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         loop {
-            let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(cx)?) else {
-                this.body = None;
-                return Poll::Ready(None);
+            let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    this.fate.set(BROKEN);
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                None => {
+                    this.fate.set(ENDED);
+                    this.body = None;
+                    return Poll::Ready(None);
+                }
             };
             // Trailers are nobody's to interpret.
             let Ok(data) = frame.into_data() else { continue };
             let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
             let Some(left) = this.left.checked_sub(length) else {
-                this.over.store(true, Ordering::Relaxed);
+                this.fate.set(OVER);
                 return Poll::Ready(Some(Err(UploadError::Over)));
             };
             this.left = left;
+            if body.is_end_stream() {
+                this.fate.set(ENDED);
+            }
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }
@@ -164,10 +217,10 @@ pub(super) async fn send(
         request.body_mut().wait_for(Arc::clone(&notice));
         on_informational(&mut request, move |_| notice.notify_one());
     }
-    let over = Arc::clone(&request.body().over);
+    let fate = request.body().fate();
     let refused = |error: &hyper::Error| {
-        if over.load(Ordering::Relaxed) {
-            return Refusal::TooLarge;
+        if let Some(refusal) = fate.refusal() {
+            return refusal;
         }
         tracing::warn!(%at, %error, "a part of this program broke off before it answered");
         Refusal::Unreachable

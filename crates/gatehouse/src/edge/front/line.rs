@@ -1,4 +1,5 @@
-//! A client's byte stream with what has to be noticed on it: that it speaks, that it floods, that it takes nothing.
+//! A client's byte stream with what has to be noticed on it: that it speaks, and in one meaning; that it floods; that it takes
+//! nothing.
 //!
 //! Why here: only the layer that sees every read and write can tell. The HTTP library waits for ever for a client that does
 //! not read.
@@ -11,41 +12,55 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use gateway::HeadScan;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::frames::Frames;
-use super::watch::Watch;
+use super::watch::{Part, Watch};
 
 pub(super) struct Line<S> {
     io: S,
     watch: Arc<Watch>,
-    /// On HTTP/2.
-    frames: Option<Frames>,
+    kind: Kind,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+}
+
+/// What the bytes are.
+enum Kind {
+    Http1(HeadScan),
+    Http2(Frames),
 }
 
 impl<S> Line<S> {
     /// `patience`: for a client that takes nothing.
     pub(super) fn new(io: S, watch: Arc<Watch>, patience: Duration, http2: bool) -> Self {
-        let frames = http2.then(|| Frames::new(Instant::now()));
-        Self { io, watch, frames, patience, stalled: None }
+        let kind = match http2 {
+            true => Kind::Http2(Frames::new(Instant::now())),
+            false => Kind::Http1(HeadScan::default()),
+        };
+        Self { io, watch, kind, patience, stalled: None }
     }
 
     fn notice(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.frames {
+        match &mut self.kind {
             // Pings and settings are no beginning of a request; half a head is bounded by the ping that it cannot answer.
-            Some(frames) => frames
+            Kind::Http2(frames) => frames
                 .feed(bytes, Instant::now())
-                .map_err(|_| io::Error::other("more control frames than any client needs")),
-            None => {
-                if !bytes.is_empty() {
-                    self.watch.heard();
+                .map_err(|_| io::Error::other("more control frames than any client needs"))?,
+            Kind::Http1(_) if bytes.is_empty() => {}
+            Kind::Http1(scan) => {
+                match self.watch.heard() {
+                    Part::NewHead => scan.restart(),
+                    Part::Head => {}
+                    Part::Other => return Ok(()),
                 }
-                Ok(())
+                scan.feed(bytes);
+                self.watch.judged(scan.passed());
             }
         }
+        Ok(())
     }
 
     fn judge<T>(&mut self, outcome: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -118,7 +133,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_let_go_and_who_takes_slowly_is_not() {
         let (mut client, server) = duplex(8);
-        let mut line = Line::new(server, Watch::new(), PATIENCE, false);
+        let mut line = Line::new(server, Watch::new(false), PATIENCE, false);
         let slow = tokio::spawn(async move {
             for _ in 0..4 {
                 tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
@@ -135,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn a_flood_ends_the_line() {
         let (mut client, server) = duplex(1 << 20);
-        let mut line = Line::new(server, Watch::new(), PATIENCE, true);
+        let mut line = Line::new(server, Watch::new(true), PATIENCE, true);
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         client.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0].repeat(1_000)).await.unwrap();
         drop(client);

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use http::{Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -75,12 +75,21 @@ impl Passage {
         watch: Arc<Watch>,
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
+        let sound = watch.is_sound(request.headers().len());
         let mut held = Held { _serving: watch.serve(), _place: None, _permit: None };
         let id = request_id();
-        let request = request.map(Upload::new);
+        let mut request = request.map(Upload::new);
+        let (fate, version) = (request.body().fate(), request.version());
         let (is_head, path) = (request.method() == Method::HEAD, request.uri().path().to_owned());
         let headers = request.headers().clone();
-        let outcome = self.decide(peer, request, &id, &mut held).await;
+        let outcome = match sound {
+            true => self.decide(peer, request, &id, &mut held).await,
+            false => {
+                request.body_mut().abandon();
+                Err(Refusal::BadHead)
+            }
+        };
+        let unclear = outcome.as_ref().is_err_and(|refusal| refusal.is_unclear());
         let mut response = match outcome {
             Ok(response) => response.map(|body| Answer::passed(body, held)),
             Err(refusal) => {
@@ -92,6 +101,10 @@ impl Passage {
             }
         };
         head::homeward(response.headers_mut(), &self.dress, &id);
+        if version < Version::HTTP_2 && (unclear || fate.runs()) {
+            // What was not read to its end, or could be read in two ways, must not be taken for the next request.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(response)
     }
 

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
@@ -75,14 +75,18 @@ impl Plain {
         watch: &Arc<Watch>,
         request: &Request<B>,
     ) -> Response<Full<Bytes>> {
+        let sound = watch.is_sound(request.headers().len());
         let _serving = watch.serve();
         let mut response = match addresses.ask(peer) {
-            Some(_place) => self.decide(request),
+            Some(_place) if sound => self.decide(request),
+            Some(_place) => Refusal::BadHead.answer(request.uri().path(), request.headers()),
             None => Refusal::TooMany.answer(request.uri().path(), request.headers()),
         };
         for (name, value) in &self.dress {
             response.headers_mut().insert(name, value.clone());
         }
+        // Bodies are not read here, so nothing may follow one.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response.map(Full::new)
     }
 

@@ -19,6 +19,8 @@ use crate::edge::refusals;
 pub(super) enum Refusal {
     /// Two readings, or none: hosts, targets.
     BadHead,
+    /// It broke off, or is not framed as it should be.
+    BadBody,
     ForeignHost,
     /// Too many, or one too long.
     Headers,
@@ -51,7 +53,7 @@ const fn invalid(status: u16, code: &'static str, message: &'static str) -> refu
 impl Refusal {
     fn status(self) -> StatusCode {
         match self {
-            Self::BadHead => StatusCode::BAD_REQUEST,
+            Self::BadHead | Self::BadBody => StatusCode::BAD_REQUEST,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::Headers => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::LongTarget => StatusCode::URI_TOO_LONG,
@@ -64,6 +66,11 @@ impl Refusal {
             Self::Unreachable => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+
+    /// Whether what follows on the connection could be anything.
+    pub(super) fn is_unclear(self) -> bool {
+        matches!(self, Self::BadHead | Self::BadBody)
     }
 
     fn words(self) -> Option<&'static refusals::Refusal> {
@@ -102,8 +109,9 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 12] = [
+    const ALL: [Refusal; 13] = [
         Refusal::BadHead,
+        Refusal::BadBody,
         Refusal::ForeignHost,
         Refusal::Headers,
         Refusal::LongTarget,

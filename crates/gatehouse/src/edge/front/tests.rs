@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::TcpListener;
 
+use super::line::Line;
 use super::pass::Passage;
 use super::rates::Addresses;
 use super::watch::Watch;
@@ -61,11 +62,12 @@ async fn exchange(
     let (ours, theirs) = duplex(1 << 16);
     let passage = passage(at);
     tokio::spawn(async move {
-        let watch = Watch::new();
+        let watch = Watch::new(false);
+        let line = Line::new(theirs, Arc::clone(&watch), bounds::HEAD, false);
         let answer =
             |request: Request<Incoming>| Arc::clone(&passage).answer(PEER, Arc::clone(&watch), request);
         let _ = hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(theirs), service_fn(answer))
+            .serve_connection(TokioIo::new(line), service_fn(answer))
             .await;
     });
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();

@@ -1,7 +1,8 @@
 //! The clock of one client connection: how long it may be silent, slow, or idle.
 //!
 //! Why here: the HTTP library has one clock for a head and none for an idle HTTP/2 connection. This one is told what
-//! happens (bytes, requests, answers) and says when the connection has to end; whoever drives the connection waits for it.
+//! happens (bytes, requests, answers) and says when the connection has to end; whoever drives the connection waits for it. What was
+//! found out about the head that has just come is kept beside it.
 //!
 //! Never here: requests in flight. Their clocks are the gateway's and the upstream hop's.
 
@@ -23,6 +24,26 @@ struct State {
     phase: Phase,
     since: Instant,
     active: usize,
+    sound: Sound,
+}
+
+/// Whether the bytes of a head have one meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sound {
+    /// Frames of HTTP/2 have lengths.
+    Always,
+    /// With so many lines.
+    Lines(usize),
+    No,
+}
+
+/// What bytes of HTTP/1 belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    NewHead,
+    Head,
+    /// To a request that is being served, or they come before their turn.
+    Other,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +67,9 @@ impl State {
 }
 
 impl Watch {
-    pub(super) fn new() -> Arc<Self> {
-        let state = State { phase: Phase::Fresh, since: Instant::now(), active: 0 };
+    pub(super) fn new(http2: bool) -> Arc<Self> {
+        let sound = if http2 { Sound::Always } else { Sound::No };
+        let state = State { phase: Phase::Fresh, since: Instant::now(), active: 0, sound };
         Arc::new(Self { state: Mutex::new(state), sooner: Notify::new() })
     }
 
@@ -55,13 +77,36 @@ impl Watch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of a next request have come. Its clock starts with the first and is not reset by those that follow.
-    pub(super) fn heard(&self) {
+    /// Bytes have come. The clock of a head starts with its first and is not reset by those that follow.
+    pub(super) fn heard(&self) -> Part {
         let mut state = self.state();
-        if state.active == 0 && state.phase == Phase::Kept {
-            *state = State { phase: Phase::Head, since: Instant::now(), active: 0 };
-            drop(state);
-            self.sooner.notify_one();
+        match (state.active, state.phase) {
+            (0, Phase::Fresh) => {
+                state.phase = Phase::Head;
+                Part::NewHead
+            }
+            (0, Phase::Kept) => {
+                (state.phase, state.since) = (Phase::Head, Instant::now());
+                drop(state);
+                self.sooner.notify_one();
+                Part::NewHead
+            }
+            (0, Phase::Head) => Part::Head,
+            _ => Part::Other,
+        }
+    }
+
+    /// What the bytes of the head say so far: how many lines, if they are whole and have one meaning.
+    pub(super) fn judged(&self, lines: Option<usize>) {
+        self.state().sound = lines.map_or(Sound::No, Sound::Lines);
+    }
+
+    /// Whether the head that was just parsed, with so many lines, is one that was seen and has one meaning.
+    pub(super) fn is_sound(&self, lines: usize) -> bool {
+        match self.state().sound {
+            Sound::Always => true,
+            Sound::Lines(seen) => seen == lines,
+            Sound::No => false,
         }
     }
 
@@ -100,6 +145,9 @@ impl Drop for Serving {
         state.active = state.active.saturating_sub(1);
         if state.active == 0 {
             (state.phase, state.since) = (Phase::Kept, Instant::now());
+            if state.sound != Sound::Always {
+                state.sound = Sound::No;
+            }
         }
         drop(state);
         self.watch.sooner.notify_one();
@@ -119,15 +167,33 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_says_nothing_or_dribbles_ends() {
-        let watch = Watch::new();
+        let watch = Watch::new(false);
         assert!(!expires_within(&watch, bounds::HEAD - SECOND).await);
         watch.heard();
         assert!(expires_within(&watch, SECOND + SECOND).await, "a byte does not buy time");
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_head_is_sound_once() {
+        let watch = Watch::new(false);
+        assert!(!watch.is_sound(0), "nothing was seen");
+        assert_eq!((watch.heard(), watch.heard()), (Part::NewHead, Part::Head));
+        watch.judged(Some(3));
+        assert!(watch.is_sound(3) && !watch.is_sound(4));
+        let serving = watch.serve();
+        assert!(watch.is_sound(3));
+        assert_eq!(watch.heard(), Part::Other);
+        drop(serving);
+        assert!(!watch.is_sound(3), "what came meanwhile was not looked at");
+        assert_eq!(watch.heard(), Part::NewHead);
+        let http2 = Watch::new(true);
+        drop(http2.serve());
+        assert!(http2.is_sound(7));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_request_has_clocks_of_its_own() {
-        let watch = Watch::new();
+        let watch = Watch::new(false);
         let one = watch.serve();
         let two = watch.serve();
         assert!(!expires_within(&watch, bounds::KEPT * 100).await);
@@ -140,7 +206,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_next_head_has_the_time_of_a_head() {
-        let watch = Watch::new();
+        let watch = Watch::new(false);
         drop(watch.serve());
         let waiting = tokio::spawn({
             let watch = Arc::clone(&watch);
