@@ -102,6 +102,8 @@ pub(crate) enum Page {
     Routes,
     /// Which dialect reaches which upstream how, as a table
     Lanes,
+    /// What `gatehouse edge check` looks at, as a table
+    Facts,
     /// A manual page
     #[command(
         after_help = "Examples:\n  gatehouse reference man gatehouse.yaml | man -l -\n  gatehouse reference man --into ./man"
