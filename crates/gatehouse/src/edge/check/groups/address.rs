@@ -103,7 +103,7 @@ fn overwritten(context: &Context<'_>, recorded: &Result<Recorded, String>, outer
                 .push("a made-up address is refused by the gateway's allow-list: it was believed".to_owned());
         }
         Ok(recorded) if recorded.client == recorded.us => {
-            seen.push(format!("on record as {}", recorded.client))
+            seen.push(format!("on record as {}", recorded.client));
         }
         Ok(_) => {}
         Err(why) => seen.push(format!("not asked: {why}")),
