@@ -19,6 +19,9 @@ use super::paths::Part;
 use super::refuse::Refusal;
 use crate::config::edge::Name;
 
+/// What the front calls itself.
+pub(crate) const SERVER_NAME: &str = "gatehouse";
+
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -158,7 +161,6 @@ pub(super) fn onward(headers: &mut HeaderMap, told: &Told<'_>) {
 /// Makes an answer's headers fit to go out. `ours` are those that every answer has.
 pub(super) fn homeward(headers: &mut HeaderMap, ours: &[(HeaderName, HeaderValue)], id: &HeaderValue) {
     without_hop(headers);
-    headers.remove(SERVER);
     let inner: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(TO_THE_PROXY)).cloned().collect();
     for name in inner {
@@ -168,6 +170,8 @@ pub(super) fn homeward(headers: &mut HeaderMap, ours: &[(HeaderName, HeaderValue
         headers.insert(name, value.clone());
     }
     headers.insert(X_REQUEST_ID, id.clone());
+    // Without a version: whoever looks for weak ones is told nothing, and `edge check` is told whom it asks.
+    headers.insert(SERVER, HeaderValue::from_static(SERVER_NAME));
     // Files of the page say otherwise: their names change with their content.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
@@ -352,7 +356,8 @@ mod tests {
         homeward(&mut headers, &ours, &HeaderValue::from_static("req_1"));
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["cache-control", "x-frame-options", "x-request-id"]);
+        assert_eq!(names, ["cache-control", "server", "x-frame-options", "x-request-id"]);
+        assert_eq!(headers.get("server").unwrap(), SERVER_NAME);
         assert_eq!(headers.get("x-frame-options").unwrap(), "DENY");
         assert_eq!(headers.get("x-request-id").unwrap(), "req_1");
     }

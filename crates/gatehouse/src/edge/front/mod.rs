@@ -52,6 +52,7 @@ use crate::edge::site::Site;
 use crate::terminal::Terminal;
 
 pub(crate) use self::bounds::NAMES as NAMES_MAX;
+pub(crate) use self::head::SERVER_NAME;
 pub(crate) use self::pair::names_of;
 
 /// Where certificates come from.
