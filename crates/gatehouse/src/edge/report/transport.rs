@@ -11,7 +11,7 @@ use http::HeaderMap;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::Judged;
-use super::ask::{Answer, Question, Secured, Trouble};
+use super::ask::{Answer, Question, Secured};
 use super::facts::{Exposure, Facts, Reach};
 use super::line::Line;
 use super::table::{Around, Layer};
@@ -154,8 +154,7 @@ async fn redirect(site: &Site) -> Finding {
                     () => line.fail(format!("{at} answers {} in plain HTTP", status.as_u16()), SITE),
                 }
             }
-            Err(trouble @ (Trouble::NotTaken(..) | Trouble::NoAnswer(_))) => line.ok(trouble.to_string()),
-            Err(trouble) => line.skip(trouble.to_string()),
+            Err(trouble) => line.skip(format!("{trouble}: who types the name alone gets no answer")),
         }
     }
     line.finding()

@@ -110,10 +110,7 @@ impl Door {
         };
         let tls = site.tls != Tls::Off;
         let name = site.canonical().map_or_else(String::new, |name| name.as_str().to_owned());
-        let authority = match (site.public_port(), tls) {
-            (443, true) | (80, false) => name.clone(),
-            (port, _) => format!("{name}:{port}"),
-        };
+        let authority = format!("{name}{}", site.shown_port());
         Self {
             https: listener(&site.https_listen, 443),
             http: listener(&site.http_listen, 80),
