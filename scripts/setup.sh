@@ -11,12 +11,20 @@ set -eu
 purpose=${1:-run}
 PATH=$PATH:/usr/sbin:/sbin
 
-missing=
+missing= optional=
 want() { # want PACKAGE TEST...
     package=$1
     shift
     if ! "$@" >/dev/null 2>&1; then
         missing="$missing $package"
+    fi
+}
+# Not every distribution has these. Tests that need them are skipped where they are not, and say so.
+rather() { # rather PACKAGE TEST...
+    package=$1
+    shift
+    if ! "$@" >/dev/null 2>&1; then
+        optional="$optional $package"
     fi
 }
 has() { command -v "$1"; }
@@ -64,16 +72,43 @@ if [ "$purpose" = test ]; then
     want iproute2 has ip
     # Ends a program in the middle of a call, and lets calls fail.
     want strace has strace
+    want openssl has openssl
+    want iproute2 has ip
+    # Packages, units, and the machine that they run in.
+    want dpkg-dev has dpkg-shlibdeps
+    want lintian has lintian
+    want debootstrap has debootstrap
+    want systemd has systemd-analyze
+    want logrotate has logrotate
+    want man-db has man
+    want zsh has zsh
+    want fish has fish
+    # The static binary of `make dist`.
+    want musl-tools has musl-gcc
+    # Asks for certificates, and the CA that it asks.
+    rather certbot has certbot
+    rather pebble has pebble
 fi
 
-[ -n "$missing" ] || exit 0
+[ -n "$missing$optional" ] || exit 0
 if [ "$(id -u)" != 0 ]; then
-    stop "these Debian packages are missing; install them and start again: sudo apt-get install$missing"
+    [ -z "$missing" ] || stop "these Debian packages are missing; install them and start again: sudo apt-get install$missing$optional"
+    echo "setup: some tests are skipped without: sudo apt-get install$optional"
+    exit 0
 fi
-has apt-get >/dev/null || stop "these are missing, and there is no apt-get to install them:$missing"
-echo "setup: installing with apt-get:$missing"
+if ! has apt-get >/dev/null; then
+    [ -z "$missing" ] || stop "these are missing, and there is no apt-get to install them:$missing$optional"
+    exit 0
+fi
+echo "setup: installing with apt-get:$missing$optional"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# shellcheck disable=SC2086  # the list is words
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
+if [ -n "$missing" ]; then
+    # shellcheck disable=SC2086  # the list is words
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+for package in $optional; do
+    apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
+        echo "setup: $package cannot be installed here; the tests that need it are skipped"
+done
 echo "setup: done"

@@ -105,6 +105,19 @@ pub(crate) fn run(root: &Path, args: impl Iterator<Item = String>) -> anyhow::Re
 
 /// `cargo xtask deb`: the package alone, of a binary that is there already.
 pub(crate) fn deb(root: &Path, args: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    one(root, args, deb::write)
+}
+
+/// `cargo xtask tarball`: the same for the tarball.
+pub(crate) fn tarball(root: &Path, args: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    one(root, args, |release, inputs| tarball::write(release, inputs, Flavour::Engine))
+}
+
+fn one(
+    root: &Path,
+    args: impl Iterator<Item = String>,
+    write: impl FnOnce(&Release, &Inputs) -> anyhow::Result<PathBuf>,
+) -> anyhow::Result<()> {
     let options = Options::read(args)?;
     let release = Release::new(root, &options)?;
     let binary = match options.binary {
@@ -115,7 +128,7 @@ pub(crate) fn deb(root: &Path, args: impl Iterator<Item = String>) -> anyhow::Re
     };
     let bill = Some(sbom::write(&release)?);
     let notices = Some(notices::write(&release)?);
-    let made = deb::write(&release, &Inputs { binary, bill, notices })?;
+    let made = write(&release, &Inputs { binary, bill, notices })?;
     crate::say(&made.display().to_string());
     Ok(())
 }

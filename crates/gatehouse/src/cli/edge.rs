@@ -2,6 +2,7 @@
 //!
 //! Why here: see [`super`].
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,12 +80,42 @@ pub(crate) struct EdgeCheck {
     pub(crate) from: From,
     #[command(flatten)]
     pub(crate) telling: Telling,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+    /// Facts to look at, by id or by the beginning of several (`tls`); comma between
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Send more requests than the site allows one address, to see them refused; takes from everybody behind the same address
+    #[arg(long)]
+    pub(crate) burst: bool,
+    /// Send a head in single bytes, to see it cut; takes as long as the site lets it
+    #[arg(long)]
+    pub(crate) slow: bool,
+}
+
+/// How the running site is asked.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Asking {
+    /// Address to ask at, instead of the listeners' own
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
+    /// Roots to judge the certificate by, PEM, instead of `edge.acme.ca_file` and the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// File with a key of the gateway: a short answer is asked for, to see it arrive piece by piece
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Model to ask, instead of the first that is listed
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct EdgeApply {
     #[command(flatten)]
     pub(crate) from: From,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
     /// Show what would change, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -5,9 +5,11 @@
 //!
 //! Never here: a proxy of our own beside `front` (for teams without nginx), the gateway's rules.
 
+pub(crate) mod apply;
 pub(crate) mod assets;
 pub(crate) mod cert;
 pub(crate) mod changes;
+pub(crate) mod check;
 pub(crate) mod findings;
 pub(crate) mod firewall;
 pub(crate) mod front;
@@ -19,3 +21,4 @@ mod program;
 pub(crate) mod refusals;
 pub(crate) mod report;
 pub(crate) mod site;
+mod workers;

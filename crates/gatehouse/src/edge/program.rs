@@ -35,7 +35,8 @@ impl Ended {
         if self.status.success() {
             return Ok(self.out);
         }
-        let complaint = if self.complaint.is_empty() { self.status.to_string() } else { self.complaint };
+        let complaint =
+            if self.complaint.is_empty() { self.status.to_string() } else { clipped(&self.complaint) };
         anyhow::bail!("{what}: {complaint}")
     }
 }
@@ -71,7 +72,7 @@ pub(crate) async fn run<A: AsRef<OsStr>>(program: &Path, args: &[A], input: &str
     let (status, out, complaint) = talked
         .map_err(|_| anyhow::anyhow!("{name} did not end within {} seconds", PATIENCE.as_secs()))?
         .with_context(|| format!("cannot read what {name} says"))?;
-    Ok(Ended { status, out, complaint: clipped(&complaint) })
+    Ok(Ended { status, out, complaint: complaint.trim().to_owned() })
 }
 
 async fn read(pipe: Option<impl AsyncRead + Unpin>) -> anyhow::Result<String> {

@@ -5,7 +5,7 @@
 //!
 //! Never here: what stands in them.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -19,41 +19,49 @@ const GROUPS_BYTES_MAX: u64 = 1 << 20;
 /// Others may pass through the folder of a configuration: nginx reads its passwords there.
 const FOLDER_MODE: u32 = 0o755;
 
-/// Folders that were made, and taken away again unless they are kept.
+/// A folder that no other run writes in meanwhile. What was made on the way to it is taken away again unless it is kept.
 #[derive(Debug)]
 pub(super) struct Folder {
-    path: PathBuf,
-    /// Outermost first.
-    made: Vec<PathBuf>,
+    /// Open, because the lock ends with it.
+    open: File,
+    made: MadeFolders,
 }
+
+/// Outermost first. Taken away again when dropped.
+#[derive(Debug, Default)]
+struct MadeFolders(Vec<PathBuf>);
 
 impl Folder {
     /// The folder, with what is missing on the way to it.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        let mut folder = Self { path: path.to_owned(), made: Vec::new() };
-        let missing: Vec<&Path> =
-            path.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists()).collect();
+        let missing: Vec<&Path> = path.ancestors().take_while(|at| !at.exists()).collect();
+        let mut made = MadeFolders::default();
         for at in missing.into_iter().rev() {
-            DirBuilder::new()
-                .mode(FOLDER_MODE)
-                .create(at)
-                .map_err(|error| cannot("make the folder", at, &error))?;
-            folder.made.push(at.to_owned());
+            match DirBuilder::new().mode(FOLDER_MODE).create(at) {
+                Ok(()) => made.0.push(at.to_owned()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(cannot("make the folder", at, &error)),
+            }
         }
-        Ok(folder)
+        let open = File::open(path).map_err(|error| cannot("open the folder", path, &error))?;
+        match open.try_lock() {
+            // A file system without locks is no reason to write nothing.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { open, made }),
+            Err(TryLockError::WouldBlock) => anyhow::bail!("another run is at work in {}", path.display()),
+        }
     }
 
     pub(super) fn keep(mut self) {
-        self.made.clear();
+        self.made.0.clear();
         // The names have to outlast a loss of power as the files do; a file system that cannot promise it is no error.
-        let _ = File::open(&self.path).and_then(|folder| folder.sync_all());
+        let _ = self.open.sync_all();
     }
 }
 
-impl Drop for Folder {
+impl Drop for MadeFolders {
     fn drop(&mut self) {
         // A folder in which something lies by now stays.
-        self.made.iter().rev().for_each(|made| drop(std::fs::remove_dir(made)));
+        self.0.iter().rev().for_each(|made| drop(std::fs::remove_dir(made)));
     }
 }
 
@@ -322,7 +330,9 @@ mod tests {
         let deep = dir.path().join("a/b");
         drop(Folder::open(&deep).unwrap());
         assert_eq!(names(dir.path()), [""; 0]);
-        Folder::open(&deep).unwrap().keep();
+        let open = Folder::open(&deep).unwrap();
+        assert!(Folder::open(&deep).unwrap_err().to_string().contains("another run"));
+        open.keep();
         drop(Folder::open(&deep).unwrap());
         assert!(deep.is_dir());
     }

@@ -35,39 +35,23 @@ use self::ollama::Runtime;
 use self::written::{Made, Places};
 use crate::Outcome;
 use crate::cli::Init;
-use crate::config::report::Problem;
+use crate::config::report::{Problem, Report};
 use crate::config::{Expectation, load};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
 pub(super) fn run(options: &Init, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let config = options.config.clone().unwrap_or_else(|| PathBuf::from(screen::DEFAULT_FILE));
-    let there = std::fs::symlink_metadata(&config).is_ok();
-    let shipped = there && lets_nobody_in(&config);
-    if there && !options.force && !shipped {
-        terminal.complain(&format!(
-            "{0} is there already, and nothing was changed. `gatehouse check {0}` says whether it is right; --force writes \
-             a new one and keeps this one beside it",
-            config.display()
-        ));
-        return Ok(Outcome::Refused);
-    }
-    let asks =
-        !options.yes && !options.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let Some(over) = free(&config, options, terminal) else { return Ok(Outcome::Refused) };
+    let quiet = options.yes || options.json;
+    let asks = !quiet && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let mut answers = flags::answers(options);
-    if shipped {
-        terminal.note(&format!(
-            "{} lets nobody in, as it came; it is kept beside the new one.\n",
-            config.display()
-        ));
-    }
     let faults = flags::wrong(options, &answers, !asks);
     if !faults.is_empty() {
         faults.iter().for_each(|fault| terminal.complain(fault));
         return Ok(Outcome::Refused);
     }
-    let places = Places::new(&config, answers.front);
-    files::try_place(&places.config)?;
+    files::try_place(&Places::new(&config, answers.front).config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let find = |answers: &Answers| runtime.block_on(ollama::find(answers));
@@ -80,8 +64,35 @@ pub(super) fn run(options: &Init, terminal: &Terminal) -> anyhow::Result<Outcome
     } else {
         by_itself(options, &mut answers, terminal, find)
     };
-    let over = options.force || shipped;
-    finish(options, &answers, &config, over, &warnings, &runtime, terminal)
+    let made = match written(&answers, &config, over, &runtime)? {
+        Ok(made) => made,
+        Err(report) => {
+            terminal.report(&report);
+            anyhow::bail!("the file would not be right, and nothing was written; please report this");
+        }
+    };
+    terminal.report(&made.report);
+    shown(options, &answers, &made, &warnings, terminal)?;
+    Ok(Outcome::Done)
+}
+
+/// Whether the place is free: `None` where it is not, `Some(true)` where what lies there is to be kept beside it.
+fn free(config: &Path, options: &Init, terminal: &Terminal) -> Option<bool> {
+    if std::fs::symlink_metadata(config).is_err() {
+        return Some(options.force);
+    }
+    let shown = config.display();
+    if !options.force && lets_nobody_in(config) {
+        terminal.note(&format!("{shown} lets nobody in, as it came; it is kept beside the new one.\n"));
+        return Some(true);
+    }
+    if !options.force {
+        terminal.complain(&format!(
+            "{shown} is there already, and nothing was changed. `gatehouse check {shown}` says whether it is right; --force \
+             writes a new one and keeps this one beside it"
+        ));
+    }
+    options.force.then_some(true)
 }
 
 /// What a package brings, so that services find a file: its only key is one that nobody has.
@@ -131,33 +142,21 @@ fn by_itself(
     warnings
 }
 
-fn finish(
-    options: &Init,
+/// From here on a Ctrl-C waits: what follows takes a moment, and half of it would be worse than all.
+fn written(
     answers: &Answers,
     config: &Path,
     over: bool,
-    warnings: &[String],
     runtime: &Async,
-    terminal: &Terminal,
-) -> anyhow::Result<Outcome> {
-    // From here on a Ctrl-C waits: what follows takes a moment, and half of it would be worse than all.
+) -> anyhow::Result<Result<Made, Report>> {
     let signals = {
         let _inside = runtime.enter();
         Signals::catch().context("cannot listen to signals")?
     };
     let places = Places::new(config, answers.front);
-    let written = written::write(answers, &places, over);
+    let written = written::write(answers, &places, over).context("nothing was written");
     drop(signals);
-    let made = match written.context("nothing was written")? {
-        Ok(made) => made,
-        Err(report) => {
-            terminal.report(&report);
-            anyhow::bail!("the file would not be right, and nothing was written; please report this");
-        }
-    };
-    terminal.report(&made.report);
-    shown(options, answers, &made, warnings, terminal)?;
-    Ok(Outcome::Done)
+    written
 }
 
 fn shown(

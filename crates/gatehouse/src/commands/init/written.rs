@@ -71,6 +71,8 @@ impl Places {
 /// Writes everything; `over` a configuration that is there, which is kept. `Err` holds the report of a text that the program would not read; nothing is left then.
 pub(super) fn write(answers: &Answers, places: &Places, over: bool) -> anyhow::Result<Result<Made, Report>> {
     let folder = Folder::open(&places.folder)?;
+    let free = over || std::fs::symlink_metadata(&places.config).is_err();
+    anyhow::ensure!(free, "another run has written {} meanwhile", places.config.display());
     let (chat_key_file, password_place) = (places.beside(CHAT_KEY_FILE), places.beside(PASSWORD_FILE));
     for place in [&places.config, &chat_key_file, &password_place] {
         files::sweep(place);

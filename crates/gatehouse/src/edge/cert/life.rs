@@ -52,11 +52,10 @@ pub(crate) fn judge(not_before: Timestamp, not_after: Timestamp, now: Timestamp)
     let percent = time.as_secs().saturating_mul(100) / total.as_secs().max(1);
     let left = Left { time, percent };
     let few_days = time.as_secs() < FAIL_SECONDS && percent < FAIL_PERCENT_MAX;
-    match percent {
-        ..FAIL_PERCENT => Life::Short(left),
-        _ if few_days => Life::Short(left),
-        ..WARN_PERCENT => Life::Late(left),
-        _ => Life::Plenty(left),
+    match () {
+        () if percent < FAIL_PERCENT || few_days => Life::Short(left),
+        () if percent < WARN_PERCENT => Life::Late(left),
+        () => Life::Plenty(left),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Never here: ACME (certbot speaks it; without nginx `front` does), keys of our own.
 
 mod attempts;
+mod call;
 mod certbot;
 mod chain;
 mod challenge;
@@ -18,7 +19,6 @@ mod judge;
 mod life;
 mod outcome;
 mod place;
-mod programs;
 mod renewal;
 mod served;
 mod socket;

@@ -7,8 +7,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::call::Call;
 use super::certbot::Folders;
-use super::programs::quoted;
 use crate::edge::findings::Finding;
 
 const ID: &str = "cert.timer";
@@ -19,10 +19,10 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 const FILES_MAX: usize = 500;
 
 /// `root`: `/`, and another folder in tests.
-pub(crate) fn look(root: &Path, folders: &Folders) -> Finding {
+pub(crate) fn look(root: &Path, folders: &Folders, ca_file: Option<&Path>) -> Finding {
     let systemd = root.join("run/systemd/system").exists();
     if !folders.is_default() {
-        return elsewhere(root, folders);
+        return elsewhere(root, folders, ca_file);
     }
     let enabled = enabled_timer(root);
     let cron = cron_file(root);
@@ -56,7 +56,7 @@ pub(crate) fn look(root: &Path, folders: &Folders) -> Finding {
 }
 
 /// certbot's own timer looks at its default folder alone.
-fn elsewhere(root: &Path, folders: &Folders) -> Finding {
+fn elsewhere(root: &Path, folders: &Folders, ca_file: Option<&Path>) -> Finding {
     let named = folders.config.display().to_string();
     match naming(root, "certbot", &named) {
         Some(file) => Finding::ok(ID, FACT, format!("{} names {named}", file.display())),
@@ -66,7 +66,7 @@ fn elsewhere(root: &Path, folders: &Folders) -> Finding {
             format!(
                 "certbot's own timer looks at /etc/letsencrypt; no unit and no cron file here names {named}"
             ),
-            format!("write /etc/cron.d/gatehouse-certbot with the line: {}", cron_line(folders)),
+            format!("write /etc/cron.d/gatehouse-certbot with the line: {}", cron_line(folders, ca_file)),
         ),
     }
 }
@@ -81,9 +81,14 @@ pub(crate) fn naming(root: &Path, one: &str, other: &str) -> Option<PathBuf> {
     })
 }
 
-fn cron_line(folders: &Folders) -> String {
-    let arguments: Vec<String> = folders.arguments().iter().map(|word| quoted(word)).collect();
-    format!("17 3,15 * * * root certbot -q renew {}", arguments.join(" "))
+/// What has to run where nothing does. A private CA's own root has to be told each time.
+fn cron_line(folders: &Folders, ca_file: Option<&Path>) -> String {
+    let call = Call::new("certbot").args(["-q", "renew"]).args(folders.arguments());
+    let call = match ca_file {
+        Some(file) => call.env("REQUESTS_CA_BUNDLE", file.as_os_str()),
+        None => call,
+    };
+    format!("17 3,15 * * * root {}", call.shown())
 }
 
 /// The link that enables a timer. A unit that is masked is linked to nothing.
@@ -199,7 +204,7 @@ mod tests {
             (vec![], Mark::Warn, "no timer"),
         ] {
             let root = machine(&parts);
-            let finding = look(root.path(), &Folders::of(Path::new("/etc/letsencrypt")));
+            let finding = look(root.path(), &Folders::of(Path::new("/etc/letsencrypt")), None);
             assert_eq!(finding.mark, mark, "{parts:?}: {finding:?}");
             assert!(finding.seen.contains(part), "{finding:?}");
         }
@@ -209,17 +214,21 @@ mod tests {
     fn another_folder_wants_a_line_that_names_it() {
         let folders = Folders::of(Path::new("/srv/certbot"));
         let root = machine(&["run/systemd/system/x"]);
-        let finding = look(root.path(), &folders);
+        let finding = look(root.path(), &folders, Some(Path::new("/srv/roots.pem")));
         assert_eq!(finding.mark, Mark::Warn);
         let fix = finding.fix.unwrap();
         assert!(
-            fix.contains("certbot -q renew --config-dir /srv/certbot --work-dir /srv/certbot/work"),
+            fix.contains("REQUESTS_CA_BUNDLE=/srv/roots.pem certbot -q renew --config-dir /srv/certbot --work-dir /srv/certbot/work"),
             "{fix}"
         );
         let line = fix.split_once("line: ").unwrap().1;
         for place in ["etc/cron.d/gatehouse-certbot", "etc/systemd/system/certbot.service.d/gatehouse.conf"] {
             let root = machine(&[&format!("{place}={line}\n")]);
-            assert_eq!(look(root.path(), &folders).mark, Mark::Ok, "{place}");
+            assert_eq!(
+                look(root.path(), &folders, Some(Path::new("/srv/roots.pem"))).mark,
+                Mark::Ok,
+                "{place}"
+            );
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn lines(view: &View<'_>, folder: &Path) -> Vec<Finding> {
 /// What stands in files, whatever has happened.
 pub(super) fn standing(site: &Site, folders: &Folders) -> Vec<Finding> {
     let root = Path::new("/");
-    let mut lines = vec![settings(site, folders), timer::look(root, folders)];
+    let mut lines = vec![settings(site, folders), timer::look(root, folders, site.acme.ca_file.as_deref())];
     lines.extend(ca_file(site, root));
     lines
 }

@@ -246,4 +246,75 @@ mod tests {
         let words = AskError::from(Error::Other(inner.into())).words();
         assert!(words.contains("cannot reach") && words.contains("connection refused"), "{words}");
     }
+
+    /// A CA that only knows when it would like a renewal; answers by path.
+    async fn suggesting(dir: &std::path::Path, window: &'static str) -> (Acme, Pair) {
+        use rustls::pki_types::pem::PemObject;
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.use_authority_key_identifier_extension = true;
+        let (chain, key) = (params.self_signed(&key).unwrap().pem(), key.serialize_pem());
+        std::fs::write(dir.join("root.pem"), &chain).unwrap();
+        let name = Name::parse("localhost").unwrap();
+        let text = format!("{key}{chain}");
+        let pair = crate::edge::front::pair::from_text(text.as_bytes(), &[name], SystemTime::now()).unwrap();
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let directory = format!(
+            r#"{{"newNonce":"{base}/n","newAccount":"{base}/a","newOrder":"{base}/o","revokeCert":"{base}/r","keyChange":"{base}/k","renewalInfo":"{base}/info"}}"#
+        );
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.unwrap_or(0) > 0 {}
+                let body = if head.starts_with(b"GET /dir ") { directory.as_str() } else { window };
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nretry-after: 21600\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        let acme = Acme {
+            email: None,
+            directory: format!("{base}/dir"),
+            ca_file: Some(dir.join("root.pem")),
+            ..crate::config::edge::EdgeSettings::default().acme
+        };
+        (acme, pair)
+    }
+
+    #[tokio::test]
+    async fn a_ca_says_when_it_would_like_a_renewal() {
+        use base64::Engine as _;
+        let window = r#"{"suggestedWindow":{"start":"2030-01-01T00:00:00Z","end":"2030-01-02T00:00:00Z"}}"#;
+        for (window, wanted) in
+            [(window, Some(86_400)), (r#"{"suggestedWindow":{}}"#, None), ("no JSON", None)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let (acme, pair) = suggesting(dir.path(), window).await;
+            let key = rcgen::KeyPair::generate().unwrap().serialize_der();
+            let key = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(key);
+            let text =
+                format!(r#"{{"id":"https://ca/1","key_pkcs8":"{key}","directory":"{}"}}"#, acme.directory);
+            let ca = Ca::new(&acme, Arc::default()).unwrap();
+            let suggested = ca.suggestion(serde_json::from_str(&text).unwrap(), &pair).await;
+            let length = suggested.map(|(from, until)| until.duration_since(from).unwrap().as_secs());
+            assert_eq!(length, wanted, "{window}");
+        }
+    }
 }

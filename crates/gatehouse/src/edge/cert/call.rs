@@ -1,7 +1,7 @@
-//! Other people's programs, run to their end within a bound.
+//! A command line of certbot or nginx: shown as a person would type it, or run to its end within a bound.
 //!
-//! Why here: certbot and nginx do the work, and may hang on a network or a lock. What they say is kept, because it is the
-//! reason that an operator needs.
+//! Why here: what `--dry-run` shows is what runs. certbot may take minutes, or hang on a network or a lock; what it said until then
+//! is the reason that an operator needs. What is only asked is asked by `edge::program`.
 //!
 //! Never here: what to run.
 
@@ -128,15 +128,6 @@ fn finish(readers: impl Iterator<Item = JoinHandle<()>>) {
             std::thread::sleep(PAUSE);
         }
     }
-}
-
-/// The program's file, wherever administrators' programs lie: a timer's search path may be shorter than a person's.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    const FURTHER: [&str; 6] =
-        ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/snap/bin"];
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = std::env::split_paths(&path).chain(FURTHER.iter().map(PathBuf::from));
-    folders.find_map(|folder| Some(folder.join(program)).filter(|file| is_program(file)))
 }
 
 /// A file that somebody may run.

@@ -1,0 +1,207 @@
+//! The API's own facts: refusals that SDKs read, no compression, no foreign key, bounds of bodies and heads.
+//!
+//! Why here: what nginx says in the gateway's place must look as if the gateway had said it.
+//!
+//! Never here: streams.
+
+use serde_json::Value;
+
+use super::places::{self, Places};
+use super::reach::is_gateways;
+use crate::edge::check::Context;
+use crate::edge::check::facts::{Said, Verdict};
+use crate::edge::check::probe::{Answer, Request};
+use crate::edge::check::reading::{Scope, bytes};
+use crate::edge::check::samples::{CHAT_PATH, MESSAGES_PATH, Sample, announced, too_large};
+
+/// Refusals of nginx that cannot all be provoked.
+const OWN_REFUSALS: [&str; 4] = ["413", "429", "502", "504"];
+const CARRIERS: [&str; 2] = ["Authorization", "X-Api-Key"];
+/// Below this a usual prompt goes through a file.
+const BODY_BUFFER_MIN: u64 = 1 << 20;
+
+pub(super) async fn look(context: &Context<'_>) -> Said {
+    let (body, head) = tokio::join!(size_of_body(context), size_of_head(context));
+    vec![
+        ("api.errors", errors(context)),
+        ("api.uncompressed", uncompressed(context)),
+        ("api.no-key-added", no_key_added(context)),
+        ("size.body", body),
+        ("size.head", head),
+        ("upload.whole", read(context, upload_whole)),
+        ("upload.memory", read(context, upload_memory)),
+    ]
+}
+
+/// A fact that only stands in the configuration.
+fn read(context: &Context<'_>, judge: impl Fn(&Places<'_>) -> Verdict) -> Verdict {
+    match places::of(context) {
+        Ok(places) => judge(&places),
+        Err(why) => Verdict::skip(why),
+    }
+}
+
+fn errors(context: &Context<'_>) -> Verdict {
+    let samples = &context.samples;
+    let mut wrong = Vec::new();
+    for (path, sample, anthropic) in
+        [(CHAT_PATH, &samples.too_large, false), (MESSAGES_PATH, &samples.too_large_messages, true)]
+    {
+        match sample {
+            Ok(answer) if answer.status == 413 => wrong.extend(unreadable(path, answer, anthropic)),
+            // Not refused at all: see size.body.
+            Ok(_) => {}
+            Err(trouble) => wrong.push(format!("{path}: {trouble}")),
+        }
+    }
+    if let Ok(places) = places::of(context) {
+        for place in &places.api {
+            let pages = place.many("error_page");
+            let without = OWN_REFUSALS.iter().filter(|status| !pages.iter().any(|page| page.has(status)));
+            let without: Vec<_> = without.copied().collect();
+            if !without.is_empty() {
+                wrong.push(format!("{} has no `error_page` for {}", place.named(), without.join(", ")));
+            }
+        }
+    }
+    Verdict::of(&wrong, "413 in each dialect")
+}
+
+fn unreadable(path: &str, answer: &Answer, anthropic: bool) -> Option<String> {
+    let Some(json) = answer.json() else {
+        return Some(format!("{path}: 413 as {}", answer.header("content-type").unwrap_or("nothing")));
+    };
+    let message = json.get("error").and_then(|error| error.get("message")).and_then(Value::as_str);
+    let typed = json.get("type").and_then(Value::as_str) == Some("error");
+    (message.is_none() || typed != anthropic).then(|| format!("{path}: 413 in another dialect's shape"))
+}
+
+fn uncompressed(context: &Context<'_>) -> Verdict {
+    let mut wrong = Vec::new();
+    let asked = [
+        ("without a key", Some(&context.samples.models)),
+        ("with one", context.samples.models_with_key.as_ref()),
+    ];
+    for (how, sample) in asked {
+        let packed =
+            sample.and_then(|s| s.as_ref().ok()).and_then(|answer| answer.header("content-encoding"));
+        wrong.extend(packed.map(|packed| format!("GET /v1/models {how}: {packed}")));
+    }
+    if let Ok(places) = places::of(context) {
+        let on = |place: &Scope<'_>| Some(format!("{} ", place.one("gzip").filter(|d| d.has("on"))?.shown()));
+        wrong.extend(places.api.iter().find_map(on));
+    }
+    Verdict::of(&wrong, "as they are")
+}
+
+fn no_key_added(context: &Context<'_>) -> Verdict {
+    let mut wrong = Vec::new();
+    match &context.samples.models {
+        Ok(answer) if is_gateways(answer) && answer.status < 400 => {
+            wrong.push(format!("GET /v1/models without a key: {}", answer.status));
+        }
+        Ok(_) => {}
+        Err(trouble) => return Verdict::skip(trouble),
+    }
+    if let Ok(places) = places::of(context) {
+        for place in &places.api {
+            for carrier in CARRIERS {
+                // Its own value is a secret: the place is enough.
+                let Some(line) = place.sent_header(carrier) else { continue };
+                let own = line.arg(1).is_empty() || line.arg(1).eq_ignore_ascii_case(&variable(carrier));
+                if !own {
+                    wrong.push(format!("`proxy_set_header {carrier} ...` ({})", line.place()));
+                }
+            }
+        }
+    }
+    wrong.dedup();
+    let status = context.samples.models.as_ref().map_or(0, |answer| answer.status);
+    Verdict::of(&wrong, format!("{status} without a key"))
+}
+
+fn variable(header: &str) -> String {
+    format!("$http_{}", header.to_ascii_lowercase().replace('-', "_"))
+}
+
+async fn size_of_body(context: &Context<'_>) -> Verdict {
+    let (site, door) = (context.site, &context.door);
+    let most = site.body_bytes_max;
+    let mut wrong = Vec::new();
+    match door.ask(&announced(CHAT_PATH, most)).await {
+        Ok(answer) if answer.status == 413 => {
+            wrong.push(format!("a body of {most} bytes is refused, which the gateway would take"));
+        }
+        Ok(_) => {}
+        Err(trouble) => wrong.push(format!("a body of {most} bytes: {trouble}")),
+    }
+    match &context.samples.too_large {
+        Ok(answer) if answer.status == 413 => {}
+        Ok(_) => {
+            wrong.push(format!("a body of {} bytes is taken, which the gateway refuses", too_large(site)));
+        }
+        Err(trouble) => wrong.push(trouble.clone()),
+    }
+    if !wrong.is_empty()
+        && let Ok(places) = places::of(context)
+        && let Some(line) = places.api.first().and_then(|place| place.one("client_max_body_size"))
+    {
+        wrong.push(line.shown());
+    }
+    Verdict::of(&wrong, format!("{most} bytes pass, {} are a 413", too_large(site)))
+}
+
+async fn size_of_head(context: &Context<'_>) -> Verdict {
+    let door = &context.door;
+    let header = |length: usize| Request::get("/v1/models").with("x-gatehouse-check", "a".repeat(length));
+    let address = format!("/v1/models?{}", "a".repeat(9 << 10));
+    let mut wrong = Vec::new();
+    let refused = |what: &str, sample: Sample, good: &[u16]| match sample {
+        Ok(answer) if good.contains(&answer.status) && !is_gateways(&answer) => None,
+        Ok(answer) => Some(format!(
+            "{what}: {}{}",
+            answer.status,
+            if is_gateways(&answer) { " by the gateway" } else { "" }
+        )),
+        // nginx may close before all of it was written.
+        Err(_) => None,
+    };
+    let ask = async |request: Request| door.ask(&request).await.map_err(|trouble| trouble.to_string());
+    wrong.extend(refused("a header of 12 KB", ask(header(12 << 10)).await, &[400, 431]));
+    wrong.extend(refused("an address of 9 KB", ask(Request::get(address)).await, &[414]));
+    match ask(header(6 << 10)).await {
+        Ok(answer) if is_gateways(&answer) => {}
+        Ok(answer) if answer.status >= 500 => {}
+        Ok(answer) => {
+            wrong.push(format!("a header of 6 KB, as long keys and traces make it: {}", answer.status));
+        }
+        Err(trouble) => wrong.push(format!("a header of 6 KB: {trouble}")),
+    }
+    Verdict::of(&wrong, "refused by nginx, the usual passes")
+}
+
+fn upload_whole(places: &Places<'_>) -> Verdict {
+    let off = |place: &Scope<'_>| {
+        place.one("proxy_request_buffering").filter(|line| line.has("off")).map(|d| d.shown())
+    };
+    match places.api.iter().find_map(off) {
+        Some(line) => Verdict::fail(format!("{line}: slow uploads hold the gateway")),
+        None => Verdict::ok("on"),
+    }
+}
+
+fn upload_memory(places: &Places<'_>) -> Verdict {
+    let mut wrong = Vec::new();
+    for place in &places.api {
+        let line = place.one("client_body_buffer_size");
+        let size = line.and_then(|line| bytes(line.arg(0)));
+        if size.is_none_or(|size| size < BODY_BUFFER_MIN) {
+            wrong.push(match line {
+                Some(line) => line.shown(),
+                None => format!("{}: no `client_body_buffer_size`, and the default is 16k", place.named()),
+            });
+        }
+    }
+    wrong.dedup();
+    Verdict::of(&wrong, "1m or more")
+}

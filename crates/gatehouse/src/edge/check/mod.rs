@@ -1,0 +1,157 @@
+//! `edge check`: the running site, asked whether it keeps each fact.
+//!
+//! Why here: a file can look right and serve wrong; a linter sees neither what a request meets nor what arrives behind it.
+//! So requests are sent through the site, what the gateway saw is compared with what was sent, and only what no request can
+//! show is read from the configuration that nginx itself puts together.
+//!
+//! How: `reading` knows the configuration, `probe` asks, `witness` looks behind the site, `groups` judge, `facts` is the
+//! table of what should hold. Everything is bounded and changes nothing.
+//!
+//! Never here: what the site should look like (`edge::nginx`), and repairing it (`edge::apply`).
+
+pub(crate) mod facts;
+mod groups;
+mod probe;
+pub(crate) mod reading;
+mod samples;
+mod witness;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gateway::config::Secret;
+
+use super::findings::{Finding, Findings};
+use super::site::Site;
+use facts::{FACTS, Said, Verdict};
+use probe::Door;
+use reading::Reading;
+use samples::Samples;
+use witness::Tail;
+
+/// All of it together; each request has a bound of its own.
+const WHOLE_TIME: Duration = Duration::from_secs(55);
+
+/// How the check was asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asking {
+    /// Facts to look at; empty: all.
+    pub only: Vec<String>,
+    /// Another address than the listener's own.
+    pub address: Option<IpAddr>,
+    /// Roots that the certificate is judged by; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    pub key: Option<Secret>,
+    /// Asked for a short answer; `None`: the first that the gateway lists.
+    pub model: Option<String>,
+    /// Send more requests than the site allows.
+    pub burst: bool,
+    /// Send a head in single bytes.
+    pub slow: bool,
+}
+
+impl Asking {
+    fn wants(&self, id: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| covers(only, id))
+    }
+}
+
+/// Everything that a group of questions stands on.
+pub(crate) struct Context<'c> {
+    site: &'c Site,
+    asking: &'c Asking,
+    door: Door,
+    reading: Reading,
+    /// The gateway's audit file, and nginx's log, each from the beginning of this check.
+    audit: Result<Tail, String>,
+    log: Result<Tail, String>,
+    samples: Samples,
+}
+
+/// Why an `--only` cannot be followed.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no fact `{0}`; `gatehouse edge check --json` lists all ids")]
+pub(crate) struct UnknownFact(String);
+
+/// Looks at everything, and says how each fact stands.
+pub(crate) async fn run(site: &Site, asking: &Asking) -> Result<Findings, UnknownFact> {
+    if let Some(unknown) = asking.only.iter().find(|id| !FACTS.iter().any(|fact| covers(id, fact.id))) {
+        return Err(UnknownFact(unknown.clone()));
+    }
+    let looked = tokio::time::timeout(WHOLE_TIME, look(site, asking)).await;
+    let (said, otherwise) = looked.unwrap_or_else(|_| {
+        (Said::new(), format!("the check was not done within {} s", WHOLE_TIME.as_secs()))
+    });
+    Ok(findings(said, &otherwise, asking))
+}
+
+/// An id, or the beginning of several (`tls`).
+fn covers(only: &str, id: &str) -> bool {
+    id.strip_prefix(only).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Verdicts, and what is said of facts that nobody could look at.
+async fn look(site: &Site, asking: &Asking) -> (Said, String) {
+    let reading = reading::read(&site.nginx).await;
+    let door = Door::new(site, asking.address);
+    let mut said = groups::reach(site, &door).await;
+    said.extend(groups::loads(site, &reading));
+    let reached =
+        said.iter().all(|(id, verdict)| *id != "site.answers" || !matches!(verdict, Verdict::Fail(_)));
+    let machine = groups::machine(site, &reading).await;
+    said.extend(machine);
+    if !reached {
+        return (said, "the site does not answer: see site.answers".to_owned());
+    }
+    let audit = tail(
+        site.audit_file.as_deref(),
+        "no audit file is known: give the gateway's configuration with `--config`",
+    )
+    .await;
+    let log =
+        tail(groups::log_file(site, &reading).as_deref(), "the log is off, or its place is not known").await;
+    let samples = Samples::ask(&door, site, asking.key.as_ref()).await;
+    let context = Context { site, asking, door, reading, audit, log, samples };
+    said.extend(groups::all(&context).await);
+    (said, "not looked at".to_owned())
+}
+
+async fn tail(path: Option<&std::path::Path>, unknown: &str) -> Result<Tail, String> {
+    let path = path.ok_or_else(|| unknown.to_owned())?;
+    Tail::begin(path).await.map_err(|error| format!("{} cannot be read: {error}", path.display()))
+}
+
+fn findings(said: Said, otherwise: &str, asking: &Asking) -> Findings {
+    let mut by_id: HashMap<&str, Verdict> = said.into_iter().collect();
+    let mut findings = Findings::default();
+    for fact in FACTS.iter().filter(|fact| asking.wants(fact.id)) {
+        let verdict = by_id.remove(fact.id).unwrap_or_else(|| Verdict::skip(otherwise));
+        findings.push(match verdict {
+            Verdict::Ok(seen) => Finding::ok(fact.id, fact.holds, seen),
+            Verdict::Warn(seen) => Finding::warn(fact.id, fact.holds, seen, fact.fix),
+            Verdict::Fail(seen) => Finding::fail(fact.id, fact.holds, seen, fact.fix),
+            Verdict::Skip(why) => Finding::skip(fact.id, fact.holds, why),
+        });
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_follow_the_table_and_nothing_is_left_out() {
+        let said = vec![("tls.order", Verdict::ok("a")), ("site.answers", Verdict::fail("b"))];
+        let all = findings(said.clone(), "unknown", &Asking::default());
+        assert_eq!(all.findings.len(), FACTS.len());
+        assert_eq!((all.findings[0].id, all.findings[0].seen.as_str()), ("site.answers", "b"));
+        let only = vec!["tls".to_owned(), "site.answers".to_owned()];
+        let tls = findings(said, "unknown", &Asking { only, ..Asking::default() });
+        assert!(tls.findings.iter().all(|f| f.id.starts_with("tls.") || f.id == "site.answers"));
+        assert!(tls.findings.len() > 5);
+        assert_eq!(tls.findings.iter().find(|f| f.id == "tls.curves").unwrap().seen, "unknown");
+    }
+}
