@@ -20,8 +20,7 @@ use crate::edge::findings::{Finding, Mark};
 use crate::edge::ports::Part;
 use crate::edge::site::{Site, reached};
 
-const SITE: &str =
-    "bring the site up: `gatehouse edge apply` (it says what is wrong with it), then `gatehouse edge check`";
+const SITE: &str = "bring the site up: `gatehouse edge apply`, or `gatehouse up --domain` without nginx; then ask it: `gatehouse edge check`";
 /// Listeners that are asked.
 const LISTENERS_MAX: usize = 4;
 
