@@ -123,7 +123,7 @@ fn the_pages_key_is_found_without_being_named() {
 fn a_named_file_is_what_is_passed_under_its_name() {
     let chat = |named: &str, folder: &Path| {
         let text = format!("backend: {{api_key_file: \"{named}\"}}\n");
-        let loaded = load(&text, Some(Role::Chat), Credentials::Here, Some(folder));
+        let loaded = load(&text, Some(Role::Chat), Secrets::Needed, Some(folder));
         loaded.settings().map(|(settings, _)| settings.chat.unwrap().api_key)
     };
     let folder = passed("chat.key", "passed\n");
