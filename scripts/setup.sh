@@ -68,6 +68,8 @@ if [ "$purpose" = test ]; then
     want curl has curl
     want jq has jq
     want procps has pgrep
+    want nftables has nft
+    want iproute2 has ip
     # Ends a program in the middle of a call, and lets calls fail.
     want strace has strace
     want openssl has openssl

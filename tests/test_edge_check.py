@@ -5,17 +5,24 @@ nginx. What a defect hides is listed there as well, so no line changes unseen.
 """
 
 import json
+import os
 import re
+import signal
+import string
+import subprocess
+import time
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from harness.certificates import Authority
+from harness.client import KEY
 from harness.edge import main_configuration, program
 from harness.house import House, gatehouse
 from harness.play import PlayedOllama
-from harness.processes import Process, accepts, wait_until
+from harness.processes import Process, accepts, free_port, wait_until
 
 NAIVE = tomllib.loads((Path(__file__).parent / "edge/naive.toml").read_text())["naive"]
 # Places that patterns may name.
@@ -126,3 +133,253 @@ def test_a_defect_turns_exactly_its_own_line_red(naive, request, served, good):
     assert red[naive["red"]]["seen"] and red[naive["red"]]["fix"]
     hidden = {name for name, mark in marks(found).items() if mark != before[name]} - {naive["red"]}
     assert hidden == set(naive.get("hides", [])), {name: found[name] for name in hidden}
+
+
+def test_the_list_of_defects_is_whole():
+    """Each of the 25 has its site; a defect may have several."""
+    assert {naive["defect"] for naive in NAIVE if "defect" in naive} == set(range(1, 26))
+    names = [naive["name"] for naive in NAIVE]
+    assert len(set(names)) == len(names)
+
+
+def test_the_guide_s_own_site(served):
+    """What this house began with, unchanged: every defect of it has its line, all at once."""
+    house = served.house
+    names = {"page": house.page, "api": house.api, "http": house.http, "https": house.https, "name": house.names[0]}
+    files = {"chain": house.leaf.chain, "key": house.leaf.key}
+    text = string.Template((Path(__file__).parent / "edge/seed.conf").read_text()).substitute(names, **files)
+    with served.site(text):
+        found = served.findings()
+    red = {name for name, mark in marks(found).items() if mark == "fail"}
+    assert red == SEED, (red - SEED, SEED - red, {name: found[name]["seen"] for name in red ^ SEED})
+
+
+SEED = {
+    "address.overwritten", "api.errors", "clock.body", "clock.connect", "clock.head", "clock.read", "clock.reset", "headers.every-place",
+    "headers.every-status", "headers.once", "headers.server", "headers.values", "log.lines", "log.request-id", "log.secrets", "names.unknown",
+    "page.no-key", "path.api-first", "path.closed", "path.untouched", "plain.acme", "plain.redirect", "rate.connections", "rate.requests", "size.body",
+    "static.served", "stream.h1", "tls.cache", "tls.curves", "tls.hsts", "tls.suites", "tls.tickets", "tls.versions", "upgrade.none", "upload.memory",
+    "upstream.fails", "upstream.host", "upstream.once", "upstream.reuse",
+}  # fmt: skip
+
+
+def test_without_a_key_nothing_is_asked_of_a_model(served, play):
+    play.reset()
+    with served.site(served.good):
+        found = served.findings(key=False)
+    assert play.chats() == []
+    assert found["stream.h1"]["mark"] == "ok" and "not asked" in found["stream.h1"]["seen"]
+    assert found["stream.h2"]["mark"] == "skip" and "--key-file" in found["stream.h2"]["seen"]
+    play.pace(tokens=48, tokens_per_s=200)
+
+
+def test_lines_json_ids_and_codes(served):
+    with served.site(served.good):
+        lines = served.check("--only", "tls,cert.name")
+        assert lines.returncode == 0
+        ids = re.findall(r"^  ok  ([\w.-]+): ", lines.stdout, re.M)
+        assert ids[0] == "cert.name" and len(ids) > 8 and all(name.startswith("tls.") for name in ids[1:])
+        assert lines.stdout.splitlines()[-1] == f"{len(ids)} ok, 0 warnings, 0 failures, 0 skipped"
+        assert "\x1b" not in lines.stdout
+        wrong = served.check("--only", "tls.nothing")
+        assert wrong.returncode == 3 and "no fact `tls.nothing`" in wrong.stderr
+        # Without roots of its own the certificate of a test is nobody's.
+        unknown = served.check("--only", "cert.chain", roots=False)
+        assert unknown.returncode == 1 and unknown.stdout.startswith("FAIL  cert.chain")
+    with served.site(re.sub(r"max-age=\d+", "max-age=300", served.good)):
+        warned = served.check("--only", "tls.hsts")
+        # Configured are two years.
+        assert warned.returncode == 1, warned.stdout
+    served.house.sections["edge"]["hsts_seconds"] = 300
+    served.house.write()
+    try:
+        with served.site(re.sub(r"max-age=\d+", "max-age=300", served.good)):
+            assert served.check("--only", "tls.hsts").returncode == 0
+            strict = served.check("--only", "tls.hsts", "--strict")
+            assert strict.returncode == 1 and strict.stdout.startswith("warn  tls.hsts")
+    finally:
+        del served.house.sections["edge"]["hsts_seconds"]
+        served.house.write()
+
+
+def test_nothing_is_changed_and_no_secret_is_shown(served):
+    house = served.house
+    with served.site(served.good):
+        before = {str(f): f.stat().st_mtime_ns for f in house.folder.rglob("*") if f.is_file() and f.suffix not in (".log", ".jsonl")}
+        done = served.check("--burst")
+        after = {str(f): f.stat().st_mtime_ns for f in house.folder.rglob("*") if f.is_file() and f.suffix not in (".log", ".jsonl")}
+    assert done.returncode == 0, done.stdout
+    assert "320 requests, " in done.stdout and "as 429 with retry-after" in done.stdout
+    assert before == after, "a chat was made, or a file"
+    assert KEY not in done.stdout + done.stderr
+
+
+def test_a_bound_that_is_not_there_and_a_head_that_dribbles(served):
+    text = served.good.replace("client_header_timeout 10s", "client_header_timeout 2s")
+    text = re.sub(r"\s*limit_req zone=[^;]+;", "", text)
+    with served.site(text):
+        found = served.findings("--only", "rate.requests,clock.head", "--burst", "--slow")
+    assert found["rate.requests"]["mark"] == "fail" and "0 refused: there is no bound" in found["rate.requests"]["seen"]
+    assert re.fullmatch(r"cut after [23]\.\d s", found["clock.head"]["seen"]), found["clock.head"]
+
+
+CERTIFICATES = [
+    ("cert.dates", "fail", {"days": 0}),
+    ("cert.name", "fail", {"names": ("other.example.com",)}),
+    ("cert.chain", "fail", {"stranger": True}),
+]
+
+
+def test_a_certificate_with_another_kind_of_key_changes_nothing(served, good):
+    made = served.house.authority.leaf(*served.house.names, kind="rsa")
+    text = served.good.replace(str(served.house.leaf.chain), str(made.chain)).replace(str(served.house.leaf.key), str(made.key))
+    with served.site(text):
+        assert marks(served.findings()) == marks(good)
+    with served.site(re.sub("ssl_ciphers [^;]+;", "ssl_ciphers HIGH:!aNULL;", text)):
+        red = only_well(served.findings())
+    assert set(red) == {"tls.suites"} and "without forward secrecy is taken" in red["tls.suites"]["seen"]
+
+
+@pytest.mark.parametrize("red,mark,leaf", CERTIFICATES, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_certificate_is_judged_and_stops_nothing(red, mark, leaf, served, good, tmp_path):
+    authority = Authority(tmp_path / "stranger") if leaf.get("stranger") else served.house.authority
+    made = authority.leaf(*leaf.get("names", served.house.names), days=leaf.get("days", 90))
+    text = served.good.replace(str(served.house.leaf.chain), str(made.chain)).replace(str(served.house.leaf.key), str(made.key))
+    with served.site(text):
+        found = served.findings()
+    other = {name: row for name, row in found.items() if row["mark"] != good[name]["mark"]}
+    assert set(other) == {red} and other[red]["mark"] == mark, other
+
+
+def test_nobody_there(served):
+    """One line says it, all that depends on it is skipped, what is on the disk is still looked at."""
+    done = served.check("--json")
+    assert done.returncode == 1
+    found = {row["id"]: row for row in json.loads(done.stdout)["findings"]}
+    assert [name for name, row in found.items() if row["mark"] == "fail"] == ["site.answers"]
+    assert "takes no connection" in found["site.answers"]["seen"]
+    assert found["main.connections"]["mark"] == "ok" and found["tls.versions"]["seen"] == "the site does not answer: see site.answers"
+
+
+def test_an_nginx_that_hangs_does_not_hold_the_check(served):
+    with served.site(served.good) as nginx:
+        workers = wait_until(lambda: children(nginx.pid), 5, "it has workers")
+        for pid in workers:
+            os.kill(int(pid), signal.SIGSTOP)
+        began = time.monotonic()
+        found = served.findings()
+        for pid in workers:
+            os.kill(int(pid), signal.SIGCONT)
+    assert time.monotonic() - began < 30
+    assert found["site.answers"]["mark"] == "fail" and "no answer within 5 s" in found["site.answers"]["seen"]
+
+
+def children(pid):
+    return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, timeout=10).stdout.split()
+
+
+def test_a_gateway_that_is_gone(served):
+    gone = served.good.replace(f"server 127.0.0.1:{served.house.api} ", f"server 127.0.0.1:{free_port()} ")
+    with served.site(gone):
+        found = served.findings()
+    red = {name for name, mark in marks(found).items() if mark == "fail"}
+    assert red == {"api.answers"}, {name: found[name] for name in red}
+    assert "nginx answers 502" in found["api.answers"]["seen"]
+
+
+def only_well(found, *apart):
+    return {name: row for name, row in found.items() if row["mark"] not in ("ok", "skip") and name not in apart}
+
+
+def test_behind_a_balancer_that_speaks_the_proxy_protocol(tmp_path, play):
+    one = Served(tmp_path / "house", play, edge={"trusted_proxies": ["10.9.9.9"], "proxy_protocol": True})
+    try:
+        with one.site(one.good):
+            found = one.findings()
+        assert only_well(found) == {}
+        assert "dropped without it" in found["address.outer"]["seen"]
+        assert found["names.unknown"]["mark"] == "ok"
+        # One that takes connections without the line, too.
+        with one.site(one.good.replace(f"listen 127.0.0.1:{one.house.http} proxy_protocol", f"listen 127.0.0.1:{one.house.http}")):
+            assert one.findings()["address.outer"]["mark"] != "ok"
+    finally:
+        one.house.stop()
+
+
+def test_behind_a_proxy_that_states_addresses(tmp_path, play):
+    one = Served(tmp_path / "house", play, edge={"trusted_proxies": ["10.9.9.9", "10.8.0.0/16"]})
+    try:
+        with one.site(one.good):
+            found = one.findings()
+        assert only_well(found) == {} and found["address.outer"]["seen"] == "X-Forwarded-For of 10.9.9.9/32, 10.8.0.0/16"
+        for put, said in [("set_real_ip_from 0.0.0.0/0;", "none of the proxies"), ("", "no `set_real_ip_from 10.8.0.0/16`")]:
+            with one.site(one.good.replace("set_real_ip_from 10.8.0.0/16;", put)):
+                red = only_well(one.findings())
+            assert set(red) == {"address.outer"} and said in red["address.outer"]["seen"], red
+    finally:
+        one.house.stop()
+
+
+def test_a_gateway_that_knows_only_some_addresses_and_a_page_for_some(tmp_path, play):
+    """Its list does not hold the address that the check would ask from; the page lets in nobody from here."""
+    one = Served(
+        tmp_path / "house", play,
+        gateway={"whitelist": {"enabled": True, "ips": ["127.0.0.1"]}}, edge={"page": {"allow": ["10.0.0.0/8"]}},
+    )  # fmt: skip
+    try:
+        with one.site(one.good):
+            found = one.findings()
+        assert only_well(found) == {}
+        assert found["address.overwritten"]["seen"].startswith("on record as 127.0.0.1;")
+        assert found["address.believed"]["seen"] == "`gateway.trusted_proxies` holds nginx's address"
+        assert found["page.answers"]["seen"].startswith("403: the page is guarded") and found["static.served"]["mark"] == "skip"
+        with one.site(one.good.replace("X-Real-IP $remote_addr", "X-Real-IP $http_x_real_ip")):
+            red = only_well(one.findings())
+        assert "address.overwritten" in red and "it was believed" in red["address.overwritten"]["seen"], red
+    finally:
+        one.house.stop()
+
+
+def test_few_requests_are_allowed_and_the_check_keeps_to_them(tmp_path, play):
+    one = Served(tmp_path / "house", play, edge={"rates": {"requests_per_second": 40, "burst": 8, "connections": 4}})
+    try:
+        with one.site(one.good):
+            found = one.findings()
+            refused = [row for row in one.house.access() if row["status"] == 429]
+        assert only_well(found) == {} and refused == []
+    finally:
+        one.house.stop()
+
+
+def test_plain_http_inside_a_lan_without_a_page_in_front_of_two(tmp_path, play):
+    one = Served(tmp_path / "house", play, tls=False, edge={"page": {"address": "off"}})
+    house = one.house
+    house.sections["edge"]["gateways"] = [f"127.0.0.1:{house.api}", f"127.0.0.1:{house.api}"]
+    house.write()
+    try:
+        with one.site(house.rendered()):
+            found = one.findings()
+        assert set(only_well(found)) == {"tls.on"} and found["tls.on"]["mark"] == "warn"
+        assert found["upstream.once"]["seen"] == "elsewhere only when nothing was sent"
+        assert found["tls.versions"]["mark"] == found["page.fresh"]["mark"] == "skip"
+    finally:
+        house.stop()
+
+
+def test_what_cannot_be_read_is_skipped_and_asked_all_the_same(served):
+    """From a machine that has no nginx: requests alone."""
+    house = served.house
+    elsewhere = {"program": program(), "main_file": "/nowhere/nginx.conf", "site_file": "/nowhere/gatehouse.conf"}
+    kept = house.sections["edge"]["nginx"]
+    house.sections["edge"]["nginx"] = elsewhere
+    house.write()
+    try:
+        with served.site(served.good):
+            found = served.findings()
+    finally:
+        house.sections["edge"]["nginx"] = kept
+        house.write()
+    assert only_well(found) == {}
+    assert found["config.loads"]["seen"] == "there is no /nowhere/nginx.conf on this machine"
+    asked = {"path.untouched", "upstream.reuse", "stream.h1", "address.overwritten", "log.secrets", "names.unknown", "tls.suites", "upstream.host"}
+    assert {name for name in asked if found[name]["mark"] != "ok"} == set()

@@ -37,9 +37,22 @@ struct Recorded {
     /// Where it really came from.
     us: IpAddr,
     client: IpAddr,
+    /// The gateway refuses the address that it took.
+    refused: bool,
 }
 
+/// From an address of its own where there is one, which tells nginx's apart; a gateway with an allow-list may not know it,
+/// then from the usual one.
 async fn recorded(context: &Context<'_>) -> Result<Recorded, String> {
+    let own = context.door.own_source();
+    let first = record_from(context, own).await?;
+    match first.refused && own.is_some() {
+        true => record_from(context, None).await,
+        false => Ok(first),
+    }
+}
+
+async fn record_from(context: &Context<'_>, source: Option<IpAddr>) -> Result<Recorded, String> {
     let audit = context.audit.as_ref()?;
     let agent = format!("gatehouse-edge-check/address-{}", token());
     let [real, forwarded, other] = SPOOFED;
@@ -50,19 +63,24 @@ async fn recorded(context: &Context<'_>) -> Result<Recorded, String> {
         .with("forwarded", format!("for={other}"))
         // Names them as headers of this connection only, which some proxies then drop after they were set.
         .with("connection", "x-real-ip, x-forwarded-for");
-    let (us, answer) = ask(context, &request).await.map_err(|trouble| trouble.to_string())?;
+    let (us, answer) = ask(context, &request, source).await.map_err(|trouble| trouble.to_string())?;
     let line = audit.line_with(&agent).await;
     let line = line
         .ok_or_else(|| format!("no record of the request (answered {}) in the audit file", answer.status))?;
     let record: Value = serde_json::from_str(&line).map_err(|_| "the record is not JSON".to_owned())?;
     let client = record.get("client").and_then(Value::as_str).and_then(|text| text.parse().ok());
     let client = client.ok_or("the record names no client")?;
-    Ok(Recorded { us: canonical(us), client: canonical(client) })
+    let usual = context.samples.models.as_ref().map_or(0, |answer| answer.status);
+    let refused = answer.status == 403 && usual != 403;
+    Ok(Recorded { us: canonical(us), client: canonical(client), refused })
 }
 
-/// From an address of its own where there is one: nginx's is then told apart.
-async fn ask(context: &Context<'_>, request: &Request) -> Result<(IpAddr, Answer), Trouble> {
-    let mut conn = Conn::new(&context.door, context.door.own_source()).await?;
+async fn ask(
+    context: &Context<'_>,
+    request: &Request,
+    source: Option<IpAddr>,
+) -> Result<(IpAddr, Answer), Trouble> {
+    let mut conn = Conn::new(&context.door, source).await?;
     let us = conn.local().ip();
     Ok((us, conn.ask(request).await?))
 }
@@ -76,15 +94,16 @@ fn overwritten(context: &Context<'_>, recorded: &Result<Recorded, String>, outer
     let mut seen = Vec::new();
     match recorded {
         // nginx itself took the header for the connection's address: that is the other fact.
-        Ok(recorded)
-            if is_spoofed(recorded.client)
-                && !matches!(outer, Verdict::Fail(_))
-                && !within_outer(context, recorded.us) =>
-        {
+        Ok(recorded) if matches!(outer, Verdict::Fail(_)) || within_outer(context, recorded.us) => {}
+        Ok(recorded) if is_spoofed(recorded.client) => {
             wrong.push(format!("on record as {}, which the client made up", recorded.client));
         }
+        Ok(recorded) if recorded.refused => {
+            wrong
+                .push("a made-up address is refused by the gateway's allow-list: it was believed".to_owned());
+        }
         Ok(recorded) if recorded.client == recorded.us => {
-            seen.push(format!("on record as {}", recorded.client))
+            seen.push(format!("on record as {}", recorded.client));
         }
         Ok(_) => {}
         Err(why) => seen.push(format!("not asked: {why}")),

@@ -85,14 +85,24 @@ fn within(scopes: &[Scope<'_>], directive: &str, least: f64, most: f64) -> Verdi
     for scope in scopes {
         match scope.one(directive) {
             Some(line) if seconds(line.arg(0)).is_some_and(|s| (least..=most).contains(&s)) => {
-                seen = Some(line.shown())
+                seen = Some(line.shown());
             }
             Some(line) => wrong.push(line.shown()),
-            None => wrong.push(format!("no `{directive}`: the default does not fit")),
+            None => match default_seconds(directive) {
+                default if (least..=most).contains(&default) => {
+                    seen = Some(format!("{default:.0} s by default"));
+                }
+                default => wrong.push(format!("no `{directive}`: {default:.0} s by default")),
+            },
         }
     }
     wrong.dedup();
     Verdict::of(&wrong, seen.unwrap_or_default())
+}
+
+/// nginx's own, where nothing is written.
+fn default_seconds(directive: &str) -> f64 {
+    if directive == "keepalive_timeout" { 75.0 } else { 60.0 }
 }
 
 fn proxied(places: Result<&Places<'_>, &String>, directive: &str, least: f64, most: f64) -> Verdict {
@@ -224,7 +234,8 @@ async fn burst(context: &Context<'_>) -> Verdict {
 /// On one connection, from an address of its own where there is one.
 async fn send_many(context: &Context<'_>, count: u64) -> Vec<Answer> {
     let mut answers = Vec::new();
-    let Ok(mut conn) = Conn::new(&context.door, context.door.own_source()).await else { return answers };
+    let Ok(conn) = Conn::new(&context.door, context.door.own_source()).await else { return answers };
+    let mut conn = conn.unpaced();
     for _ in 0..count {
         match conn.ask(&Request::get("/v1/models")).await {
             Ok(answer) => answers.push(answer),

@@ -6,6 +6,7 @@
 //! Never here: what the page does.
 
 use super::places;
+use super::reach::is_guarded;
 use crate::chat;
 use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
@@ -15,6 +16,11 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
     if context.site.page.is_none() {
         let ids = ["page.fresh", "page.no-key", "static.served", "static.immutable", "static.compressed"];
         return ids.iter().map(|id| (*id, Verdict::skip("`edge.page.address` is off: no page"))).collect();
+    }
+    if context.samples.page.as_ref().is_ok_and(|answer| is_guarded(context.site, answer)) {
+        let asked = ["page.fresh", "static.served", "static.immutable", "static.compressed"];
+        let skip = |id: &&'static str| (*id, Verdict::skip("the page is guarded: see page.answers"));
+        return asked.iter().map(skip).chain([("page.no-key", no_key(context))]).collect();
     }
     vec![
         ("page.fresh", fresh(context)),
@@ -76,6 +82,7 @@ fn served(context: &Context<'_>) -> Verdict {
     match file.header("last-modified") {
         _ if !wrong.is_empty() => Verdict::fail(wrong.join("\n")),
         Some(_) => Verdict::ok(format!("{path}: {sent}, by nginx")),
+        None if context.samples.are_of_up() => Verdict::ok(format!("{path}: {sent}, by `gatehouse up`")),
         None => Verdict::warn(format!(
             "{path} comes from the page, not from {}",
             context.site.assets_dir.display()

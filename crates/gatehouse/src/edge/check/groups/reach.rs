@@ -23,18 +23,12 @@ pub(super) fn is_gateways(answer: &Answer) -> bool {
 }
 
 pub(in crate::edge::check) async fn reach(site: &Site, door: &Door) -> Said {
-    let listeners =
-        site.http_listen.iter().chain(if site.tls == Tls::Off { &[][..] } else { &site.https_listen });
-    let asked_there = |at: &SocketAddr| match at.ip().is_unspecified() {
-        true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), at.port()),
-        false => *at,
-    };
-    let moved = door.public().ip();
+    let encrypted = if site.tls == Tls::Off { &[][..] } else { &site.https_listen };
     let mut wrong = Vec::new();
     let mut good = Vec::new();
-    for listener in listeners.map(asked_there) {
-        let at =
-            if site_is_elsewhere(site, door) { SocketAddr::new(moved, listener.port()) } else { listener };
+    for listener in site.http_listen.iter().chain(encrypted) {
+        let local = if listener.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { listener.ip() };
+        let at = SocketAddr::new(door.elsewhere.unwrap_or(local), listener.port());
         match door.bare(at, None).await {
             Ok(_) => good.push(at.to_string()),
             Err(trouble) => wrong.push(trouble.to_string()),
@@ -47,14 +41,6 @@ pub(in crate::edge::check) async fn reach(site: &Site, door: &Door) -> Said {
         wrong.push(format!("{} for {}: {trouble}", door.https, door.name));
     }
     vec![("site.answers", Verdict::of(&wrong, good.join(", ")))]
-}
-
-/// Asked at an address that was named on the command line.
-fn site_is_elsewhere(site: &Site, door: &Door) -> bool {
-    let listed = site.http_listen.iter().chain(&site.https_listen);
-    !listed.clone().any(|at| {
-        at.ip() == door.public().ip() || at.ip().is_unspecified() && door.public().ip().is_loopback()
-    })
 }
 
 pub(in crate::edge::check) fn loads(site: &Site, reading: &Reading) -> Said {
@@ -107,11 +93,16 @@ fn gateways(site: &Site) -> String {
     all.join(", ")
 }
 
+/// Whether an answer is that of a page that lets in only some.
+pub(super) fn is_guarded(site: &Site, answer: &Answer) -> bool {
+    let door = site.page.as_ref().is_some_and(|page| !page.allow.is_empty() || page.password_file.is_some());
+    door && matches!(answer.status, 401 | 403)
+}
+
 fn page(context: &Context<'_>) -> Verdict {
     let Some(configured) = &context.site.page else {
         return Verdict::skip("`edge.page.address` is off: no page");
     };
-    let guarded = !configured.allow.is_empty() || configured.password_file.is_some();
     match &context.samples.page {
         Err(trouble) => Verdict::fail(trouble),
         Ok(answer) if answer.status == 200 && answer.text().contains("data-locale=") => Verdict::ok("200"),
@@ -121,7 +112,7 @@ fn page(context: &Context<'_>) -> Verdict {
                 true => Verdict::fail(format!("the page does not answer to {}", context.door.authority)),
             }
         }
-        Ok(answer) if matches!(answer.status, 401 | 403) && guarded => {
+        Ok(answer) if is_guarded(context.site, answer) => {
             Verdict::skip(format!("{}: the page is guarded, and this check has no way in", answer.status))
         }
         Ok(answer) if answer.status >= 500 => {

@@ -89,7 +89,7 @@ async fn versions(door: &Door, servers: Servers<'_, '_>) -> Verdict {
         let hello = Hello { version, ..Hello::modern(&suites) };
         match hello.say(door).await {
             Ok(Heard::Taken { version: taken, .. }) if taken == version => {
-                wrong.push(format!("TLS {name} is taken"))
+                wrong.push(format!("TLS {name} is taken"));
             }
             Ok(_) => {}
             Err(trouble) => return Verdict::skip(trouble.to_string()),

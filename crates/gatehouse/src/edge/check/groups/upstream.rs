@@ -5,6 +5,7 @@
 //! Never here: what the gateway answers.
 
 use super::places::{self, Places};
+use crate::config::edge::Outer;
 use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::{Conn, Request};
@@ -33,6 +34,9 @@ fn read(context: &Context<'_>, judge: impl Fn(&Places<'_>) -> Verdict) -> Verdic
 }
 
 async fn reuse(context: &Context<'_>) -> Verdict {
+    if context.samples.are_of_up() {
+        return Verdict::skip("`gatehouse up` serves here, and opens one for each request, on this machine");
+    }
     let counted = counted(context).await;
     let mut wrong = Vec::new();
     if let Ok(counts) = &counted
@@ -120,15 +124,16 @@ async fn host(context: &Context<'_>) -> Verdict {
         let absolute = Request::get(format!("{}/", door.origin())).host("gatehouse-check.invalid");
         match door.ask(&absolute).await {
             Ok(answer) if answer.status == 403 => {
-                wrong.push("a client's raw Host reaches the page".to_owned())
+                wrong.push("a client's raw Host reaches the page".to_owned());
             }
             _ => seen.push("a foreign Host beside an absolute address has no effect"),
         }
         // The body is not what the page takes: nothing is made.
-        let own = Request::post("/api/chats", "[").with("origin", door.origin());
+        let origin = browsers_origin(context);
+        let own = Request::post("/api/chats", "[").with("origin", &origin);
         match door.ask(&own).await {
             Ok(answer) if answer.status == 403 => {
-                wrong.push(format!("the page takes its own origin {} for a foreign one", door.origin()));
+                wrong.push(format!("the page takes its own origin {origin} for a foreign one"));
             }
             _ => seen.push("the page knows its own origin"),
         }
@@ -144,6 +149,14 @@ async fn host(context: &Context<'_>) -> Verdict {
         Err(_) => {}
     }
     Verdict::of(&wrong, if seen.is_empty() { "nginx's own reading".to_owned() } else { seen.join("; ") })
+}
+
+/// What browsers call the site. The proxy in front of it has the usual port, whatever the one behind has.
+fn browsers_origin(context: &Context<'_>) -> String {
+    match context.site.outer {
+        Outer::Header(_) => format!("https://{}", context.door.name),
+        _ => context.door.origin(),
+    }
 }
 
 /// As far as can be read.

@@ -76,6 +76,8 @@ pub(crate) struct Door {
     /// The name as browsers send it: with the port where that is not the usual one.
     pub authority: String,
     pub tls: bool,
+    /// Asked at an address that is not a listener's own.
+    pub elsewhere: Option<IpAddr>,
     proxy_protocol: bool,
     pace: Pace,
 }
@@ -118,9 +120,15 @@ impl Door {
             name,
             authority,
             tls,
+            elsewhere: at,
             proxy_protocol: matches!(site.outer, Outer::ProxyProtocol(_)),
             pace: Pace::new(&site.rates),
         }
+    }
+
+    /// Waits until the site would take one more request of this address.
+    pub(super) async fn time(&self) {
+        self.pace.time().await;
     }
 
     /// Where browsers come to.
@@ -145,7 +153,7 @@ impl Door {
         at: SocketAddr,
         from: Option<IpAddr>,
     ) -> Result<Open<'_, TcpStream>, Trouble> {
-        let place = self.pace.turn().await;
+        let place = self.pace.place().await;
         let connected = timeout(PATIENCE, async {
             let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             if let Some(from) = from {

@@ -103,6 +103,8 @@ impl Answer {
 /// A connection that can be asked several times.
 pub(crate) struct Conn<'d> {
     open: Open<'d, Box<dyn Wire>>,
+    /// Whose pace its requests keep; `None`: nobody counts them, or that is what is asked.
+    paced_by: Option<&'d Door>,
     authority: String,
     /// Bytes beyond the last answer.
     rest: Vec<u8>,
@@ -111,19 +113,26 @@ pub(crate) struct Conn<'d> {
 impl<'d> Conn<'d> {
     pub(crate) async fn new(door: &'d Door, from: Option<std::net::IpAddr>) -> Result<Self, Trouble> {
         let open = door.usual(from).await?;
-        Ok(Self { open, authority: door.authority.clone(), rest: Vec::new() })
+        Ok(Self { open, paced_by: Some(door), authority: door.authority.clone(), rest: Vec::new() })
     }
 
     /// On plain HTTP, also where the site has HTTPS.
     pub(crate) async fn plain(door: &'d Door) -> Result<Self, Trouble> {
         let open = door.tcp(door.http, None).await?;
         let open = Open::boxed(open);
-        Ok(Self { open, authority: door.name.clone(), rest: Vec::new() })
+        Ok(Self { open, paced_by: None, authority: door.name.clone(), rest: Vec::new() })
     }
 
     /// On any connection, without a place in the pace.
     pub(crate) fn over(wire: Box<dyn Wire>, authority: &str) -> Self {
-        Self { open: Open::unpaced(wire), authority: authority.to_owned(), rest: Vec::new() }
+        let open = Open::unpaced(wire);
+        Self { open, paced_by: None, authority: authority.to_owned(), rest: Vec::new() }
+    }
+
+    /// As fast as it goes.
+    pub(crate) fn unpaced(mut self) -> Self {
+        self.paced_by = None;
+        self
     }
 
     pub(crate) fn local(&self) -> SocketAddr {
@@ -139,6 +148,9 @@ impl<'d> Conn<'d> {
         request: &Request,
         patience: Duration,
     ) -> Result<Answer, Trouble> {
+        if let Some(door) = self.paced_by {
+            door.time().await;
+        }
         let bytes = request.bytes(&self.authority);
         self.send(&bytes).await?;
         self.answer(request.method == "HEAD", patience).await

@@ -23,6 +23,7 @@ pub(crate) async fn ask(door: &Door, request: &Request, patience: Duration) -> R
     if open.wire.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Err(Trouble::Handshake("the server does not choose HTTP/2".to_owned()));
     }
+    door.time().await;
     let late = Instant::now() + patience;
     let asked = async {
         let (mut sender, connection) =

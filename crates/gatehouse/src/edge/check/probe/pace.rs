@@ -5,7 +5,7 @@
 //!
 //! Never here: measuring the bound; that is a fact of its own.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -16,7 +16,7 @@ use crate::config::edge::Rates;
 /// Connections of the check at once.
 const AT_ONCE_MAX: usize = 16;
 
-/// Half of what the site allows one address.
+/// Half of the burst and of the connections that the site allows one address, and four fifths of its rate.
 pub(super) struct Pace {
     at_once: Semaphore,
     between: Duration,
@@ -28,8 +28,8 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(rates: &Rates) -> Self {
         let half = |number: u64| usize::try_from(number / 2).unwrap_or(usize::MAX).max(1);
-        let between =
-            Duration::from_secs(2) / u32::try_from(rates.requests_per_second.max(1)).unwrap_or(u32::MAX);
+        let rate = u32::try_from(rates.requests_per_second.max(1)).unwrap_or(u32::MAX);
+        let between = Duration::from_millis(1_250) / rate;
         Self {
             at_once: Semaphore::new(half(rates.connections).min(AT_ONCE_MAX)),
             between,
@@ -38,11 +38,15 @@ impl Pace {
         }
     }
 
-    /// A place, when there is one and it is time.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let permit = self.at_once.acquire().await.ok();
+    /// A place for one connection.
+    pub(super) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.at_once.acquire().await.ok()
+    }
+
+    /// Waits until it is time for one more request.
+    pub(super) async fn time(&self) {
         let due = {
-            let mut next = self.next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
             let mine = (*next).max(now);
             *next = mine + self.between;
@@ -50,7 +54,6 @@ impl Pace {
             mine.checked_sub(self.ahead).unwrap_or(now)
         };
         tokio::time::sleep_until(due).await;
-        permit
     }
 }
 
@@ -63,12 +66,12 @@ mod tests {
         let pace = Pace::new(&Rates { requests_per_second: 2, burst: 8, connections: 100 });
         let began = Instant::now();
         for _ in 0..4 {
-            drop(pace.turn().await);
+            pace.time().await;
         }
         assert!(began.elapsed() < Duration::from_millis(10));
-        for _ in 0..3 {
-            drop(pace.turn().await);
+        for _ in 0..4 {
+            pace.time().await;
         }
-        assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() >= Duration::from_millis(1_875), "{:?}", began.elapsed());
     }
 }
