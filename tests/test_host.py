@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from harness import acme
 from harness.machine import Machine, impossible
 from harness.processes import BINARY, PLAYER, ROOT, wait_until
 
@@ -74,11 +75,13 @@ def test_it_shows_first_and_writes_when_told_to(machine):
     assert machine.run("ls", folder, check=False).returncode != 0
     _, noted = host(machine, "--apply")
     assert "systemctl daemon-reload" in noted and "systemctl restart nginx" in noted
-    for service in ("nginx", "certbot"):
+    here = [name for name in ("nginx", "certbot") if machine.run("test", "-e", f"/lib/systemd/system/{name}.service", check=False).returncode == 0]
+    assert "nginx" in here
+    for service in here:
         written = machine.read(f"/etc/systemd/system/{service}.service.d/gatehouse.conf")
         assert written == (DROP_INS / f"{service}.service.d/gatehouse.conf").read_text()
     said, noted = host(machine)
-    assert said.count("is as it should be") == 2 and "Nothing was written" not in noted
+    assert said.count("is as it should be") == len(here) and "Nothing was written" not in noted
 
 
 def test_what_an_operator_changed_is_shown_and_kept(machine):
@@ -203,6 +206,8 @@ def test_stopping_nginx_waits_for_a_running_answer(nginx, ollama):
 @pytest.fixture(scope="module")
 def authority(machine):
     """A CA that asks for challenges, with a name server that knows every name as this machine."""
+    if absent := acme.missing():
+        pytest.skip(f"NOT TESTED: certbot under its drop-in needs {', '.join(absent)}: apt-get install")
     pki = "/srv/pki"
     machine.shell(f"""mkdir -p {pki}; cd {pki}
         openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=root -keyout ca.key -out ca.pem -addext keyUsage=critical,keyCertSign 2>/dev/null
