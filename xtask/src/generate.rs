@@ -7,18 +7,22 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-/// `docs/config.md`, `docs/openapi.json` and the tables of `docs/api.md`, as the program prints them.
+/// `docs/config.md`, `docs/openapi.json` and the tables of `docs/api.md` and `docs/edge.md`, as the program prints them.
 pub(crate) fn docs(root: &Path) -> anyhow::Result<()> {
     write(root, "docs/config.md", &printed(root, "config")?)?;
     write(root, "docs/openapi.json", &printed(root, "openapi")?)?;
-    let mut page = read(root, API)?;
-    for table in ["routes", "lanes"] {
-        page = with_table(&page, table, &printed(root, table)?)?;
+    for (file, tables) in TABLES {
+        let mut page = read(root, file)?;
+        for table in *tables {
+            page = with_table(&page, table, &printed(root, table)?).with_context(|| (*file).to_owned())?;
+        }
+        write(root, file, &page)?;
     }
-    write(root, API, &page)
+    Ok(())
 }
 
-const API: &str = "docs/api.md";
+/// Pages that people wrote, and the tables in them that are made.
+const TABLES: &[(&str, &[&str])] = &[("docs/api.md", &["routes", "lanes"]), ("docs/edge.md", &["facts"])];
 
 fn printed(root: &Path, page: &str) -> anyhow::Result<String> {
     let args = ["run", "--quiet", "--package", "gatehouse", "--", "reference", page];
@@ -36,7 +40,7 @@ fn with_table(page: &str, name: &str, table: &str) -> anyhow::Result<String> {
         let (_, after) = rest.split_once(&close)?;
         Some(format!("{before}{open}{mark} -->\n{table}{close}{after}"))
     };
-    whole().with_context(|| format!("{API} has no `{open}... -->` with a `{close}` behind it"))
+    whole().with_context(|| format!("no `{open}... -->` with a `{close}` behind it"))
 }
 
 fn read(root: &Path, file: &str) -> anyhow::Result<String> {

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask tidy     check the rules of the house (imports, circles, module docs, sizes, names)
-cargo xtask docs     write docs/config.md, docs/openapi.json and the tables of docs/api.md from the program's own tables
+cargo xtask docs     write docs/config.md, docs/openapi.json and the tables of docs/api.md and docs/edge.md from the program's own
 cargo xtask types    write the page's types from the chat's records
 cargo xtask dist     build what is handed out, in target/dist: .deb, tarballs, bill of materials, SHA256SUMS
 cargo xtask deb      the .deb alone; of a binary that is there with --binary FILE [--version VERSION] [--into FOLDER]

@@ -15,7 +15,7 @@ use crate::profile::{self, Profile};
 
 pub(crate) use edge::{
     Asking, Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall,
-    EdgeHost, EdgeNginx, EdgeReport, From, Init, InitPage, InitTls, Telling,
+    EdgeHost, EdgeNginx, EdgeReport, From, Init, InitPage, InitTls,
 };
 
 const EXAMPLES: &str = "\
@@ -102,6 +102,8 @@ pub(crate) enum Page {
     Routes,
     /// Which dialect reaches which upstream how, as a table
     Lanes,
+    /// What `gatehouse edge check` looks at, as a table
+    Facts,
     /// A manual page
     #[command(
         after_help = "Examples:\n  gatehouse reference man gatehouse.yaml | man -l -\n  gatehouse reference man --into ./man"

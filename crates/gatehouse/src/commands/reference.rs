@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use crate::cli::{self, Page};
 use crate::config::reference;
+use crate::edge::check::facts;
 use crate::manual::{self, completions};
 use crate::terminal::Terminal;
 use crate::{Outcome, api_tables};
@@ -18,6 +19,7 @@ pub(super) fn run(page: Option<Page>, terminal: &Terminal) -> anyhow::Result<Out
         Page::Openapi => ::gateway::openapi::printed(),
         Page::Routes => api_tables::routes(),
         Page::Lanes => api_tables::lanes(),
+        Page::Facts => facts::markdown(),
         Page::Man { into: Some(folder), .. } => return write(&folder, terminal),
         Page::Man { name, into: None } => one(&name)?,
         Page::Completions { shell, of } => {

@@ -78,6 +78,7 @@ impl Verdict {
     }
 }
 
+/// The row of an id.
 pub(crate) fn fact(id: &str) -> Option<&'static Fact> {
     FACTS.iter().find(|fact| fact.id == id)
 }
@@ -120,7 +121,7 @@ pub(crate) const FACTS: &[Fact] = &[
     row("config.loads", Machine, "nginx takes its configuration without a word", "`nginx -T`",
         "mend the named line, or write the site anew for this nginx: `gatehouse edge apply`; until then no reload, and no new certificate, takes effect"),
     row("config.included", Machine, "the site is part of nginx's configuration", "`nginx -T`",
-        "include the folder of the site file in the `http` block of the main file: `include /etc/nginx/conf.d/*.conf;`"),
+        "write the site (`gatehouse edge apply`), and see that the `http` block of nginx's main file includes the folder it lies in (`edge.nginx.site_file`)"),
     row("api.answers", House, "the gateway answers behind the site", "GET /v1/models without a key",
         "start the gateway (`systemctl start gatehouse-gateway`), and see that `edge.gateways` names where it listens"),
     row("page.answers", House, "the chat page answers behind the site", "GET /",
@@ -272,9 +273,10 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_this_table() {
-        let page = include_str!("../../../../../docs/edge.md");
-        let table = markdown();
-        assert!(page.contains(&table), "docs/edge.md: replace the table of facts by\n{table}");
+    fn the_page_in_the_repository_has_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/edge.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let marked = format!("-->\n{}<!-- /facts -->", markdown());
+        assert!(page.contains(&marked), "the facts in docs/edge.md are stale: run `cargo xtask docs`");
     }
 }

@@ -6,8 +6,8 @@ use crate::config::Settings;
 use crate::config::edge::{CertificateFiles, EdgeSettings, Name};
 
 fn settings(change: impl FnOnce(&mut EdgeSettings)) -> Site {
-    let mut edge = EdgeSettings::default();
-    edge.tls = Tls::Files(CertificateFiles { chain: "/c/chain.pem".into(), key: "/c/key.pem".into() });
+    let tls = Tls::Files(CertificateFiles { chain: "/c/chain.pem".into(), key: "/c/key.pem".into() });
+    let mut edge = EdgeSettings { tls, ..EdgeSettings::default() };
     change(&mut edge);
     Site::new(&Settings::default(), &edge, vec![Name::parse("ai.example.com").unwrap()]).unwrap()
 }
@@ -32,6 +32,21 @@ fn each_version_gets_its_own_words() {
     assert!(old.contains("ssl http2") && !old.contains("http2 on"));
     let new = rendered(Version(1, 25, 1), |_| {});
     assert!(new.contains("http2 on;") && !new.contains("ssl http2"));
+}
+
+#[test]
+fn the_port_that_browsers_know() {
+    let at = |change: fn(&mut EdgeSettings)| {
+        rendered(OLD, |edge| {
+            edge.https_listen = vec!["127.0.0.1:8443".parse().unwrap()];
+            change(edge);
+        })
+    };
+    assert!(at(|_| {}).contains("return 308 https://$host:8443$request_uri;"));
+    let behind = at(|edge| edge.outer = Outer::ProxyProtocol(vec!["192.0.2.1/32".parse().unwrap()]));
+    assert!(behind.contains("return 308 https://$host$request_uri;") && behind.contains("Host $host;"));
+    assert!(at(|edge| edge.public_port = Some(444)).contains("Host $host:444;"));
+    assert!(at(|edge| edge.public_port = Some(443)).contains("Host $host;"));
 }
 
 #[test]

@@ -138,7 +138,7 @@ async fn size_of_body(context: &Context<'_>) -> Verdict {
     match &context.samples.too_large {
         Ok(answer) if answer.status == 413 => {}
         Ok(_) => {
-            wrong.push(format!("a body of {} bytes is taken, which the gateway refuses", too_large(site)))
+            wrong.push(format!("a body of {} bytes is taken, which the gateway refuses", too_large(site)));
         }
         Err(trouble) => wrong.push(trouble.clone()),
     }
@@ -173,7 +173,7 @@ async fn size_of_head(context: &Context<'_>) -> Verdict {
         Ok(answer) if is_gateways(&answer) => {}
         Ok(answer) if answer.status >= 500 => {}
         Ok(answer) => {
-            wrong.push(format!("a header of 6 KB, as long keys and traces make it: {}", answer.status))
+            wrong.push(format!("a header of 6 KB, as long keys and traces make it: {}", answer.status));
         }
         Err(trouble) => wrong.push(format!("a header of 6 KB: {trouble}")),
     }

@@ -85,12 +85,12 @@ fn within(scopes: &[Scope<'_>], directive: &str, least: f64, most: f64) -> Verdi
     for scope in scopes {
         match scope.one(directive) {
             Some(line) if seconds(line.arg(0)).is_some_and(|s| (least..=most).contains(&s)) => {
-                seen = Some(line.shown())
+                seen = Some(line.shown());
             }
             Some(line) => wrong.push(line.shown()),
             None => match default_seconds(directive) {
                 default if (least..=most).contains(&default) => {
-                    seen = Some(format!("{default:.0} s by default"))
+                    seen = Some(format!("{default:.0} s by default"));
                 }
                 default => wrong.push(format!("no `{directive}`: {default:.0} s by default")),
             },

@@ -111,8 +111,8 @@ fn folder(context: &Context<'_>) -> Option<String> {
     let places = places::of(context).ok()?;
     let name = context.site.canonical()?.as_str();
     let port = context.site.http_listen.first()?.port();
-    let plain = places.read.on_ports(&[port]).into_iter();
-    let server = plain.filter(|s| s.own("server_name").is_some_and(|names| names.has(name))).next()?;
+    let mut plain = places.read.on_ports(&[port]).into_iter();
+    let server = plain.find(|s| s.own("server_name").is_some_and(|names| names.has(name)))?;
     let place = server.at(CHALLENGES);
     let wanted = context.site.acme.webroot.as_path();
     match (place.one("root"), place.own("alias")) {

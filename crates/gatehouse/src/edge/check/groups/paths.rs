@@ -175,7 +175,7 @@ async fn closed(context: &Context<'_>) -> Verdict {
     for (path, answer) in answers.await {
         match answer {
             Ok(answer) if is_gateways(&answer) => {
-                wrong.push(format!("{path}: {} by the gateway", answer.status))
+                wrong.push(format!("{path}: {} by the gateway", answer.status));
             }
             Ok(answer) if answer.status == 404 => {}
             Ok(answer) => wrong.push(format!("{path}: {}", answer.status)),

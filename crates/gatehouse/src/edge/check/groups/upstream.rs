@@ -124,7 +124,7 @@ async fn host(context: &Context<'_>) -> Verdict {
         let absolute = Request::get(format!("{}/", door.origin())).host("gatehouse-check.invalid");
         match door.ask(&absolute).await {
             Ok(answer) if answer.status == 403 => {
-                wrong.push("a client's raw Host reaches the page".to_owned())
+                wrong.push("a client's raw Host reaches the page".to_owned());
             }
             _ => seen.push("a foreign Host beside an absolute address has no effect"),
         }
