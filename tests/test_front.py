@@ -285,7 +285,7 @@ def test_what_cannot_be_served_is_said_before_anything_runs(start, play, authori
         (["--tls-cert", good.chain, "--tls-key", other.key], {}, "is not the key of the certificate"),
         (["--tls-cert", good.chain, "--tls-key", "absent.key"], {}, "absent.key cannot be read"),
         (["--https"], {"trusted_proxies": ["10.0.0.1"]}, "edge.trusted_proxies"),
-        (["--https"], {"page": {"password_file": "people"}}, "edge.page.password_file"),
+        (["--https"], {"page": {"password_file": "absent.people"}}, "absent.people cannot be read"),
     ]
     for number, (arguments, edge, wanted) in enumerate(cases):
         front = Front(start.folder / f"wrong-{number}", play, arguments, edge=edge, authority=authority)
@@ -327,6 +327,32 @@ def test_sslyze_finds_mozillas_intermediate_profile(front):
     command = [sys.executable, "-m", "sslyze", "--mozilla_config=intermediate", "--certinfo_ca_file", str(front.authority.root), target]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "OK - Compliant." in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def test_the_page_behind_a_password(build):
+    """The lines that nginx reads, asked for by the browser's own question; and a changed file counts at once."""
+    front = build(ready=False, edge={"page": {"password_file": "people"}})
+    assert front.up.exited(20) == 3 and "people cannot be read" in front.told()
+    crypted = lambda word: subprocess.run(["openssl", "passwd", "-6", word], capture_output=True, text=True, check=True).stdout.strip()  # noqa: E731
+    people = front.folder / "people"
+    people.write_text(f"anna:{crypted('pass')}\nben:$2y$05$abcdefghijklmnopqrstuu\n")
+    front.start(ready=False)
+    assert front.up.exited(20) == 3 and "line 2 of" in front.told(), "a form that only nginx reads"
+    people.write_text(f"anna:{crypted('pass')}\n")
+    front.start()
+    for path in ("/", "/api/setup", "/health", "/assets/x.js"):
+        asked = ask(front, path)
+        assert asked.status_code == 401 and asked.headers["www-authenticate"].startswith("Basic "), path
+    for wrong in (("anna", "wrong"), ("carl", "pass")):
+        assert ask(front, "/", auth=wrong).status_code == 401
+    for version in (1, 2):
+        setup = ask(front, "/api/setup", version=version, auth=("anna", "pass"))
+        assert setup.status_code == 200 and not setup.json().get("notice"), "it does not say that it is open"
+    assert ask(front, "/v1/models", headers=bearer()).status_code == 200, "the API asks for keys"
+    assert "asks nobody" not in front.told()
+    people.write_text(f"anna:{crypted('other')}\n")
+    assert ask(front, "/", auth=("anna", "pass")).status_code == 401
+    assert ask(front, "/", auth=("anna", "other")).status_code == 200
 
 
 def test_the_program_s_own_check_finds_nothing_wrong(front, tmp_path):

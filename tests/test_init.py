@@ -137,15 +137,13 @@ def test_what_ollama_is_warned_of(folder, start):
     assert f'url: "http://127.0.0.1:{port}"' in (folder / "gatehouse.yaml").read_text()
 
 
-def test_without_nginx_the_page_is_closed_until_networks_are_named(folder):
+def test_without_nginx_the_page_asks_for_a_password_unless_networks_are_named(folder):
     arguments = ("--ollama", nobody(), "--domain", "ai.example.com", "--tls", "up")
     told = document("--config", folder / "gatehouse.yaml", *arguments)
     assert told["next"][1] == f"gatehouse up --config {folder}/gatehouse.yaml --https"
-    assert 'address: "off"' in (folder / "gatehouse.yaml").read_text() and told["password_file"] is None
+    assert "password_file: " in (folder / "gatehouse.yaml").read_text() and told["password_file"] == str(folder / "page.passwd")
     document("--config", folder / "gatehouse.yaml", "--force", *arguments, "--allow", "10.0.0.0/8")
-    assert 'address: "off"' not in (folder / "gatehouse.yaml").read_text()
-    done = init("--config", folder / "x.yaml", *arguments, "--page", "password")
-    assert done.returncode == 1 and "only nginx asks for passwords" in done.stderr
+    assert "password_file: " not in (folder / "gatehouse.yaml").read_text()
 
 
 def test_plain_http_is_warned_of(folder):

@@ -239,7 +239,7 @@ pub(crate) struct Init {
     /// Address or network that may come; may be given again. Without one: everybody with a key
     #[arg(long, value_name = "NETWORK")]
     pub(crate) allow: Vec<String>,
-    /// Who may open the chat page, which has no accounts [default: open with --allow, else password, or off with --tls up]
+    /// Who may open the chat page, which has no accounts [default: open with --allow, else password]
     #[arg(long, value_enum, value_name = "WHO")]
     pub(crate) page: Option<InitPage>,
     /// A person or program that gets a key; may be given again [default: first]

@@ -17,6 +17,7 @@ pub(crate) mod host;
 mod machine;
 pub(crate) mod nginx;
 mod onlooker;
+pub(crate) mod password;
 pub(crate) mod ports;
 mod program;
 pub(crate) mod refusals;

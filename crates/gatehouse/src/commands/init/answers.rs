@@ -115,14 +115,9 @@ impl Answers {
     }
 }
 
-/// Who comes from anywhere is asked for a password, or not let in where nobody asks; a list of networks is a choice already
-/// made.
-pub(super) fn page_unless_told(front: Front, allow: &[String]) -> Page {
-    match front {
-        _ if !allow.is_empty() => Page::Open,
-        Front::Nginx => Page::Password,
-        Front::Program => Page::Off,
-    }
+/// Who comes from anywhere is asked for a password; a list of networks is a choice already made.
+pub(super) fn page_unless_told(allow: &[String]) -> Page {
+    if allow.is_empty() { Page::Password } else { Page::Open }
 }
 
 impl Model {

@@ -32,7 +32,7 @@ pub(super) fn answers(options: &Init) -> Answers {
         ollama: options.ollama.as_deref().map_or_else(|| OLLAMA.to_owned(), ollama_url),
         models: options.model.iter().map(|text| Model::of_flag(text)).collect(),
         allow: options.allow.clone(),
-        page: options.page.map_or_else(|| page_unless_told(front, &options.allow), page),
+        page: options.page.map_or_else(|| page_unless_told(&options.allow), page),
         keys,
     }
 }
@@ -88,12 +88,6 @@ pub(super) fn wrong(options: &Init, answers: &Answers, alone: bool) -> Vec<Strin
         }
         Some(InitTls::Certbot | InitTls::Off) if own => {
             all.push("--certificate: is read with --tls files or --tls up alone".to_owned());
-        }
-        Some(InitTls::Up) if options.page == Some(InitPage::Password) => {
-            all.push(
-                "--page password: only nginx asks for passwords; with --tls up, name networks with --allow"
-                    .to_owned(),
-            );
         }
         _ => {}
     }
@@ -216,11 +210,6 @@ mod tests {
             o.domain = vec!["ai.example.com".into()];
             o.tls = Some(InitTls::Certbot);
             (o.certificate, o.certificate_key) = (Some("/a".into()), Some("/b".into()));
-        });
-        assert_eq!(all.len(), 1, "{all:?}");
-        let all = faults(|o| {
-            o.domain = vec!["ai.example.com".into()];
-            (o.tls, o.page) = (Some(InitTls::Up), Some(InitPage::Password));
         });
         assert_eq!(all.len(), 1, "{all:?}");
         assert_eq!(faults(|o| o.key = vec!["x".into(); LISTED_MAX + 1]).len(), 2, "too many, and twice");

@@ -12,7 +12,6 @@ mod draft;
 mod files;
 mod flags;
 mod ollama;
-mod password;
 mod questions;
 mod screen;
 mod template;

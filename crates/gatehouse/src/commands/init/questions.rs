@@ -44,7 +44,7 @@ pub(super) fn ask(
         allow(dialog, answers)?;
     }
     if options.page.is_none() {
-        answers.page = page_unless_told(answers.front, &answers.allow);
+        answers.page = page_unless_told(&answers.allow);
         if answers.serves_others() {
             page(dialog, answers)?;
         }
@@ -316,9 +316,6 @@ fn page(dialog: &mut Dialog<'_>, answers: &mut Answers) -> Result<(), NoAnswer> 
         ("open", "everybody who may come", Page::Open),
         ("off", "nobody: the API alone", Page::Off),
     ];
-    // `up` asks nobody for a password.
-    let options =
-        if answers.front == Front::Program { options.get(1..).unwrap_or_default() } else { &options };
     let default =
         options.iter().find(|(_, _, page)| *page == answers.page).map_or("off", |(word, _, _)| *word);
     let question = Question {
@@ -328,7 +325,7 @@ fn page(dialog: &mut Dialog<'_>, answers: &mut Answers) -> Result<(), NoAnswer> 
         help: "The page has no accounts of its own: whoever opens it uses the models. password: the browser asks for the\n\
                name of a key and the key. open: everybody who may come. off: only the API is served.",
     };
-    answers.page = dialog.choose(&question, options)?;
+    answers.page = dialog.choose(&question, &options)?;
     Ok(())
 }
 

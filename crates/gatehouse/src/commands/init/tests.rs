@@ -36,9 +36,6 @@ fn every_way() -> Vec<Answers> {
         for models in &models {
             for allow in [strings(&[]), strings(&["10.0.0.0/16", "fd00::/8"]), strings(&["127.0.0.1"])] {
                 for page in [Page::Password, Page::Open, Page::Off] {
-                    if front == Front::Program && page == Page::Password {
-                        continue;
-                    }
                     for email in [None, Some("ops@example.com".to_owned())] {
                         for keys in [strings(&["first"]), strings(&["alice", "batch-1", "b.c_d"])] {
                             all.push(Answers {

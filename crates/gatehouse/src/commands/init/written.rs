@@ -13,11 +13,11 @@ use gateway::auth::key::{self, Key};
 
 use super::answers::{Answers, Front};
 use super::files::{self, Folder, Pending, Placed, Readers};
-use super::password;
 use super::template::Sheet;
 use super::yaml::Hints;
 use crate::config::report::Report;
 use crate::config::{Expectation, load};
+use crate::edge::password;
 
 const CHAT_KEY_FILE: &str = "chat.key";
 const PASSWORD_FILE: &str = "page.passwd";

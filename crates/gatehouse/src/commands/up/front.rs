@@ -44,6 +44,12 @@ impl Front {
         Ok(Some(Self { site, source }))
     }
 
+    /// Whether the page asks who somebody is, or where from.
+    pub(super) fn guards(&self) -> bool {
+        let page = self.site.page.as_ref();
+        page.is_some_and(|page| !page.allow.is_empty() || page.password_file.is_some())
+    }
+
     /// Whether the page is let out.
     pub(super) fn has_page(&self) -> bool {
         self.site.page.is_some()
@@ -60,10 +66,6 @@ fn suits(edge: &EdgeSettings, settings: &Settings) -> anyhow::Result<()> {
     ensure!(
         edge.gateways.is_none(),
         "`edge.gateways`: HTTPS of `up` leads to the gateway that `up` runs; remove the key, {or}"
-    );
-    ensure!(
-        edge.page.password_file.is_none(),
-        "`edge.page.password_file`: HTTPS of `up` asks for no passwords; name networks in `edge.page.allow` instead, {or}"
     );
     if let PageAt::Address(at) = edge.page.at {
         let ours = settings.chat.as_ref().map(|chat| chat.listen);
@@ -149,7 +151,11 @@ mod tests {
         let front = front.unwrap().unwrap();
         assert_eq!(names(&front), ["ai.example.com", "b.example.com"]);
         assert_eq!(front.source, Source::Acme("/data/acme".into()));
-        assert!(front.has_page());
+        assert!(front.has_page() && !front.guards());
+        for page in ["{allow: 10.0.0.0/8}", "{password_file: people}"] {
+            let edge = format!("edge: {{page: {page}}}");
+            assert!(planned("--domain a.b", Some(&edge)).unwrap().unwrap().guards(), "{page}");
+        }
         let front = planned("--https", Some("edge: {domain: a.example.com, page: {address: off}}"));
         let front = front.unwrap().unwrap();
         assert_eq!((names(&front), front.has_page()), (vec!["a.example.com"], false));
@@ -175,7 +181,6 @@ mod tests {
             ("--tls-cert none.pem --tls-key k.pem", None, "cannot be read"),
             ("--domain a.b", Some("edge: {trusted_proxies: 10.0.0.1}"), "remove the key"),
             ("--domain a.b", Some("edge: {gateways: '10.0.0.1:18789'}"), "remove the key"),
-            ("--domain a.b", Some("edge: {page: {password_file: p}}"), "edge.page.allow"),
             ("--domain a.b", Some("edge: {page: {address: '127.0.0.1:9'}}"), "remove the key"),
             ("--domain a.b", Some("edge: {tls: off}"), "`edge.tls` is `off`"),
         ] {

@@ -26,6 +26,7 @@ use super::{chat as chat_command, gateway as gateway_command, start};
 use crate::Outcome;
 use crate::chat::{self, ChatConfig, ChatError};
 use crate::cli::Up;
+use crate::edge;
 use crate::edge::front::{Front, Parts, Sockets};
 use crate::folders::private_dir;
 use crate::logging;
@@ -36,6 +37,9 @@ pub(super) async fn run(options: Up, terminal: &Terminal) -> anyhow::Result<Outc
     let Some(mut plan) = Plan::read(&options, terminal)? else { return Ok(Outcome::Refused) };
     let home = Home::open(&plan.data_dir(&options)?)?;
     let front = plan.front(&options, home.dir())?;
+    if let Some(front) = &front {
+        edge::front::check(&front.site, &front.source)?;
+    }
     logging::start(plan.log, Some(&home.log_file()))?;
     plan.report.iter().for_each(start::log_warnings);
     let mut signals = Signals::catch().context("cannot listen to signals")?;

@@ -132,10 +132,9 @@ impl Plan {
             chat.listen = SocketAddr::new(chat.listen.ip(), port);
         }
         chat.api_key = chat.api_key.or_else(|| Some(Secret(keys.chat.clone())));
-        if let Some(page) = front.and_then(|front| front.site.page.as_ref().map(|page| (front, page))) {
-            let (front, page) = page;
+        if let Some(front) = front.filter(|front| front.has_page()) {
             chat.names = front.site.names.iter().map(|name| name.as_str().to_owned()).collect();
-            chat.guarded = !page.allow.is_empty();
+            chat.guarded = front.guards();
         }
         Ok(chat)
     }

@@ -85,7 +85,7 @@ fn notes(text: &mut String, outside: &Outside<'_>) {
         let _ = writeln!(
             text,
             "The page asks nobody who they are: everybody who reaches {} can use the models.\n\
-             `edge.page.allow` in a configuration names the networks that may open it.\n",
+             `edge.page.allow` or `edge.page.password_file` in a configuration closes it.\n",
             outside.base
         );
     }

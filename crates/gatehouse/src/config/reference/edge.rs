@@ -78,7 +78,7 @@ pub(super) const ROWS: &[Setting] = &[
         "edge.page.password_file",
         "",
         PATH,
-        "Names and passwords for the page, as `htpasswd -B` writes them; the browser asks for them.",
+        "Names and passwords for the page; the browser asks for them. A line is `name:` and what `openssl passwd -6` prints, as `gatehouse init` writes it; nginx reads other forms as well.",
     ),
     text(
         "edge.assets_dir",

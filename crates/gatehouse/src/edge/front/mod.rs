@@ -21,6 +21,7 @@ mod line;
 mod pair;
 mod pass;
 mod paths;
+mod people;
 mod plain;
 mod rates;
 mod refuse;
@@ -43,6 +44,7 @@ use tokio::time::timeout;
 use self::acme::Renewal;
 use self::door::{Behind, Door, Secure};
 use self::pass::Passage;
+use self::people::People;
 use self::plain::{Challenges, Plain};
 use self::rates::Addresses;
 use self::reload::Keeper;
@@ -101,6 +103,19 @@ fn bound(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(TcpListener::from_std(listener)?)
 }
 
+/// What files say, checked before anything is begun.
+pub(crate) fn check(site: &Site, source: &Source) -> anyhow::Result<()> {
+    if let Source::Files(files) = source {
+        pair::load(files, &site.names, std::time::SystemTime::now()).context("no certificate")?;
+    }
+    people(site).map(drop)
+}
+
+fn people(site: &Site) -> anyhow::Result<Option<Arc<People>>> {
+    let file = site.page.as_ref().and_then(|page| page.password_file.as_deref());
+    file.map(People::open).transpose().context("`edge.page.password_file`")
+}
+
 /// Where the parts behind answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts {
@@ -134,7 +149,8 @@ impl Front {
             keeper(site, source, &certificate, &challenges, &told, terminal).context("no certificate")?;
         let https_port = sockets.https_port();
         let addresses = Addresses::new(site.rates);
-        let passage = Passage::new(site, parts.gateway, parts.page, Arc::clone(&addresses));
+        let people = people(site)?;
+        let passage = Passage::new(site, parts.gateway, parts.page, people, Arc::clone(&addresses));
         let shared = Shared {
             site,
             addresses,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
-use http::{Method, Request, Response, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
@@ -21,6 +21,7 @@ use super::answer::{Answer, Held};
 use super::head::{self, Told};
 use super::hop::{self, Download, Upload};
 use super::paths::{self, Part};
+use super::people::People;
 use super::rates::Addresses;
 use super::refuse::Refusal;
 use super::watch::Watch;
@@ -46,6 +47,7 @@ struct Page {
     at: SocketAddr,
     /// Empty: everybody.
     allow: Vec<IpNet>,
+    people: Option<Arc<People>>,
 }
 
 impl Passage {
@@ -53,13 +55,14 @@ impl Passage {
         site: &Site,
         gateway: SocketAddr,
         page: Option<SocketAddr>,
+        people: Option<Arc<People>>,
         addresses: Arc<Addresses>,
     ) -> Self {
         let allow = site.page.as_ref().map(|page| page.allow.clone()).unwrap_or_default();
         Self {
             names: site.names.clone(),
             gateway,
-            page: page.map(|at| Page { at, allow }),
+            page: page.map(|at| Page { at, allow, people }),
             dress: dress(site.hsts),
             body_bytes_max: (site.body_bytes_max as u64, site.body_bytes() as u64),
             patience: site.read_patience(),
@@ -119,7 +122,7 @@ impl Passage {
         let (mut parts, body) = request.into_parts();
         let host = head::host(&parts, &self.names)?;
         let part = paths::part(parts.uri.path()).ok_or(Refusal::NoPath)?;
-        let at = self.at(part, peer)?;
+        let at = self.at(part, peer, &parts.headers).await?;
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Crowded)?;
         held._permit = Some(permit);
         let (bytes_max, announced) = self.body_bytes_max(part);
@@ -140,17 +143,20 @@ impl Passage {
         }
     }
 
-    fn at(&self, part: Part, peer: IpAddr) -> Result<SocketAddr, Refusal> {
+    /// Where the part is, for those who may ask it.
+    async fn at(&self, part: Part, peer: IpAddr, headers: &HeaderMap) -> Result<SocketAddr, Refusal> {
         let page = match part {
             Part::Gateway => return Ok(self.gateway),
             Part::Page => self.page.as_ref().ok_or(Refusal::NoPath)?,
         };
         let peer = peer.to_canonical();
-        if page.allow.is_empty() || page.allow.iter().any(|net| net.contains(&peer)) {
-            Ok(page.at)
-        } else {
-            Err(Refusal::PageClosed)
+        if !page.allow.is_empty() && !page.allow.iter().any(|net| net.contains(&peer)) {
+            return Err(Refusal::PageClosed);
         }
+        if let Some(people) = &page.people {
+            people.admit(headers).await?;
+        }
+        Ok(page.at)
     }
 }
 
@@ -176,7 +182,7 @@ pub(super) fn security_headers() -> Vec<(HeaderName, HeaderValue)> {
 }
 
 /// The host of a request on the port for plain HTTP.
-pub(super) fn plain_host(headers: &http::HeaderMap, names: &[Name]) -> Option<String> {
+pub(super) fn plain_host(headers: &HeaderMap, names: &[Name]) -> Option<String> {
     let mut hosts = headers.get_all(HOST).iter();
     let (host, None) = (hosts.next()?, hosts.next()) else { return None };
     let bare = head::without_port(host.to_str().ok()?);

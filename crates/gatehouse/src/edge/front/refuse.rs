@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use gateway::routes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use wire::ErrorType;
 
@@ -29,6 +29,8 @@ pub(super) enum Refusal {
     NoPath,
     /// The page is for known networks.
     PageClosed,
+    /// The page is for those who have a password.
+    Password,
     TooLarge,
     TooMany,
     /// This process serves as many as it can.
@@ -39,7 +41,8 @@ pub(super) enum Refusal {
 }
 
 /// What nginx answers by itself, and so has no words for in the shared table.
-const MORE: [refusals::Refusal; 4] = [
+const MORE: [refusals::Refusal; 5] = [
+    invalid(401, "password_required", "This page asks for a name and a password."),
     invalid(405, "method_not_allowed", "This is no method of this service."),
     invalid(414, "uri_too_long", "The path is longer than this service takes."),
     invalid(421, "misdirected_request", "This service is not reached under this name."),
@@ -60,6 +63,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoPath => StatusCode::NOT_FOUND,
             Self::PageClosed => StatusCode::FORBIDDEN,
+            Self::Password => StatusCode::UNAUTHORIZED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
@@ -98,6 +102,9 @@ impl Refusal {
         if let Some(seconds) = words.and_then(|words| words.retry_after) {
             out.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self == Self::Password {
+            out.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Chat\", charset=\"UTF-8\""));
+        }
         if self == Self::Method {
             out.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE"));
         }
@@ -109,7 +116,7 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 13] = [
+    const ALL: [Refusal; 14] = [
         Refusal::BadHead,
         Refusal::BadBody,
         Refusal::ForeignHost,
@@ -118,6 +125,7 @@ mod tests {
         Refusal::Method,
         Refusal::NoPath,
         Refusal::PageClosed,
+        Refusal::Password,
         Refusal::TooLarge,
         Refusal::TooMany,
         Refusal::Crowded,

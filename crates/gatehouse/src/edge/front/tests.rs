@@ -51,7 +51,7 @@ fn passage(at: SocketAddr) -> Arc<Passage> {
     let names = vec![Name::parse("ai.example.com").unwrap()];
     let site = Site::new(&Settings::default(), &edge, names).unwrap();
     let addresses = Addresses::new(site.rates);
-    Arc::new(Passage::new(&site, at, Some(at), addresses))
+    Arc::new(Passage::new(&site, at, Some(at), None, addresses))
 }
 
 /// One exchange; the body's end is an error where it was cut.

@@ -1,12 +1,12 @@
 //! A line of a password file, as nginx and the C library read it: SHA-512 in the form `$6$rounds=N$salt$digest`.
 //!
-//! Why here: the chat page has no accounts of its own. Who has a key shows its name and the key to the browser's own
-//! question, and the file beside the configuration holds only this digest.
+//! Why here: the chat page has no accounts of its own. `gatehouse init` writes such lines, in which who has a key is known by its name
+//! and the key; nginx reads them, and so does whoever stands in its place.
 //!
 //! The form is the one that crypt(5) describes. Its many rounds are for words that people choose; a made key has 190
-//! random bits, and nginx computes a line anew for every request, so the least number of rounds is right.
+//! random bits, and nginx computes a line anew for every request, so for those the least number of rounds is right.
 //!
-//! Never here: passwords that a person made up.
+//! Never here: files, and who may come in.
 
 use std::io;
 
@@ -17,12 +17,55 @@ const SALT_CHARS: usize = 16;
 const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// `name:digest` of a password, with a salt of its own.
-pub(super) fn line(name: &str, password: &str) -> io::Result<String> {
+pub(crate) fn line(name: &str, password: &str) -> io::Result<String> {
     let mut bytes = [0_u8; SALT_CHARS];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     let salt: String = bytes.iter().map(|byte| letter(u32::from(*byte))).collect();
     let digest = crypt(password.as_bytes(), salt.as_bytes(), ROUNDS);
     Ok(format!("{name}:$6$rounds={ROUNDS}${salt}${digest}"))
+}
+
+/// What is kept of a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    rounds: usize,
+    salt: String,
+    digest: String,
+}
+
+/// What crypt(5) takes where a line says nothing.
+const ROUNDS_UNSAID: usize = 5_000;
+/// More would let a few wrong passwords keep the processors busy.
+const ROUNDS_MAX: usize = 200_000;
+const DIGEST_CHARS: usize = 86;
+
+impl Kept {
+    /// Reads what follows the name; `None`: another form, or no form at all.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("$6$")?;
+        let (rounds, rest) = match rest.strip_prefix("rounds=") {
+            Some(rest) => {
+                let (rounds, rest) = rest.split_once('$')?;
+                (rounds.parse().ok()?, rest)
+            }
+            None => (ROUNDS_UNSAID, rest),
+        };
+        let (salt, digest) = rest.split_once('$')?;
+        let lettered = |text: &str| text.bytes().all(|byte| ALPHABET.contains(&byte));
+        let good = (ROUNDS..=ROUNDS_MAX).contains(&rounds)
+            && (1..=SALT_CHARS).contains(&salt.len())
+            && digest.len() == DIGEST_CHARS
+            && lettered(salt)
+            && lettered(digest);
+        good.then(|| Self { rounds, salt: salt.to_owned(), digest: digest.to_owned() })
+    }
+
+    /// Takes some milliseconds, whatever the outcome.
+    pub(crate) fn is_of(&self, password: &str) -> bool {
+        let made = crypt(password.as_bytes(), self.salt.as_bytes(), self.rounds);
+        let differ = made.bytes().zip(self.digest.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+        made.len() == self.digest.len() && differ == 0
+    }
 }
 
 fn crypt(password: &[u8], salt: &[u8], rounds: usize) -> String {
@@ -117,6 +160,36 @@ mod tests {
         assert_eq!((name, salt.len(), digest.len()), ("alice", 16, 86));
         assert_eq!(crypt(b"gh_x", salt.as_bytes(), ROUNDS), *digest);
         assert!(!one.contains("gh_x"));
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else() {
+        let written = line("alice", "gh_x").unwrap();
+        let (_, text) = written.split_once(':').unwrap();
+        let kept = Kept::parse(text).unwrap();
+        assert!(kept.is_of("gh_x"));
+        for wrong in ["", "gh_y", "gh_x ", "GH_X"] {
+            assert!(!kept.is_of(wrong), "{wrong}");
+        }
+        let (_, salt, _, digest) = VECTORS[1];
+        let unsaid = Kept::parse(&format!("$6${salt}${digest}")).unwrap();
+        assert_eq!(unsaid.rounds, 5_000);
+        for bad in [
+            "",
+            "plain",
+            "$2y$05$abcdefghijklmnopqrstuu",
+            "$apr1$abc$def",
+            "{SSHA}abc",
+            "$6$abc",
+            &format!("$6$rounds=999${salt}${digest}"),
+            &format!("$6$rounds=9999999${salt}${digest}"),
+            &format!("$6$rounds=x${salt}${digest}"),
+            &format!("$6$${digest}"),
+            &format!("$6$17_letters_of_salt${digest}"),
+            &format!("$6${salt}$short"),
+        ] {
+            assert_eq!(Kept::parse(bad), None, "{bad}");
+        }
     }
 
     const VECTORS: [(&str, &str, usize, &str); 3] = [
