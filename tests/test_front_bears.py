@@ -198,7 +198,11 @@ def test_of_a_burst_as_many_pass_as_fit_and_each_address_has_its_own(build):
     assert refused.headers["retry-after"] == "1" and refused.json()["error"]["code"] == "rate_limit_exceeded"
     assert once(refused, "x-content-type-options") == ["nosniff"]
     assert ask(front, "/v1/models", source="127.0.0.2").status_code == 401
-    # Requests that run, and connections beyond twice as many.
+
+
+def test_requests_at_once_and_connections_of_one_address_are_bounded(build):
+    """The fourth request is told so; beyond twice as many connections none is even heard."""
+    front = build(edge={"rates": {"requests_per_second": 1000, "burst": 1000, "connections": 3}})
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 1000\r\nAuthorization: Bearer {KEY}\r\n\r\n{{"
     held = []
     try:
