@@ -233,6 +233,8 @@ def test_certbot_renews_and_the_hook_sees_it_served(nginx, authority):
     directory, roots = authority
     nginx.shell(f"curl --silent --insecure https://127.0.0.1:15000/roots/0 >>{roots}")
     nginx.shell("rm /etc/nginx/conf.d/site.conf; systemctl reload nginx; echo 127.0.0.1 ai.example.com >>/etc/hosts")
+    # A reload is over when the old workers have closed the port, not when the command has ended.
+    nginx.shell("for i in $(seq 100); do curl --silent --max-time 1 http://127.0.0.1/ >/dev/null || exit 0; sleep 0.1; done; exit 1")
     edge = {"domain": "ai.example.com", "page": {"address": "off"}, "acme": {"directory": directory, "ca_file": roots}}
     nginx.write("/etc/gatehouse/gatehouse.yaml", json.dumps({"edge": edge}))
     host(nginx, "certbot", "--apply")
