@@ -20,6 +20,7 @@ import pytest
 from harness.certificates import Authority
 from harness.client import KEY
 from harness.edge import main_configuration, program
+from harness.front import Front
 from harness.house import House, gatehouse
 from harness.play import PlayedOllama
 from harness.processes import Process, accepts, free_port, wait_until
@@ -67,7 +68,7 @@ class Served:
 @pytest.fixture(scope="module")
 def play(tmp_path_factory):
     played = PlayedOllama(tmp_path_factory.mktemp("play") / "play.log")
-    played.pace(tokens=48, tokens_per_s=200)
+    played.pace(tokens=24, tokens_per_s=200)
     yield played
     played.stop()
 
@@ -170,7 +171,7 @@ def test_without_a_key_nothing_is_asked_of_a_model(served, play):
     assert play.chats() == []
     assert found["stream.h1"]["mark"] == "ok" and "not asked" in found["stream.h1"]["seen"]
     assert found["stream.h2"]["mark"] == "skip" and "--key-file" in found["stream.h2"]["seen"]
-    play.pace(tokens=48, tokens_per_s=200)
+    play.pace(tokens=24, tokens_per_s=200)
 
 
 def test_lines_json_ids_and_codes(served):
@@ -364,6 +365,20 @@ def test_plain_http_inside_a_lan_without_a_page_in_front_of_two(tmp_path, play):
         assert found["tls.versions"]["mark"] == found["page.fresh"]["mark"] == "skip"
     finally:
         house.stop()
+
+
+def test_the_program_s_own_front_keeps_them_too(tmp_path, play):
+    """`gatehouse up` with TLS and without nginx: all that can be asked is well."""
+    front = Front(tmp_path / "front", play).start()
+    try:
+        done = gatehouse(
+            "edge", "check", "--config", front.config, "--ca-file", front.authority.root, "--key-file", front.folder / "chat.key", "--json"
+        )
+        found = {row["id"]: row for row in json.loads(done.stdout)["findings"]}
+    finally:
+        front.stop()
+    assert only_well(found) == {} and done.returncode == 0
+    assert sum(row["mark"] == "ok" for row in found.values()) > 35
 
 
 def test_what_cannot_be_read_is_skipped_and_asked_all_the_same(served):

@@ -34,6 +34,11 @@ fn read(context: &Context<'_>, judge: impl Fn(&Places<'_>) -> Verdict) -> Verdic
 }
 
 async fn reuse(context: &Context<'_>) -> Verdict {
+    if !context.by_nginx() {
+        return Verdict::skip(
+            "it is not nginx that answers, and connections inside of one process cost nothing",
+        );
+    }
     let counted = counted(context).await;
     let mut wrong = Vec::new();
     if let Ok(counts) = &counted
@@ -61,7 +66,8 @@ async fn reuse(context: &Context<'_>) -> Verdict {
 
 /// New connections and requests while this check asks several times; the best of some tries, since others only add.
 async fn counted(context: &Context<'_>) -> Result<Counts, String> {
-    let admin = context.site.gateway_admin.ok_or("the gateway's `admin_listen` is not known")?;
+    let admin = context.site.gateway_admin.filter(|_| context.here);
+    let admin = admin.ok_or("the gateway's `admin_listen` is not known")?;
     let mut last = Counts::default();
     for _ in 0..TRIES {
         let before = witness::counts(admin).await?;
