@@ -58,7 +58,7 @@ web: ## build the page into web/dist
 	@scripts/setup.sh web
 	@scripts/web.sh
 
-dist: ## the stripped release binary as target/dist/*.tar.gz, with its digest
+dist: ## what is handed out, in target/dist: .deb, tarballs, bill of materials, SHA256SUMS
 	@scripts/setup.sh run
 	@scripts/web.sh
 	@cargo xtask dist

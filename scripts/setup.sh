@@ -68,9 +68,23 @@ if [ "$purpose" = test ]; then
     want curl has curl
     want jq has jq
     want procps has pgrep
+    want nftables has nft
+    want iproute2 has ip
     # Ends a program in the middle of a call, and lets calls fail.
     want strace has strace
     want openssl has openssl
+    want iproute2 has ip
+    # Packages, units, and the machine that they run in.
+    want dpkg-dev has dpkg-shlibdeps
+    want lintian has lintian
+    want debootstrap has debootstrap
+    want systemd has systemd-analyze
+    want logrotate has logrotate
+    want man-db has man
+    want zsh has zsh
+    want fish has fish
+    # The static binary of `make dist`.
+    want musl-tools has musl-gcc
     # Asks for certificates, and the CA that it asks.
     rather certbot has certbot
     rather pebble has pebble

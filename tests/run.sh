@@ -28,6 +28,9 @@ target=${CARGO_TARGET_DIR:-$root/target}
 [ -n "${PLAY_OLLAMA_BIN:-}" ] || cargo build --release --quiet --package bench --bin play-ollama --bin soak
 export GATEHOUSE_BIN="${GATEHOUSE_BIN:-$target/release/gatehouse}"
 export PLAY_OLLAMA_BIN="${PLAY_OLLAMA_BIN:-$target/release/play-ollama}"
+# What packs the binary under test; it is itself not under test, so it need not be fast.
+[ -n "${XTASK_BIN:-}" ] || cargo build --quiet --package xtask
+export XTASK_BIN="${XTASK_BIN:-$target/debug/xtask}"
 
 venv=${GATEHOUSE_TEST_VENV:-$here/.venv}
 if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then

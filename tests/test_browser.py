@@ -10,6 +10,7 @@ import pytest
 
 from harness.certificates import openssl
 from harness.client import KEY, Raw, http
+from harness.front import Front
 from harness.gateway import digest
 from harness.house import NAME, House
 from harness.site import Site, node
@@ -38,16 +39,28 @@ def test_page_through_nginx_and_https(start, play):
     """By its name, over HTTP/2, with the site that the program renders; pieces arrive one by one and stop means stop."""
     house = House(start.folder / "house", play)
     start.running.append(house)
-    house.start()
+    in_chromium(house.start(), play)
+    lines = house.access()
+    assert {line["protocol"] for line in lines} == {"HTTP/2.0"}
+    assert any(line["path"].startswith("/assets/") and not line["upstream"] for line in lines), "files come from the disk"
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(120)
+def test_page_through_https_of_up(start, play):
+    """The same without nginx."""
+    front = Front(start.folder / "front", play)
+    start.running.append(front)
+    in_chromium(front.start(), play)
+
+
+def in_chromium(house, play):
     public = openssl("x509", "-in", house.leaf.chain, "-pubkey", "-noout", cwd=house.folder)
     digest = hashlib.sha256(base64.b64decode("".join(public.splitlines()[1:-1]))).digest()
     trusted = base64.b64encode(digest).decode()
     arguments = [f"--host-resolver-rules=MAP {NAME} 127.0.0.1", f"--ignore-certificate-errors-spki-list={trusted}"]
     names = {"SITE_URL": house.url, "PLAY_CONTROL": play.control_url.rstrip("/"), "CHROMIUM_ARGS": json.dumps(arguments)}
     node("browser.test.mjs", 100, only="piece by piece|stop frees|a reload keeps", **names)
-    lines = house.access()
-    assert {line["protocol"] for line in lines} == {"HTTP/2.0"}
-    assert any(line["path"].startswith("/assets/") and not line["upstream"] for line in lines), "files come from the disk"
 
 
 def ask(site, **headers):

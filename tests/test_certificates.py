@@ -138,6 +138,16 @@ def own(tmp_path, authority):
 
 
 @pytest.fixture
+def balanced(tmp_path, authority):
+    """The same, for a balancer that speaks the PROXY protocol."""
+    outer = {"trusted_proxies": ["192.0.2.1"], "proxy_protocol": True}
+    changes = {"acme": {"webroot": "acme", "ca_file": str(authority.root)}, "state_dir": "state", **outer}
+    front = Front(tmp_path / "house", authority=authority, edge=changes)
+    yield front.stand(site=True)
+    front.stop()
+
+
+@pytest.fixture
 def clock(tmp_path):
     return Clock(tmp_path)
 
@@ -157,6 +167,8 @@ def everything(folder):
 
 def test_the_first_certificate_is_asked_for_served_and_renewed_from_then_on(fresh):
     """nginx serves nothing at first. One command later it serves HTTPS; the next changes nothing."""
+    early = fresh.command("edge", "apply")
+    assert early.returncode != 0 and "gatehouse edge cert" in early.stderr, lines_of(early)
     before = everything(fresh.folder)
     shown = fresh.command("edge", "cert", "--dry-run")
     assert shown.returncode == 0, shown.stderr
@@ -399,6 +411,14 @@ def test_a_reload_that_was_forgotten_is_found_and_deploy_mends_it(own, authority
     done = own.command("cert", "deploy")
     assert done.returncode == 0, done.stderr
     assert own.certificate() != old and own.red() == {}
+
+
+def test_behind_a_balancer_that_speaks_the_proxy_protocol_it_is_seen_too(balanced, authority):
+    assert balanced.red() == {}
+    replace(balanced, authority.leaf(NAME))
+    assert set(balanced.red()) == {"cert.current"}
+    assert balanced.command("cert", "deploy").returncode == 0
+    assert balanced.red() == {}
 
 
 def test_a_key_of_another_certificate_is_found_and_never_deployed(own, authority):

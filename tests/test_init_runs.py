@@ -10,9 +10,11 @@ from base64 import b64encode
 
 import pytest
 
+from harness.certificates import Authority
 from harness.client import chat_body, http
 from harness.edge import program, serve
 from harness.first import document
+from harness.house import NAME
 from harness.processes import BINARY, Process, free_port, wait_until
 
 
@@ -118,6 +120,36 @@ def test_a_question_on_the_page_is_answered_with_the_pages_own_key(running):
 def audit(folder):
     text = (folder / "audit.jsonl").read_text() if (folder / "audit.jsonl").exists() else ""
     return [json.loads(row) for row in text.splitlines(keepends=True) if row.endswith("\n")]
+
+
+def test_the_written_file_runs_without_nginx(start, folder):
+    """`--tls up`: the third command that `init` names, on ports that are free here."""
+    play = start(models=("registry.internal/qwen3:32b",))
+    authority = Authority(folder / "ca")
+    leaf = authority.leaf(NAME)
+    file = folder / "gatehouse.yaml"
+    arguments = ("--domain", NAME, "--tls", "up", "--certificate", leaf.chain, "--certificate-key", leaf.key, "--allow", "127.0.0.0/8")
+    told = document("--config", file, "--ollama", play.url, "--key", "alice", *arguments)
+    assert told["next"][1] == f"gatehouse up --config {file} --https"
+    api, page, plain, secure = (free_port() for _ in range(4))
+    text = file.read_text().replace("127.0.0.1:18789", f"127.0.0.1:{api}").replace("port: 8080", f"port: {page}")
+    text = text.replace("\ngateway:\n", f'\ngateway:\n  admin_listen: "127.0.0.1:{api + 1}"\n')
+    listen = f'\n  http_listen: "127.0.0.1:{plain}"\n  https_listen: "127.0.0.1:{secure}"'
+    file.write_text(text.replace('  tls: "files"', f'  tls: "files"{listen}'))
+    up = Process([BINARY, *told["next"][1].split()[1:]], folder / "up.log", cwd=folder)
+    start.running.append(up)
+    up.listens(("127.0.0.1", secure))
+    site = ("--cacert", authority.root, "--resolve", f"{NAME}:{secure}:127.0.0.1", "--silent", "--max-time", "20")
+
+    def curl(path, *words):
+        command = [str(word) for word in ("curl", *site, *words, f"https://{NAME}:{secure}{path}")]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+
+    key = told["keys"][0]["key"]
+    answer = curl("/v1/chat/completions", "-H", f"Authorization: Bearer {key}", "-H", "Content-Type: application/json", "-d", json.dumps(chat_body()))
+    assert json.loads(answer)["model"] == "qwen3:32b", answer
+    assert "<title>Gatehouse" in curl("/")
+    assert json.loads(curl("/api/setup"))["notice"] is None
 
 
 def test_who_is_not_on_the_list_is_turned_away(start, folder):

@@ -132,7 +132,8 @@ def zsh(share, command, begun, folder):
     try:
         until(terminal, lambda seen: "ready> " in seen)
         os.write(terminal, f"{command} {begun}\t".encode())
-        return until(terminal, lambda seen: len(seen.split(f"{command} ")[-1].strip()) > len(begun))
+        # More than was typed: the rest is zsh's.
+        return until(terminal, lambda seen: re.search(rf"{command} {begun}\S+", seen))
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/security.md"
-SHORT = {"it": "crates/gateway/tests/it", "sim": "crates/gateway/tests/sim", "gateway": "crates/gateway/src", "wire": "crates/wire/src"}
+SHORT = {
+    "it": "crates/gateway/tests/it", "sim": "crates/gateway/tests/sim", "gateway": "crates/gateway/src", "wire": "crates/wire/src",
+    "gatehouse": "crates/gatehouse/src",
+}  # fmt: skip
 
 
 def file_of(name):

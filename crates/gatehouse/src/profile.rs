@@ -12,7 +12,7 @@ use gateway::config::{Auth, Config, Key, RateRule, RetryAfter, Secret};
 use wire::Format;
 
 use crate::config::chat::{ChatSettings, Exposure};
-use crate::config::{self, Credentials, Expectation, Role};
+use crate::config::{self, Expectation, Role, Secrets};
 
 /// Where the seed's gateway keeps its configuration; a chat on the same machine may find its key there.
 const SEED_GATEWAY_FILE: &str = "/etc/qwen-gateway/config.yaml";
@@ -55,7 +55,7 @@ impl Profile {
             Profile::Clawdbot => Exposure::AsConfigured,
             Profile::Native | Profile::QwenGateway => Exposure::LoopbackOnly,
         };
-        Expectation { role: Some(role), exposure, credentials: Credentials::Here }
+        Expectation { role: Some(role), exposure, secrets: Secrets::Needed }
     }
 
     /// Changes a checked gateway configuration to the seed's literal behaviour.

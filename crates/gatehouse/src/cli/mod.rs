@@ -15,7 +15,7 @@ use crate::profile::{self, Profile};
 
 pub(crate) use edge::{
     Asking, Cert, CertCheck, CertDeploy, Edge, EdgeApply, EdgeAssets, EdgeCert, EdgeCheck, EdgeFirewall,
-    EdgeHost, EdgeNginx, EdgeReport, From, Init, InitPage, InitTls, Telling,
+    EdgeHost, EdgeNginx, EdgeReport, From, Init, InitPage, InitTls,
 };
 
 const EXAMPLES: &str = "\

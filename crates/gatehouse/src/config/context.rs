@@ -22,13 +22,15 @@ pub(crate) const CREDENTIAL: &str = "credential:";
 /// Where the service manager puts what it passes.
 const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
 
-/// Whether this process is the one that credentials are passed to.
+/// What this process wants with the secrets that a file names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Credentials {
-    /// It is going to need them, so one that is missing is an error.
-    Here,
-    /// It only looks at the file: only the service itself is shown them.
-    Elsewhere,
+pub(crate) enum Secrets {
+    /// It is going to use them, so one that is missing is an error.
+    Needed,
+    /// It judges the file: likewise, but for what is passed to the service alone.
+    Judged,
+    /// It asks for other things of the file, and may be a user who cannot read them.
+    Unneeded,
 }
 
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -37,18 +39,18 @@ pub(crate) struct Context<'a> {
     file: &'a Path,
     base: &'a Path,
     environment: Environment<'a>,
-    credentials: Credentials,
+    secrets: Secrets,
 }
 
 impl<'a> Context<'a> {
     /// Around the configuration file `file`.
     pub(crate) fn new(file: &'a Path, environment: Environment<'a>) -> Self {
         let base = file.parent().unwrap_or(Path::new(""));
-        Self { file, base, environment, credentials: Credentials::Here }
+        Self { file, base, environment, secrets: Secrets::Needed }
     }
 
-    pub(crate) fn with(self, credentials: Credentials) -> Self {
-        Self { credentials, ..self }
+    pub(crate) fn with(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// Reports that a secret stands in the configuration file itself, and who can read it there.
@@ -80,6 +82,9 @@ impl<'a> Context<'a> {
             None => {
                 let own = self.path(&file.value);
                 let path = self.passed_as(&own).unwrap_or(own);
+                if self.secrets == Secrets::Unneeded && std::fs::File::open(&path).is_err() {
+                    return stand_in();
+                }
                 self.secret_at(&path, &file.place, report)
             }
         }
@@ -114,19 +119,16 @@ impl<'a> Context<'a> {
             report.error(&file.place, "is not the name of a credential", fix);
             return None;
         }
-        match (self.credentials_folder(), self.credentials) {
+        match (self.credentials_folder(), self.secrets) {
             (Some(folder), _) => self.secret_at(&folder.join(name), &file.place, report),
-            (None, Credentials::Elsewhere) => {
+            (None, Secrets::Judged) => {
                 let what = "is passed to the service alone, so it was not looked at";
-                report.warning(
-                    &file.place,
-                    what,
-                    "none is needed; the service says at its start what is wrong with it",
-                );
-                // Long enough to pass, and nobody knows it.
-                key::Key::generate().ok().map(|key| key.text)
+                let fix = "none is needed; the service says at its start what is wrong with it";
+                report.warning(&file.place, what, fix);
+                stand_in()
             }
-            (None, Credentials::Here) => {
+            (None, Secrets::Unneeded) => stand_in(),
+            (None, Secrets::Needed) => {
                 let what = format!("no service manager passed `{name}` to this process");
                 let fix = format!(
                     "add `LoadCredential={name}:/path/of/the/secret` to its unit, or write a path here"
@@ -165,6 +167,9 @@ impl<'a> Context<'a> {
     /// The secret in an environment variable.
     pub(crate) fn secret_env(&self, name: &At<String>, report: &Report) -> Option<String> {
         let secret = self.variable(&name.value);
+        if secret.is_none() && self.secrets == Secrets::Unneeded {
+            return stand_in();
+        }
         if secret.is_none() {
             let what = format!("the environment variable `{}` is not set", clipped(&name.value));
             report.error(&name.place, what, "set it for this process, or use `secret_file`");
@@ -178,6 +183,11 @@ impl<'a> Context<'a> {
             good
         })
     }
+}
+
+/// Takes the place of a secret that is not looked at: long enough to pass, and nobody knows it.
+fn stand_in() -> Option<String> {
+    key::Key::generate().ok().map(|key| key.text)
 }
 
 fn read_short(path: &Path) -> std::io::Result<String> {

@@ -25,7 +25,7 @@ use self::gateway::GatewaySettings;
 use self::report::{Place, Report};
 use self::section::{Reading, Section, join};
 
-pub(crate) use self::context::{CREDENTIAL, Context, Credentials};
+pub(crate) use self::context::{CREDENTIAL, Context, Secrets};
 
 /// A part of the program that a file can configure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +68,12 @@ pub(crate) struct Expectation {
     /// every section is read, and a file without sections is told from its keys.
     pub role: Option<Role>,
     pub exposure: Exposure,
-    pub credentials: Credentials,
+    pub secrets: Secrets,
 }
 
 impl Default for Expectation {
     fn default() -> Self {
-        Self { role: None, exposure: Exposure::LoopbackOnly, credentials: Credentials::Elsewhere }
+        Self { role: None, exposure: Exposure::LoopbackOnly, secrets: Secrets::Judged }
     }
 }
 
@@ -122,7 +122,7 @@ impl Loaded {
 /// Reads and checks a file of the disk with the environment of this process.
 pub(crate) fn load(file: &Path, expectation: Expectation) -> Loaded {
     let environment = |name: &str| std::env::var(name).ok();
-    let context = Context::new(file, &environment).with(expectation.credentials);
+    let context = Context::new(file, &environment).with(expectation.secrets);
     match std::fs::read_to_string(file) {
         Ok(text) => read(file, &text, expectation, &context),
         Err(error) => {

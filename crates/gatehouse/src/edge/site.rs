@@ -72,7 +72,7 @@ pub(crate) struct Page {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum SiteError {
     #[error("no domain: give --domain, or `edge.domain` in the configuration")]
-    NoName,
+    Unnamed,
     #[error("`edge.gateways` is empty: name at least one `address:port`")]
     NoGateway,
     #[error("`edge.{0}` is empty: name at least one `:port`")]
@@ -91,7 +91,7 @@ impl Site {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let allow = gateway.and_then(|config| config.addresses.allow.clone());
         if names.is_empty() {
-            return Err(SiteError::NoName);
+            return Err(SiteError::Unnamed);
         }
         if gateways.is_empty() {
             return Err(SiteError::NoGateway);

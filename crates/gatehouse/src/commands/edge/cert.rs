@@ -36,7 +36,7 @@ pub(super) fn run(options: &EdgeCert, terminal: &Terminal) -> anyhow::Result<Out
 fn after(site: &Site, terminal: &Terminal) -> Outcome {
     let Tls::Certbot { folder } = &site.tls else { return Outcome::Done };
     terminal.say(&next(site, folder).lines(terminal.colour));
-    terminal.say("`gatehouse cert check` looks at all of it again, at any time");
+    terminal.note("next: `gatehouse edge apply` writes the page's files and proves the whole site; `gatehouse cert check` looks at the certificate, at any time");
     Outcome::Done
 }
 

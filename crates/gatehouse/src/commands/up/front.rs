@@ -35,7 +35,7 @@ impl Front {
         if options.domain.is_empty() && files.is_none() && !options.https {
             return Ok(None);
         }
-        let edge = settings.edge.clone().unwrap_or_else(EdgeSettings::default);
+        let edge = settings.edge.clone().unwrap_or_default();
         suits(&edge, settings)?;
         let source = source(files, &edge, data_dir)?;
         let names = names(options, &edge, &source)?;

@@ -24,7 +24,7 @@ use crate::cli::Up;
 use crate::commands::start;
 use crate::config::chat::ChatSettings;
 use crate::config::report::Report;
-use crate::config::{Credentials, Expectation, LogSettings, Settings};
+use crate::config::{Expectation, LogSettings, Secrets, Settings};
 use crate::folders::default_dir;
 use crate::terminal::Terminal;
 
@@ -152,7 +152,7 @@ impl Plan {
 
 /// `up` plays every role itself, so it needs what each of them needs.
 fn everything() -> Expectation {
-    Expectation { credentials: Credentials::Here, ..Expectation::default() }
+    Expectation { secrets: Secrets::Needed, ..Expectation::default() }
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -51,7 +51,7 @@ pub(super) const ROWS: &[Setting] = &[
         "chat.backend.api_key_file",
         "",
         "file path, or `credential:NAME`",
-        "File that holds the key. Without either key the environment variable `GATEHOUSE_API_KEY` is read, then the credential `chat.key`, which the package's unit passes.",
+        "File that holds the key; a unit that passes a credential of the file's name has it read from there. Without either key the environment variable `GATEHOUSE_API_KEY` is read, then the credential `chat.key`, which the package's unit passes.",
     ),
     text(
         "chat.data_dir",

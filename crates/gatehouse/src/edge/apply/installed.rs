@@ -19,7 +19,7 @@ const SITE_BYTES_MAX: u64 = 4 << 20;
 
 /// The site file, with this process as its only writer.
 #[derive(Debug)]
-pub(super) struct Installed {
+pub(crate) struct Installed {
     file: PathBuf,
     /// Held until the end; the system lets go of it with the process, however that ends.
     _lock: File,
@@ -30,7 +30,7 @@ pub(super) struct Installed {
 }
 
 /// The site's file and what lies there, with nothing touched. A link is followed: what it leads to is the site.
-pub(super) fn look(site_file: &Path) -> anyhow::Result<(PathBuf, Option<String>)> {
+pub(crate) fn look(site_file: &Path) -> anyhow::Result<(PathBuf, Option<String>)> {
     let file = fs::canonicalize(site_file).unwrap_or_else(|_| site_file.to_owned());
     let now = read(&file)?;
     Ok((file, now))
@@ -38,7 +38,7 @@ pub(super) fn look(site_file: &Path) -> anyhow::Result<(PathBuf, Option<String>)
 
 impl Installed {
     /// Takes the lock, and looks.
-    pub(super) fn open(site_file: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(site_file: &Path) -> anyhow::Result<Self> {
         let (file, _) = look(site_file)?;
         let folder = file.parent().unwrap_or(Path::new("/"));
         if !folder.is_dir() {
@@ -62,12 +62,12 @@ impl Installed {
         Ok(Self { file, _lock: held, now, unfinished })
     }
 
-    pub(super) fn file(&self) -> &Path {
+    pub(crate) fn file(&self) -> &Path {
         &self.file
     }
 
     /// What to go back to: the last one that was proved.
-    pub(super) fn proved(&self) -> Option<&str> {
+    pub(crate) fn proved(&self) -> Option<&str> {
         match &self.unfinished {
             Some(before) => before.as_deref(),
             None => self.now.as_deref(),
@@ -75,7 +75,7 @@ impl Installed {
     }
 
     /// Puts the new text in place, after the way back has been laid.
-    pub(super) fn replace(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn replace(&self, text: &str) -> anyhow::Result<()> {
         let way_back = beside(&self.file, "unfinished");
         put(&way_back, self.proved().unwrap_or_default()).with_context(|| not_written(&way_back))?;
         put(&self.file, text).with_context(|| {
@@ -86,7 +86,7 @@ impl Installed {
     }
 
     /// Ends what an apply before this one left open: what was proved lies there again.
-    pub(super) fn heal(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn heal(&mut self) -> anyhow::Result<()> {
         self.put_back()?;
         if let Some(before) = self.unfinished.take() {
             self.now = before;
@@ -95,7 +95,7 @@ impl Installed {
     }
 
     /// The old file again, or none.
-    pub(super) fn put_back(&self) -> anyhow::Result<()> {
+    pub(crate) fn put_back(&self) -> anyhow::Result<()> {
         match self.proved() {
             Some(text) => put(&self.file, text).with_context(|| not_written(&self.file))?,
             None => removed(&self.file).with_context(|| not_written(&self.file))?,
@@ -105,7 +105,7 @@ impl Installed {
     }
 
     /// The new one is proved. The one before it is kept for people, in the file that is named.
-    pub(super) fn keep(&self, text: &str) -> anyhow::Result<Option<PathBuf>> {
+    pub(crate) fn keep(&self, text: &str) -> anyhow::Result<Option<PathBuf>> {
         let (way_back, kept) = (beside(&self.file, "unfinished"), beside(&self.file, "bak"));
         match self.proved() {
             Some(before) if before != text => {

@@ -5,7 +5,7 @@
 //!
 //! Never here: what a site is made of (`edge::nginx`), what it should keep (`edge::check`).
 
-mod installed;
+pub(crate) mod installed;
 mod running;
 mod trial;
 

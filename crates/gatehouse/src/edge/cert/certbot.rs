@@ -83,16 +83,27 @@ impl Hook {
     }
 }
 
-/// Whether a hook of certbot's files is one of ours, and its program still there.
+/// Whether a hook of certbot's files is one of ours. An error: it is, and cannot work any more.
 pub(crate) fn is_deploy(hook: &str) -> Result<bool, String> {
-    let mut words = hook.split_whitespace();
-    let program = words.next().unwrap_or_default();
     if !hook.contains(" cert deploy") {
         return Ok(false);
     }
-    match is_program(Path::new(program)) {
-        true => Ok(true),
-        false => Err(format!("the hook's program {program} is not there any more")),
+    let program = hook.split_whitespace().next().unwrap_or_default();
+    if !is_program(Path::new(program)) {
+        return Err(format!("the hook's program {program} is not there any more"));
+    }
+    let mut words = hook.split(" --config ").skip(1).map(first_word);
+    match words.find(|file| !Path::new(file).is_file()) {
+        Some(file) => Err(format!("the hook reads {file}, which is not there any more")),
+        None => Ok(true),
+    }
+}
+
+/// As [`quoted`] wrote it.
+fn first_word(text: &str) -> String {
+    match text.strip_prefix('\'') {
+        Some(rest) => rest.split('\'').next().unwrap_or_default().to_owned(),
+        None => text.split_whitespace().next().unwrap_or_default().to_owned(),
     }
 }
 
@@ -191,7 +202,11 @@ mod tests {
         assert_eq!(hook.as_str(), "/usr/bin/gatehouse cert deploy --config '/etc/a b.yaml'");
         assert!(Hook::new(Path::new("/opt/my programs/gatehouse"), &[], &[]).is_err());
         assert_eq!(is_deploy("systemctl reload nginx"), Ok(false));
-        assert_eq!(is_deploy("/bin/sh cert deploy --config /a"), Ok(true));
+        assert_eq!(is_deploy("/bin/sh cert deploy --config /etc/passwd --config '/etc/passwd'"), Ok(true));
+        for gone in ["/nowhere/a.yaml", "'/nowhere/a b.yaml'"] {
+            let said = is_deploy(&format!("/bin/sh cert deploy --config {gone}")).unwrap_err();
+            assert!(said.contains(gone.trim_matches('\'')), "{said}");
+        }
         assert!(is_deploy("/nowhere/gatehouse cert deploy").unwrap_err().contains("not there"));
     }
 

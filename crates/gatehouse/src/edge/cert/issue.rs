@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::attempts;
 use super::certbot::{self, Folders, Hook};
 use super::challenge;
 use super::clock::resolve;
@@ -247,11 +246,7 @@ fn ask(site: &Site, folders: &Folders, hook: &Hook, need: &Need, say: &dyn Fn(&s
     match ended {
         Ok(ended) if ended.well => Ok(()),
         Ok(ended) => {
-            let log = attempts::look(&folders.logs, name).ok().and_then(|told| told.attempt);
-            let why = match log {
-                Some(attempts::Attempt { end: attempts::End::Failed(why), .. }) => why,
-                _ => certbot::complaint(&ended.said),
-            };
+            let why = certbot::complaint(&ended.said);
             Err(Issued::Failed(format!(
                 "certbot got no certificate: {why}\n  The CA must reach http://{name}/ on port 80 of this machine from outside: look at DNS, firewall and port forwarding. The whole story is in {}",
                 folders.logs.join("letsencrypt.log").display()

@@ -5,13 +5,10 @@
 //!
 //! Never here: files of others. What was not written by Gatehouse is left alone.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
 use std::time::Duration;
 
 use super::call::Call;
+use crate::edge::apply::installed::{self, Installed};
 use crate::edge::nginx::{self, Extent, Nginx};
 use crate::edge::site::Site;
 
@@ -27,57 +24,35 @@ pub(crate) enum Lies {
 }
 
 pub(crate) fn lies(site: &Site) -> Result<Lies, String> {
-    let file = &site.nginx.site_file;
-    match std::fs::read_to_string(file) {
-        Ok(text) => Ok(Extent::written(&text).map_or(Lies::Foreign, Lies::Ours)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lies::Nothing),
-        Err(error) => Err(format!("{} cannot be read: {error}", file.display())),
-    }
+    let (_, text) = installed::look(&site.nginx.site_file).map_err(|error| format!("{error:#}"))?;
+    Ok(match text {
+        Some(text) => Extent::written(&text).map_or(Lies::Foreign, Lies::Ours),
+        None => Lies::Nothing,
+    })
 }
 
-/// Writes as much of the site as can be served now, and puts the old file back when nginx refuses the new one.
+/// Writes as much of the site as can be served now, and puts the old file back when nginx refuses the new one. Under the lock of
+/// `edge apply`, and with its way back.
 pub(crate) fn put(site: &Site) -> Result<Extent, String> {
-    let file = &site.nginx.site_file;
-    if lies(site)? == Lies::Foreign {
+    let told = |error: anyhow::Error| format!("{error:#}");
+    let installed = Installed::open(&site.nginx.site_file).map_err(told)?;
+    if installed.now.as_deref().is_some_and(|text| Extent::written(text).is_none()) {
         return Err(format!(
             "{} was not written by Gatehouse: move it away, or name another file in `edge.nginx.site_file`",
-            file.display()
+            installed.file().display()
         ));
     }
     let extent = Extent::of(site);
-    let installed = Nginx::ask(&site.nginx.program).map_err(|error| format!("{error:#}"))?;
-    let text = nginx::site(site, &installed, extent).map_err(|error| error.to_string())?;
-    let old = std::fs::read(file).ok();
-    write(file, text.as_bytes()).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-    test(site).map_err(|refusal| {
-        let back = match &old {
-            Some(old) => write(file, old),
-            None => std::fs::remove_file(file),
-        };
-        match back {
-            Ok(()) => format!("{refusal} (the file is as it was)"),
-            Err(error) => format!("{refusal}; and {} could not be put back: {error}", file.display()),
-        }
-    })?;
-    Ok(extent)
-}
-
-/// Whole or not at all: nginx may be reloaded by somebody else at any moment.
-fn write(file: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-    // A name that no `include *.conf` takes.
-    let part = folder.join(format!(".gatehouse-site.{}", std::process::id()));
-    let put = || -> io::Result<()> {
-        let mut open: File =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&part)?;
-        open.write_all(text)?;
-        open.sync_all()?;
-        std::fs::rename(&part, file)
-    };
-    put().inspect_err(|_| {
-        let _ = std::fs::remove_file(&part);
-    })
+    let nginx = Nginx::ask(&site.nginx.program).map_err(told)?;
+    let text = nginx::site(site, &nginx, extent).map_err(|error| error.to_string())?;
+    installed.replace(&text).map_err(told)?;
+    match test(site) {
+        Ok(()) => installed.keep(&text).map_err(told).map(|_| extent),
+        Err(refusal) => match installed.put_back() {
+            Ok(()) => Err(format!("{refusal} (the file is as it was)")),
+            Err(error) => Err(format!("{refusal}; and the old file could not be put back: {error:#}")),
+        },
+    }
 }
 
 fn call(site: &Site) -> Call {
@@ -140,15 +115,5 @@ mod tests {
         let said = "2026/11/26 15:27:59 [emerg] 25535#25535: unknown directive \"x\" in /a:1";
         assert_eq!(gist(said), "[emerg] unknown directive \"x\" in /a:1");
         assert_eq!(gist("nothing known"), "nothing known");
-    }
-
-    #[test]
-    fn a_file_is_replaced_whole_and_nothing_is_left_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sites/gatehouse.conf");
-        write(&file, b"one").unwrap();
-        write(&file, b"two").unwrap();
-        assert_eq!(std::fs::read(&file).unwrap(), b"two");
-        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
     }
 }

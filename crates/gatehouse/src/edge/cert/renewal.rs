@@ -145,7 +145,7 @@ fullchain = /etc/letsencrypt/live/ai.example.com/fullchain.pem
 [renewalparams]
 account = 18f786e0d01364939c5ad8e9b4cd85e2
 key_type = ecdsa
-renew_hook = \"/bin/sh cert deploy --config '/etc/a b'\"
+renew_hook = \"/bin/sh cert deploy --config '/etc/passwd'\"
 server = https://acme-v02.api.letsencrypt.org/directory
 authenticator = webroot
 webroot_path = /var/lib/gatehouse-edge/acme,
@@ -163,7 +163,7 @@ ai.example.com = /var/lib/gatehouse-edge/acme
     fn each_fault_is_told() {
         let none = Path::new("/nowhere");
         assert_eq!(faults(GOOD, none), Vec::<String>::new());
-        assert_eq!(Renewal::parse(GOOD).hook(), Some("/bin/sh cert deploy --config '/etc/a b'"));
+        assert_eq!(Renewal::parse(GOOD).hook(), Some("/bin/sh cert deploy --config '/etc/passwd'"));
         for (old, new, part) in [
             ("authenticator = webroot", "authenticator = standalone", "`standalone`"),
             (
@@ -178,6 +178,7 @@ ai.example.com = /var/lib/gatehouse-edge/acme
             ),
             ("/bin/sh cert deploy", "systemctl reload nginx", "no deploy hook"),
             ("/bin/sh cert deploy", "/nowhere/gatehouse cert deploy", "not there any more"),
+            ("/etc/passwd", "/nowhere/gatehouse.yaml", "reads /nowhere/gatehouse.yaml"),
             ("version = 2.1.0", "autorenew = False", "autorenew"),
             ("acme-v02", "acme-staging-v02", "staging"),
         ] {

@@ -25,6 +25,7 @@ use crate::edge::site::{Site, reached};
 
 /// One handshake on this machine takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+const SILENT: &str = "no answer within";
 /// Doors times names that one round looks at.
 const HANDSHAKES_MAX: usize = 64;
 
@@ -57,14 +58,22 @@ fn of(listen: &[SocketAddr], site: &Site) -> Vec<Door> {
     doors
 }
 
-/// A handshake at each door under each name.
+/// A handshake at each door under each name. A door that is silent once is not waited for again.
 pub(crate) fn look(site: &Site) -> Vec<Seen> {
-    let doors = doors(site);
-    let pairs = doors.iter().flat_map(|door| site.names.iter().map(move |name| (door, name)));
-    pairs
-        .take(HANDSHAKES_MAX)
-        .map(|(door, name)| Seen { name: name.clone(), at: door.at, chain: handshake(*door, name) })
-        .collect()
+    let mut all: Vec<Seen> = Vec::new();
+    for door in doors(site) {
+        let mut silence = None;
+        for name in site.names.iter().take(HANDSHAKES_MAX.saturating_sub(all.len())) {
+            let chain = match &silence {
+                Some(silence) => Err(String::clone(silence)),
+                None => handshake(door, name),
+            };
+            silence =
+                silence.or_else(|| chain.as_ref().err().filter(|what| what.starts_with(SILENT)).cloned());
+            all.push(Seen { name: name.clone(), at: door.at, chain });
+        }
+    }
+    all
 }
 
 /// The chain that a door serves under a name.
@@ -105,7 +114,7 @@ fn told(error: &io::Error) -> String {
         }
         (Some(Error::InvalidMessage(_)), _) => "answers something else than TLS".to_owned(),
         (_, io::ErrorKind::ConnectionRefused) => "nobody listens there".to_owned(),
-        (_, io::ErrorKind::TimedOut) => format!("no answer within {} s", PATIENCE.as_secs()),
+        (_, io::ErrorKind::TimedOut) => format!("{SILENT} {} s", PATIENCE.as_secs()),
         (_, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
             "closes during the handshake".to_owned()
         }
@@ -155,8 +164,30 @@ impl ServerCertVerifier for Onlooker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
+    use crate::config::edge::EdgeSettings;
     use std::io::Write as _;
     use std::net::TcpListener;
+    use std::time::Instant;
+
+    #[test]
+    fn a_door_that_is_silent_is_waited_for_once() {
+        // Connections are taken by the kernel, and nobody answers them.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let edge =
+            EdgeSettings { https_listen: vec![listener.local_addr().unwrap()], ..EdgeSettings::default() };
+        let names =
+            ["a.example.com", "b.example.com", "c.example.com"].map(|name| Name::parse(name).unwrap());
+        let site = Site::new(&Settings::default(), &edge, names.to_vec()).unwrap();
+        let began = Instant::now();
+        let seen = look(&site);
+        assert_eq!(seen.len(), 3);
+        assert!(
+            seen.iter().all(|one| one.chain.as_ref().is_err_and(|what| what.starts_with(SILENT))),
+            "{seen:?}"
+        );
+        assert!(began.elapsed() < PATIENCE * 2);
+    }
 
     fn door(listener: &TcpListener) -> Door {
         Door { at: listener.local_addr().unwrap(), proxy_protocol: false }

@@ -73,14 +73,6 @@ pub(crate) struct Context<'c> {
     samples: Samples,
 }
 
-impl Context<'_> {
-    /// Whether it is nginx that answers. `gatehouse up --domain` keeps most facts as well, in its own way.
-    fn by_nginx(&self) -> bool {
-        let says = self.samples.closed.as_ref().ok().and_then(|answer| answer.header("server"));
-        says.is_some_and(|server| server.starts_with("nginx")) || matches!(self.reading, Reading::Read(_))
-    }
-}
-
 /// Why an `--only` cannot be followed.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no fact `{0}`; `gatehouse edge check --json` lists all ids")]

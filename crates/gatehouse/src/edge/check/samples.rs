@@ -8,6 +8,7 @@ use gateway::config::Secret;
 
 use super::probe::{Answer, Door, Request};
 use crate::chat;
+use crate::edge::front::SERVER_NAME;
 use crate::edge::site::Site;
 
 /// One answer, or why there is none.
@@ -39,6 +40,11 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
+    /// Whether it is `gatehouse up` that serves here, and no nginx.
+    pub(crate) fn are_of_up(&self) -> bool {
+        self.closed.as_ref().is_ok_and(|answer| answer.header("server") == Some(SERVER_NAME))
+    }
+
     pub(crate) async fn ask(door: &Door, site: &Site, key: Option<&Secret>) -> Self {
         let page = get(door, Request::get("/")).await;
         let file_path = named_file(page.as_ref().ok());

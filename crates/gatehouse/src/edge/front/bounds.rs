@@ -26,6 +26,8 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Header lines of a request; each crumb of a cookie is one.
 pub(super) const HEADERS: usize = 64;
 pub(super) const HEADER_BYTES: u32 = 16 << 10;
+/// One of them, with its name.
+pub(super) const LINE_BYTES: usize = 8 << 10;
 pub(super) const URI_BYTES: usize = 8 << 10;
 
 /// Requests at once on one HTTP/2 connection.
@@ -39,9 +41,9 @@ pub(super) const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 pub(super) const RESETS: usize = 20;
 /// Streams that we had to reset because of what the client did.
 pub(super) const ERRORS: usize = 64;
-/// A client that does not answer a ping within the second is gone.
-pub(super) const PING_EVERY: Duration = Duration::from_secs(20);
-pub(super) const PING_PATIENCE: Duration = Duration::from_secs(10);
+/// A client that does not answer is gone, or is in the middle of a head. It has as long as one that takes nothing: on a slow line the
+/// question waits behind all that was sent before.
+pub(super) const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// A client that was answered before it had sent all may go on sending for so long, into nothing. Shorter than the time for
 /// the head of a next request, which begins with the same bytes.

@@ -211,6 +211,6 @@ fn builder(http2: bool, patience: Duration) -> auto::Builder<Streams> {
         .max_pending_accept_reset_streams(bounds::RESETS)
         .max_local_error_reset_streams(bounds::ERRORS)
         .keep_alive_interval(bounds::PING_EVERY)
-        .keep_alive_timeout(bounds::PING_PATIENCE);
+        .keep_alive_timeout(patience);
     if http2 { builder.http2_only() } else { builder.http1_only() }
 }

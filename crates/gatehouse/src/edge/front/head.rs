@@ -19,6 +19,9 @@ use super::paths::Part;
 use super::refuse::Refusal;
 use crate::config::edge::Name;
 
+/// What the front calls itself.
+pub(crate) const SERVER_NAME: &str = "gatehouse";
+
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -58,8 +61,10 @@ const TO_THE_PROXY: &str = "x-accel-";
 
 /// The host that a request names, or why it is not served. `Host` on HTTP/1, the authority on HTTP/2; exactly one, and ours.
 pub(super) fn host(parts: &Parts, names: &[Name]) -> Result<HeaderValue, Refusal> {
-    if parts.headers.len() > bounds::HEADERS {
-        return Err(Refusal::TooManyHeaders);
+    let long =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() > bounds::LINE_BYTES;
+    if parts.headers.len() > bounds::HEADERS || parts.headers.iter().any(long) {
+        return Err(Refusal::Headers);
     }
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Refusal::Method);
@@ -156,7 +161,6 @@ pub(super) fn onward(headers: &mut HeaderMap, told: &Told<'_>) {
 /// Makes an answer's headers fit to go out. `ours` are those that every answer has.
 pub(super) fn homeward(headers: &mut HeaderMap, ours: &[(HeaderName, HeaderValue)], id: &HeaderValue) {
     without_hop(headers);
-    headers.remove(SERVER);
     let inner: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(TO_THE_PROXY)).cloned().collect();
     for name in inner {
@@ -166,6 +170,8 @@ pub(super) fn homeward(headers: &mut HeaderMap, ours: &[(HeaderName, HeaderValue
         headers.insert(name, value.clone());
     }
     headers.insert(X_REQUEST_ID, id.clone());
+    // Without a version: whoever looks for weak ones is told nothing, and `edge check` is told whom it asks.
+    headers.insert(SERVER, HeaderValue::from_static(SERVER_NAME));
     // Files of the page say otherwise: their names change with their content.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
@@ -249,7 +255,11 @@ mod tests {
         let host = ("host", "ai.example.com");
         let with = |count: usize| [vec![host], vec![line; count]].concat();
         assert!(asked(h1, "/", &with(bounds::HEADERS - 1)).is_ok());
-        assert_eq!(asked(h1, "/", &with(bounds::HEADERS)), Err(Refusal::TooManyHeaders));
+        assert_eq!(asked(h1, "/", &with(bounds::HEADERS)), Err(Refusal::Headers));
+        let value = |bytes: usize| "b".repeat(bytes - "x-a".len());
+        assert!(asked(h1, "/", &[host, ("x-a", &value(bounds::LINE_BYTES))]).is_ok());
+        let long = asked(h1, "/", &[host, ("x-a", &value(bounds::LINE_BYTES + 1))]);
+        assert_eq!(long, Err(Refusal::Headers));
         let target = |bytes: usize| format!("/{}", "a".repeat(bytes - 1));
         assert!(asked(h1, &target(bounds::URI_BYTES), &[host]).is_ok());
         assert_eq!(asked(h1, &target(bounds::URI_BYTES + 1), &[host]), Err(Refusal::LongTarget));
@@ -346,7 +356,8 @@ mod tests {
         homeward(&mut headers, &ours, &HeaderValue::from_static("req_1"));
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["cache-control", "x-frame-options", "x-request-id"]);
+        assert_eq!(names, ["cache-control", "server", "x-frame-options", "x-request-id"]);
+        assert_eq!(headers.get("server").unwrap(), SERVER_NAME);
         assert_eq!(headers.get("x-frame-options").unwrap(), "DENY");
         assert_eq!(headers.get("x-request-id").unwrap(), "req_1");
     }

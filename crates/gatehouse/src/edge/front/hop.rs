@@ -87,8 +87,9 @@ impl Drop for Upload {
         let Some(mut body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
         // While the process ends there may be nobody left to do it.
         if let Ok(runtime) = Handle::try_current() {
-            runtime
-                .spawn(timeout(bounds::LINGER, async move { while let Some(Ok(_)) = body.frame().await {} }));
+            runtime.spawn(timeout(bounds::LINGER, async move {
+                while let Ok(Some(Ok(_))) = timeout(bounds::LINGER_IDLE, body.frame()).await {}
+            }));
         }
     }
 }

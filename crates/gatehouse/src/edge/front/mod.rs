@@ -52,6 +52,7 @@ use crate::edge::site::Site;
 use crate::terminal::Terminal;
 
 pub(crate) use self::bounds::NAMES as NAMES_MAX;
+pub(crate) use self::head::SERVER_NAME;
 pub(crate) use self::pair::names_of;
 
 /// Where certificates come from.
@@ -239,7 +240,7 @@ fn keeper(
         }
         Source::Acme(dir) => {
             let challenges = Arc::clone(challenges);
-            let renewal = Renewal::open(names, &site.acme, dir.clone(), certificate, challenges, terminal)?;
+            let renewal = Renewal::open(names, &site.acme, dir, certificate, challenges, terminal)?;
             let first_words = renewal.first_words();
             Ok((tokio::spawn(renewal.keep()), first_words))
         }

@@ -229,7 +229,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         let one = made(&["ai.example.com"]);
         let two = made(&["ai.example.com"]);
-        let crossed = CertificateFiles { chain: one.files.chain.clone(), key: two.files.key.clone() };
+        let crossed = CertificateFiles { chain: one.files.chain.clone(), key: two.files.key };
         let swapped = CertificateFiles { chain: one.files.key.clone(), key: one.files.chain.clone() };
         let absent = CertificateFiles { chain: one.dir.path().join("none"), key: one.files.key.clone() };
         let no_key = CertificateFiles { chain: one.files.chain.clone(), key: one.files.chain.clone() };

@@ -105,8 +105,7 @@ impl Passage {
         held._place = Some(self.addresses.ask(peer).ok_or(Refusal::TooMany)?);
         let (mut parts, body) = request.into_parts();
         let host = head::host(&parts, &self.names)?;
-        let path = parts.uri.path();
-        let part = paths::part(&parts.method, path, &parts.headers).ok_or(Refusal::NoPath)?;
+        let part = paths::part(parts.uri.path()).ok_or(Refusal::NoPath)?;
         let at = self.at(part, peer)?;
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Crowded)?;
         held._permit = Some(permit);

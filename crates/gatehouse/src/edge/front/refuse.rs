@@ -20,7 +20,8 @@ pub(super) enum Refusal {
     /// Two readings, or none: hosts, targets.
     BadHead,
     ForeignHost,
-    TooManyHeaders,
+    /// Too many, or one too long.
+    Headers,
     LongTarget,
     Method,
     NoPath,
@@ -40,7 +41,7 @@ const MORE: [refusals::Refusal; 4] = [
     invalid(405, "method_not_allowed", "This is no method of this service."),
     invalid(414, "uri_too_long", "The path is longer than this service takes."),
     invalid(421, "misdirected_request", "This service is not reached under this name."),
-    invalid(431, "headers_too_large", "The request has more headers than this service takes."),
+    invalid(431, "headers_too_large", "The request has more or longer headers than this service takes."),
 ];
 
 const fn invalid(status: u16, code: &'static str, message: &'static str) -> refusals::Refusal {
@@ -52,7 +53,7 @@ impl Refusal {
         match self {
             Self::BadHead => StatusCode::BAD_REQUEST,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Headers => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::LongTarget => StatusCode::URI_TOO_LONG,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoPath => StatusCode::NOT_FOUND,
@@ -104,7 +105,7 @@ mod tests {
     const ALL: [Refusal; 12] = [
         Refusal::BadHead,
         Refusal::ForeignHost,
-        Refusal::TooManyHeaders,
+        Refusal::Headers,
         Refusal::LongTarget,
         Refusal::Method,
         Refusal::NoPath,

@@ -17,7 +17,7 @@ use super::tls::Certificate;
 use crate::config::edge::{CertificateFiles, Name};
 use crate::terminal::Terminal;
 
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 const WARN_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 /// What tells two states of the files apart.

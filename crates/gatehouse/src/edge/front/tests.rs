@@ -29,7 +29,8 @@ async fn part(says: &'static str, reads_on: bool) -> (SocketAddr, Arc<Mutex<Vec<
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.unwrap_or(0) > 0 {}
+            let whole = |head: &[u8]| head.windows(4).any(|end| end == b"\r\n\r\n");
+            while !whole(&head) && stream.read_buf(&mut head).await.unwrap_or(0) > 0 {}
             all.lock().unwrap().extend(&head);
             for piece in says.split_inclusive('|') {
                 let _ = stream.write_all(piece.trim_end_matches('|').as_bytes()).await;
@@ -93,7 +94,7 @@ async fn what_a_part_says_passes_and_what_is_between_us_two_does_not() {
     .await;
     let (head, body) = exchange(at, get("/v1/models?a=%2f&b")).await;
     assert_eq!((head.status(), body.unwrap().as_ref()), (StatusCode::OK, b"hello".as_slice()));
-    for name in ["trailer", "x-inner", "x-accel-buffering", "server", "x-last"] {
+    for name in ["trailer", "x-inner", "x-accel-buffering", "x-last"] {
         assert!(!head.headers().contains_key(name), "{name}");
     }
     let heard = String::from_utf8(heard.lock().unwrap().clone()).unwrap();

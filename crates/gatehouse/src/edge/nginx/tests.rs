@@ -6,8 +6,8 @@ use crate::config::Settings;
 use crate::config::edge::{CertificateFiles, EdgeSettings, Name};
 
 fn settings(change: impl FnOnce(&mut EdgeSettings)) -> Site {
-    let mut edge = EdgeSettings::default();
-    edge.tls = Tls::Files(CertificateFiles { chain: "/c/chain.pem".into(), key: "/c/key.pem".into() });
+    let tls = Tls::Files(CertificateFiles { chain: "/c/chain.pem".into(), key: "/c/key.pem".into() });
+    let mut edge = EdgeSettings { tls, ..EdgeSettings::default() };
     change(&mut edge);
     Site::new(&Settings::default(), &edge, vec![Name::parse("ai.example.com").unwrap()]).unwrap()
 }

@@ -24,7 +24,7 @@ use crate::edge::ports::{OLLAMA, upstream_here};
 
 /// Older ones leak memory to whoever reaches `/api/create` (CVE-2026-7482).
 const FLOOR: [u64; 3] = [0, 17, 1];
-const HOST: &str = "`gatehouse edge host --write`, then restart it; or set it in its unit";
+const HOST: &str = "`gatehouse edge host ollama --apply`, then restart it; or set it in its unit";
 const PREFIX: &str = "OLLAMA_";
 /// Programs that hold a runtime's port without being one that reads these variables.
 const OTHERS: [&str; 2] = ["docker-proxy", "gatehouse"];

@@ -161,7 +161,9 @@ async fn size_of_head(context: &Context<'_>) -> Verdict {
     let mut wrong: Vec<String> = [("headers of 42 KB", large, 400), ("an address of 9 KB", address, 414)]
         .into_iter()
         // Who closes before all of it was written has refused it.
-        .filter_map(|(what, answer, by_nginx)| passed_on(what, &answer.ok()?, by_nginx, context.by_nginx()))
+        .filter_map(|(what, answer, by_nginx)| {
+            passed_on(what, &answer.ok()?, by_nginx, !context.samples.are_of_up())
+        })
         .collect();
     match usual {
         Ok(answer) if is_gateways(&answer) || answer.status >= 500 => {}

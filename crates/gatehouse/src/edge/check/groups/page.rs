@@ -82,7 +82,7 @@ fn served(context: &Context<'_>) -> Verdict {
     match file.header("last-modified") {
         _ if !wrong.is_empty() => Verdict::fail(wrong.join("\n")),
         Some(_) => Verdict::ok(format!("{path}: {sent}, by nginx")),
-        None if !context.by_nginx() => Verdict::ok(format!("{path}: {sent}")),
+        None if context.samples.are_of_up() => Verdict::ok(format!("{path}: {sent}, by `gatehouse up`")),
         None => Verdict::warn(format!(
             "{path} comes from the page, not from {}",
             context.site.assets_dir.display()

@@ -13,7 +13,7 @@ mod call;
 mod keep;
 mod schedule;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -54,12 +54,12 @@ impl Renewal {
     pub(super) fn open(
         names: Vec<Name>,
         acme: &Acme,
-        dir: PathBuf,
+        dir: &Path,
         certificate: Arc<Certificate>,
         challenges: Arc<Challenges>,
         terminal: Terminal,
     ) -> anyhow::Result<Self> {
-        let folder = Folder::open(&dir)?;
+        let folder = Folder::open(dir)?;
         let attempts = folder.attempts(&names, &acme.directory);
         let ca = Ca::new(acme, challenges)?;
         let mut renewal = Self {
