@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from harness import acme
 from harness.machine import Machine, impossible
 from harness.processes import BINARY, PLAYER, ROOT, wait_until
 
@@ -74,11 +75,13 @@ def test_it_shows_first_and_writes_when_told_to(machine):
     assert machine.run("ls", folder, check=False).returncode != 0
     _, noted = host(machine, "--apply")
     assert "systemctl daemon-reload" in noted and "systemctl restart nginx" in noted
-    for service in ("nginx", "certbot"):
+    here = [name for name in ("nginx", "certbot") if machine.run("test", "-e", f"/lib/systemd/system/{name}.service", check=False).returncode == 0]
+    assert "nginx" in here
+    for service in here:
         written = machine.read(f"/etc/systemd/system/{service}.service.d/gatehouse.conf")
         assert written == (DROP_INS / f"{service}.service.d/gatehouse.conf").read_text()
     said, noted = host(machine)
-    assert said.count("is as it should be") == 2 and "Nothing was written" not in noted
+    assert said.count("is as it should be") == len(here) and "Nothing was written" not in noted
 
 
 def test_what_an_operator_changed_is_shown_and_kept(machine):
@@ -203,6 +206,8 @@ def test_stopping_nginx_waits_for_a_running_answer(nginx, ollama):
 @pytest.fixture(scope="module")
 def authority(machine):
     """A CA that asks for challenges, with a name server that knows every name as this machine."""
+    if absent := acme.missing():
+        pytest.skip(f"NOT TESTED: certbot under its drop-in needs {', '.join(absent)}: apt-get install")
     pki = "/srv/pki"
     machine.shell(f"""mkdir -p {pki}; cd {pki}
         openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=root -keyout ca.key -out ca.pem -addext keyUsage=critical,keyCertSign 2>/dev/null
@@ -223,21 +228,31 @@ def authority(machine):
     pebble.stop(), names.stop()
 
 
-def test_certbot_renews_and_its_hook_reloads_nginx(nginx, authority):
-    """The unit that the timer starts, with our drop-in: a lineage that is due is renewed, and nginx takes it."""
+def test_certbot_renews_and_the_hook_sees_it_served(nginx, authority):
+    """The unit that the timer starts, with our drop-in and our hook: a lineage that is due is renewed, and nginx serves it."""
     directory, roots = authority
+    nginx.shell(f"curl --silent --insecure https://127.0.0.1:15000/roots/0 >>{roots}")
+    nginx.shell("rm /etc/nginx/conf.d/site.conf; systemctl reload nginx; echo 127.0.0.1 ai.example.com >>/etc/hosts")
+    edge = {"domain": "ai.example.com", "page": {"address": "off"}, "acme": {"directory": directory, "ca_file": roots}}
+    nginx.write("/etc/gatehouse/gatehouse.yaml", json.dumps({"edge": edge}))
     host(nginx, "certbot", "--apply")
     nginx.write("/etc/systemd/system/certbot.service.d/test.conf", f"[Service]\nEnvironment=REQUESTS_CA_BUNDLE={roots}\n")
-    hook = "nginx -t -q && nginx -s reload && date +%s%N >/var/lib/gatehouse-edge/hook"
-    nginx.run("env", f"REQUESTS_CA_BUNDLE={roots}", "certbot", "certonly", "--webroot", "-w", "/var/lib/gatehouse-edge/acme", "-d", "ai.example.com",
-              "--server", directory, "--register-unsafely-without-email", "--agree-tos", "--non-interactive", "--deploy-hook", hook)
-    renewal = "/etc/letsencrypt/renewal/ai.example.com.conf"
+    nginx.run("systemctl", "daemon-reload")
+    nginx.run("gatehouse", "edge", "cert")
+    first = served(nginx, roots)
     # The CA's certificates live for years, so everything is due.
+    renewal = "/etc/letsencrypt/renewal/ai.example.com.conf"
     nginx.write(renewal, "renew_before_expiry = 20 years\n" + nginx.read(renewal), mode="0600")
-    before = nginx.shell("openssl x509 -noout -serial -in /etc/letsencrypt/live/ai.example.com/cert.pem; cat /var/lib/gatehouse-edge/hook")
-    workers = nginx.shell("pgrep -P $(cat /run/nginx.pid) | sort")
-    nginx.shell("systemctl daemon-reload; systemctl start certbot")
+    nginx.run("systemctl", "start", "certbot")
     assert nginx.property("certbot", "Result") == "success"
-    after = nginx.shell("openssl x509 -noout -serial -in /etc/letsencrypt/live/ai.example.com/cert.pem; cat /var/lib/gatehouse-edge/hook")
-    assert all(old != new for old, new in zip(before.splitlines(), after.splitlines(), strict=True)), nginx.journal("certbot")
-    wait_until(lambda: nginx.shell("pgrep -P $(cat /run/nginx.pid) | sort") != workers, 10, "nginx has new workers")
+    assert served(nginx, roots) != first, nginx.journal("certbot")
+    found = json.loads(nginx.run("gatehouse", "cert", "check", "--json", check=False).stdout)["findings"]
+    marks = {row["id"]: row["mark"] for row in found}
+    for line in ("cert.served", "cert.current", "cert.hook", "cert.last-renewal"):
+        assert marks[line] == "ok", found
+
+
+def served(machine, roots):
+    """Serial number of the certificate that is answered with."""
+    words = f"openssl s_client -connect 127.0.0.1:443 -servername ai.example.com -CAfile {roots} </dev/null 2>/dev/null"
+    return machine.shell(f"{words} | openssl x509 -noout -serial")

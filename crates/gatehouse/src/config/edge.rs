@@ -27,6 +27,8 @@ pub(crate) struct EdgeSettings {
     pub names: Vec<Name>,
     pub http_listen: Vec<SocketAddr>,
     pub https_listen: Vec<SocketAddr>,
+    /// `None`: the port of `https_listen`, or the usual one behind a proxy.
+    pub public_port: Option<u16>,
     pub tls: Tls,
     /// `None`: not sent.
     pub hsts: Option<Duration>,
@@ -183,6 +185,7 @@ pub(crate) fn read(section: &Section<'_>, context: &Context<'_>) -> EdgeSettings
         names: names(section),
         http_listen: listeners(section, "http_listen", 80),
         https_listen: listeners(section, "https_listen", 443),
+        public_port: section.number("public_port").and_then(|at| u16::try_from(at.value).ok()),
         tls: tls(section, context),
         hsts: section.number("hsts_seconds").map(|at| at.value).filter(|s| *s > 0).map(Duration::from_secs),
         outer: outer(section),
@@ -217,10 +220,15 @@ fn names(section: &Section<'_>) -> Vec<Name> {
 }
 
 fn listeners(section: &Section<'_>, key: &str, port: u16) -> Vec<SocketAddr> {
-    match section.texts(key) {
+    let mut all = match section.texts(key) {
         Some(texts) => addresses(section, texts.value),
         None => address(&format!(":{port}")).into_iter().collect(),
-    }
+    };
+    // Every interface in both families is one listener here, however it is written.
+    let both: Vec<u16> =
+        all.iter().filter(|at| at.is_ipv6() && at.ip().is_unspecified()).map(SocketAddr::port).collect();
+    all.retain(|at| !(at.is_ipv4() && at.ip().is_unspecified() && both.contains(&at.port())));
+    all
 }
 
 fn addresses(section: &Section<'_>, texts: Vec<At<String>>) -> Vec<SocketAddr> {

@@ -16,6 +16,7 @@ pub(crate) mod front;
 pub(crate) mod host;
 mod machine;
 pub(crate) mod nginx;
+mod onlooker;
 pub(crate) mod ports;
 mod program;
 pub(crate) mod refusals;

@@ -156,7 +156,7 @@ fn candidates(site: &Site) -> Vec<Guarded> {
     if let Some(page) = site.page.as_ref().filter(|page| is_here(page.at.ip())) {
         put(Part::Page, page.at.port(), "edge.page.address, or chat.server");
     }
-    match (site.gateway_admin, site.gateway_trusts_loopback) {
+    match (site.gateway_admin, site.gateway_trusts_nginx) {
         (Some(at), _) => put(Part::Admin, at.port(), "gateway.admin_listen"),
         // Without a gateway's section its usual place is all that is known.
         (None, None) => put(Part::Admin, ADMIN, "gateway.admin_listen"),

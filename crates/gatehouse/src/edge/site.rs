@@ -31,6 +31,8 @@ pub(crate) struct Site {
     pub names: Vec<Name>,
     pub http_listen: Vec<SocketAddr>,
     pub https_listen: Vec<SocketAddr>,
+    /// The port that browsers come to, where another program maps it to ours.
+    pub shown: Option<u16>,
     pub tls: Tls,
     pub hsts: Option<Duration>,
     pub outer: Outer,
@@ -41,7 +43,7 @@ pub(crate) struct Site {
     /// The gateway's audit file, where one is configured here.
     pub audit_file: Option<PathBuf>,
     /// Whether the gateway believes nginx's word about addresses; `None` where that is not known here.
-    pub gateway_trusts_loopback: Option<bool>,
+    pub gateway_trusts_nginx: Option<bool>,
     /// Where the gateway's sockets are bound, as far as this machine's configuration says.
     pub gateway_listen: Vec<SocketAddr>,
     /// Networks that reach the gateway's port directly.
@@ -71,7 +73,9 @@ pub(crate) struct Page {
 /// Why no site can be made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum SiteError {
-    #[error("no domain: give --domain, or `edge.domain` in the configuration")]
+    #[error(
+        "no domain: give --domain, or `edge.domain` in a configuration (`--config`; without it /etc/gatehouse/gatehouse.yaml is read if it is there)"
+    )]
     Unnamed,
     #[error("`edge.gateways` is empty: name at least one `address:port`")]
     NoGateway,
@@ -88,7 +92,6 @@ impl Site {
         let gateways =
             edge.gateways.clone().unwrap_or(if listed.is_empty() { vec![GATEWAY] } else { listed });
         let names = if names.is_empty() { edge.names.clone() } else { names };
-        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let allow = gateway.and_then(|config| config.addresses.allow.clone());
         if names.is_empty() {
             return Err(SiteError::Unnamed);
@@ -105,14 +108,19 @@ impl Site {
             names,
             http_listen: edge.http_listen.clone(),
             https_listen: edge.https_listen.clone(),
+            shown: edge.public_port,
             tls: edge.tls.clone(),
             hsts: edge.hsts,
             outer: edge.outer.clone(),
             gateways,
             gateway_admin: gateway.and_then(|config| config.admin_listen),
             audit_file: gateway.and_then(|config| config.audit.file.clone()),
-            gateway_trusts_loopback: gateway
-                .map(|config| config.addresses.trusted_proxies.iter().any(|net| net.contains(&loopback))),
+            gateway_trusts_nginx: gateway.map(|config| {
+                // nginx asks a listener of one interface from that interface's own address.
+                let trusted = &config.addresses.trusted_proxies;
+                let asked = config.listen.iter().map(|at| reached(*at).ip());
+                asked.into_iter().all(|from| trusted.iter().any(|net| net.contains(&from)))
+            }),
             gateway_listen,
             gateway_from: edge.firewall.gateway_from.clone().or(allow).unwrap_or_default(),
             upstreams: gateway
@@ -152,7 +160,7 @@ impl Site {
         }
     }
 
-    /// The port that browsers come to.
+    /// The port on which browsers are served here.
     pub(crate) fn public_port(&self) -> u16 {
         let listen = if self.tls == Tls::Off { &self.http_listen } else { &self.https_listen };
         listen.first().map_or(443, SocketAddr::port)
@@ -160,9 +168,13 @@ impl Site {
 
     /// The part of a URL that names the port, where it is not the usual one.
     pub(crate) fn shown_port(&self) -> String {
-        match (self.public_port(), &self.tls) {
-            (443, _) | (80, Tls::Off) => String::new(),
-            (port, _) => format!(":{port}"),
+        match (self.shown, &self.outer, &self.tls) {
+            // Whoever stands in front has the usual one, unless the configuration says otherwise.
+            (None, Outer::Header(_) | Outer::ProxyProtocol(_), _) => String::new(),
+            (shown, _, tls) => match (shown.unwrap_or_else(|| self.public_port()), tls) {
+                (443, _) | (80, Tls::Off) => String::new(),
+                (port, _) => format!(":{port}"),
+            },
         }
     }
 

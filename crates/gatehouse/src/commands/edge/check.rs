@@ -42,6 +42,9 @@ pub(super) fn asking(options: &Options) -> anyhow::Result<Asking> {
     if options.model.is_some() && key.is_none() {
         bail!("--model is asked with a key: give one with --key-file");
     }
+    if let Some(file) = &options.ca_file {
+        std::fs::File::open(file).with_context(|| format!("cannot read the roots in {}", file.display()))?;
+    }
     Ok(Asking {
         address: options.address,
         ca_file: options.ca_file.clone(),

@@ -29,7 +29,12 @@ pub(super) fn run(options: &EdgeNginx, terminal: &Terminal) -> anyhow::Result<Ou
 
 /// What the printed file cannot say.
 pub(super) fn warn(site: &Site, terminal: &Terminal) {
-    if site.gateway_trusts_loopback == Some(false) && site.gateways.iter().any(|at| at.ip().is_loopback()) {
+    if let Some(file) =
+        site.page.as_ref().and_then(|page| page.password_file.as_ref()).filter(|file| !file.exists())
+    {
+        terminal.note(&format!("note: there is no {}, and without it nobody opens the page", file.display()));
+    }
+    if site.gateway_trusts_nginx == Some(false) && site.gateways.iter().any(|at| at.ip().is_loopback()) {
         terminal.note("note: the gateway does not believe nginx: set `gateway.trusted_proxies: [\"127.0.0.1\"]`, or it sees one caller only");
     }
     if let Some(page) = &site.page

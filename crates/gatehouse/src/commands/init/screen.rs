@@ -14,6 +14,8 @@ use super::written::Made;
 
 /// What units and `edge` commands read by themselves.
 pub(super) const DEFAULT_FILE: &str = "/etc/gatehouse/gatehouse.yaml";
+/// It wants to be the default server, which only one site can be.
+const DEBIANS_SITE: &str = "/etc/nginx/sites-enabled/default";
 const SERVICES: &str = "systemctl enable --now gatehouse-gateway gatehouse-chat";
 
 pub(super) fn told(answers: &Answers, made: &Made) -> String {
@@ -33,6 +35,9 @@ pub(super) fn told(answers: &Answers, made: &Made) -> String {
     text.push_str("\nNext:\n");
     for (at, command) in next(answers, &made.config).iter().enumerate() {
         let _ = writeln!(text, "  {}  {command}", at + 1);
+    }
+    if answers.serves_others() && answers.front != Front::Program && Path::new(DEBIANS_SITE).exists() {
+        let _ = writeln!(text, "\nDebian's own site stands in the way of ours: rm {DEBIANS_SITE}");
     }
     let _ = match (answers.url(), answers.page) {
         (None, _) => writeln!(
@@ -64,7 +69,7 @@ pub(super) fn next(answers: &Answers, config: &Path) -> [String; 3] {
         |command: &str| if default { command.to_owned() } else { format!("{command} --config {file}") };
     let check = format!("gatehouse check {file}");
     if answers.front == Front::Program {
-        return [check, format!("gatehouse up --config {file} --https"), with("gatehouse edge check")];
+        return [check, format!("gatehouse up --config {file} --https"), with("gatehouse edge report")];
     }
     let last = match (answers.serves_others(), &answers.certificate) {
         (false, _) => "curl http://127.0.0.1:18789/v1/models -H 'Authorization: Bearer KEY'".to_owned(),
@@ -160,7 +165,7 @@ mod tests {
             (
                 Answers { front: Front::Program, ..others.clone() },
                 default,
-                ["check /etc", "up --config /etc", "edge check"],
+                ["check /etc", "up --config /etc", "edge report"],
             ),
             (
                 Answers::default(),

@@ -14,7 +14,7 @@ use crate::cli::Up;
 use crate::config::Settings;
 use crate::config::edge::{CertificateFiles, EdgeSettings, Name, Outer, PageAt, Tls};
 use crate::edge::front::{self, NAMES_MAX, Source};
-use crate::edge::site::Site;
+use crate::edge::site::{Site, reached};
 
 /// In the data folder.
 const ACME_DIR: &str = "acme";
@@ -68,7 +68,7 @@ fn suits(edge: &EdgeSettings, settings: &Settings) -> anyhow::Result<()> {
     if let PageAt::Address(at) = edge.page.at {
         let ours = settings.chat.as_ref().map(|chat| chat.listen);
         ensure!(
-            ours.is_some_and(|ours| front::reached(ours) == front::reached(at)),
+            ours.is_some_and(|ours| reached(ours) == reached(at)),
             "`edge.page.address`: HTTPS of `up` leads to the page that `up` runs; remove the key, {or}"
         );
     }
@@ -109,7 +109,7 @@ fn names(options: &Up, edge: &EdgeSettings, source: &Source) -> anyhow::Result<V
 /// Where the gateway that was started is reached.
 pub(super) fn gateway_at(gateway: &gateway::Gateway) -> anyhow::Result<SocketAddr> {
     let addresses = gateway.api_addresses();
-    addresses.first().copied().map(front::reached).context("the gateway listens nowhere")
+    addresses.first().copied().map(reached).context("the gateway listens nowhere")
 }
 
 #[cfg(test)]

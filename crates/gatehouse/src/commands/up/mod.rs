@@ -12,6 +12,8 @@ mod model;
 mod plan;
 mod screen;
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use gateway::Gateway;
 use tokio::sync::oneshot;
@@ -25,6 +27,7 @@ use crate::Outcome;
 use crate::chat::{self, ChatConfig, ChatError};
 use crate::cli::Up;
 use crate::edge::front::{Front, Parts, Sockets};
+use crate::folders::private_dir;
 use crate::logging;
 use crate::signals::{Request, Signals};
 use crate::terminal::Terminal;
@@ -43,6 +46,11 @@ pub(super) async fn run(options: Up, terminal: &Terminal) -> anyhow::Result<Outc
         () = end_of(&mut signals) => return Ok(Outcome::Done),
     };
     let config = plan.gateway(&options, runtime.as_ref(), &keys, &home, front.as_ref());
+    if let Some(folder) =
+        config.audit.file.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
+    {
+        private_dir(folder)?;
+    }
     let gateway = Gateway::start(config).await.context("the gateway did not start")?;
     gateway_command::announce(&gateway);
     let mut running = Running { front: None, site: None, gateway, runtime };

@@ -3,7 +3,7 @@
 //! Why here: defaults of a personal machine (loopback, two keys, a generous limit) stand in one place and are ordinary
 //! checked configuration, not special cases in the parts.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::commands::start;
 use crate::config::chat::ChatSettings;
 use crate::config::report::Report;
 use crate::config::{Expectation, LogSettings, Secrets, Settings};
+use crate::edge::site::reached;
 use crate::folders::default_dir;
 use crate::terminal::Terminal;
 
@@ -108,11 +109,10 @@ impl Plan {
         }
         if front.is_some() {
             // It states whom a request comes from, and drops what others have stated.
-            let local = IpNet::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            // From the address that it asks: a listener of one interface sees its own.
+            let asked = config.listen.iter().map(|at| IpNet::from(reached(*at).ip())).collect::<Vec<_>>();
             let trusted = &mut config.addresses.trusted_proxies;
-            if !trusted.contains(&local) {
-                trusted.push(local);
-            }
+            trusted.extend(asked.into_iter().filter(|net| !trusted.contains(net)).collect::<Vec<_>>());
         }
         config
     }

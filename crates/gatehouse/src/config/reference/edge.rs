@@ -2,7 +2,7 @@
 //!
 //! Why here: see [`super`].
 
-use crate::config::setting::{Setting, choice, flag, number, table, text, texts};
+use crate::config::setting::{Setting, choice, flag, number, optional_number, table, text, texts};
 
 const PATH: &str = "file path";
 const FOLDER: &str = "folder path";
@@ -22,6 +22,12 @@ pub(super) const ROWS: &[Setting] = &[
         "Where plain HTTP is answered: the ACME challenge, and a redirect to HTTPS.",
     ),
     texts("edge.https_listen", ":443", "`:port`, `address:port`, or a list", "Where HTTPS is answered."),
+    optional_number(
+        "edge.public_port",
+        (1, 65_535),
+        "port",
+        "The port that browsers come to, where a balancer or a container maps it to ours. Absent: that of `https_listen`, and 443 behind `trusted_proxies`.",
+    ),
     choice(
         "edge.tls",
         "certbot",

@@ -16,6 +16,8 @@ use anyhow::{Context as _, bail};
 
 /// A site is some tens of kilobytes.
 const SITE_BYTES_MAX: u64 = 4 << 20;
+/// nginx reads it as root; others may look.
+const MODE: u32 = 0o644;
 
 /// The site file, with this process as its only writer.
 #[derive(Debug)]
@@ -77,31 +79,42 @@ impl Installed {
     /// Puts the new text in place, after the way back has been laid.
     pub(crate) fn replace(&self, text: &str) -> anyhow::Result<()> {
         let way_back = beside(&self.file, "unfinished");
-        put(&way_back, self.proved().unwrap_or_default()).with_context(|| not_written(&way_back))?;
-        put(&self.file, text).with_context(|| {
+        if !way_back.exists() {
+            lay(&self.file, &way_back).with_context(|| not_written(&way_back))?;
+        }
+        put(&self.file, text.as_bytes(), MODE).with_context(|| {
             // Nothing has changed: the mark of a change would only mislead.
             let _ = fs::remove_file(&way_back);
             not_written(&self.file)
         })
     }
 
-    /// Ends what an apply before this one left open: what was proved lies there again.
+    /// Ends what an apply before this one left open: what was proved lies there again. What lies there now may hold somebody's
+    /// work, and is kept for people.
     pub(crate) fn heal(&mut self) -> anyhow::Result<()> {
-        self.put_back()?;
-        if let Some(before) = self.unfinished.take() {
-            self.now = before;
+        let Some(before) = self.unfinished.take() else { return Ok(()) };
+        if self.now.is_some() && self.now != before {
+            let kept = beside(&self.file, "left");
+            lay(&self.file, &kept).with_context(|| not_written(&kept))?;
         }
+        self.put_back()?;
+        self.now = before;
         Ok(())
     }
 
-    /// The old file again, or none.
+    /// The old file again, byte for byte and with its mode, or none.
     pub(crate) fn put_back(&self) -> anyhow::Result<()> {
-        match self.proved() {
-            Some(text) => put(&self.file, text).with_context(|| not_written(&self.file))?,
-            None => removed(&self.file).with_context(|| not_written(&self.file))?,
-        }
         let way_back = beside(&self.file, "unfinished");
-        removed(&way_back).with_context(|| not_written(&way_back))
+        match fs::metadata(&way_back) {
+            // An empty one stands for no file.
+            Ok(seen) if seen.len() == 0 => {
+                removed(&self.file).with_context(|| not_written(&self.file))?;
+                removed(&way_back).with_context(|| not_written(&way_back))
+            }
+            Ok(_) => fs::rename(&way_back, &self.file).with_context(|| not_written(&self.file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).with_context(|| not_written(&way_back)),
+        }
     }
 
     /// The new one is proved. The one before it is kept for people, in the file that is named.
@@ -133,16 +146,28 @@ fn read(file: &Path) -> anyhow::Result<Option<String>> {
         opened => opened.with_context(shown)?,
     };
     let mut text = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(opened, SITE_BYTES_MAX), &mut text).with_context(shown)?;
+    io::Read::read_to_end(&mut io::Read::take(opened, SITE_BYTES_MAX + 1), &mut text).with_context(shown)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > SITE_BYTES_MAX {
+        bail!("{} is longer than any site: it is left alone", file.display());
+    }
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
+/// A copy with the same bytes and mode; of no file an empty one.
+fn lay(file: &Path, copy: &Path) -> io::Result<()> {
+    match fs::read(file) {
+        Ok(bytes) => put(copy, &bytes, fs::metadata(file)?.permissions().mode() & 0o777),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => put(copy, b"", MODE),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whole or not at all, also when the machine stops: written beside, brought to the disk, renamed.
-fn put(file: &Path, text: &str) -> io::Result<()> {
+fn put(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let new = beside(file, "new");
     let written = File::create(&new).and_then(|mut out| {
-        out.write_all(text.as_bytes())?;
-        out.set_permissions(Permissions::from_mode(0o644))?;
+        out.set_permissions(Permissions::from_mode(mode))?;
+        out.write_all(bytes)?;
         out.sync_all()
     });
     let done = written.and_then(|()| fs::rename(&new, file)).and_then(|()| {
@@ -190,7 +215,21 @@ mod tests {
         assert_eq!(fs::read_to_string(kept).unwrap(), "one");
         second.replace("three").unwrap();
         second.put_back().unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "one", "what was there when it was opened");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "two", "what was there when it was replaced");
+    }
+
+    /// Somebody's own site may hold bytes that are no text, and be closed to others.
+    #[test]
+    fn the_old_one_comes_back_with_its_bytes_and_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s.conf");
+        fs::write(&file, b"# B\xfcro\n").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let installed = Installed::open(&file).unwrap();
+        installed.replace("new").unwrap();
+        installed.put_back().unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"# B\xfcro\n");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
@@ -210,7 +249,7 @@ mod tests {
         let mut next = Installed::open(&file).unwrap();
         assert_eq!((next.unfinished.clone(), next.proved()), (Some(None), None));
         next.heal().unwrap();
-        assert_eq!((next.now.clone(), names(dir.path())), (None, Vec::new()));
+        assert_eq!((next.now.clone(), names(dir.path())), (None, vec![".s.conf.left".to_owned()]));
     }
 
     #[test]

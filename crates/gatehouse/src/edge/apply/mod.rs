@@ -21,6 +21,7 @@ use super::findings::{Finding, Findings, Mark};
 use super::nginx::{self, Extent, Nginx};
 use super::site::Site;
 use super::{assets, changes};
+use crate::config::edge::Tls;
 use installed::Installed;
 use running::{Reloaded, reload};
 use trial::Trial;
@@ -96,6 +97,8 @@ pub(crate) async fn run(site: &Site, asking: &Asking, news: &mut dyn News) -> an
     }
 }
 
+pub(crate) use trial::hint;
+
 /// Why the new site does not stay.
 struct Refusal {
     why: String,
@@ -115,12 +118,25 @@ fn rendered(site: &Site) -> anyhow::Result<String> {
     if let Some(files) = site.certificate() {
         for file in [&files.chain, &files.key] {
             if !file.exists() {
-                bail!(
-                    "there is no {}: `gatehouse edge cert` asks for a certificate and opens the way for it; for your own, see `edge.certificate`",
-                    file.display()
-                );
+                let fix = match site.tls {
+                    Tls::Certbot { .. } => {
+                        "`gatehouse edge cert` asks for a certificate, and opens the way for it"
+                    }
+                    _ => {
+                        "put certificate and key there as PEM, or name them in `edge.certificate` and `edge.certificate_key`"
+                    }
+                };
+                bail!("there is no {}: {fix}", file.display());
             }
         }
+    }
+    if let Some(file) =
+        site.page.as_ref().and_then(|page| page.password_file.as_ref()).filter(|file| !file.exists())
+    {
+        bail!(
+            "there is no {}, so nobody could open the page: make it with `htpasswd -B -c`, or with `gatehouse init`",
+            file.display()
+        );
     }
     Ok(nginx::site(site, &nginx, Extent::Whole)?)
 }

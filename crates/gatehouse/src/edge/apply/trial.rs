@@ -97,12 +97,12 @@ impl Drop for Folder {
 }
 
 /// What makes a refusal plain where nginx's words alone do not.
-pub(super) fn hint(said: &str, files: &NginxFiles, site_file: &Path) -> String {
+pub(crate) fn hint(said: &str, files: &NginxFiles, site_file: &Path) -> String {
     if said.contains("duplicate default server") {
         let others = other_defaults(files, site_file).unwrap_or_default();
         let whose = if others.is_empty() { "another site".to_owned() } else { others.join(", ") };
         return format!(
-            "{whose} wants to be the default server too. Only one can be: remove it there (Debian's own: `rm /etc/nginx/sites-enabled/default`), then apply again"
+            "{whose} wants to be the default server too. Only one can be: remove it there (Debian's own: `rm /etc/nginx/sites-enabled/default`), then try again"
         );
     }
     if said.contains("Address already in use") || said.contains("bind()") {
@@ -111,7 +111,7 @@ pub(super) fn hint(said: &str, files: &NginxFiles, site_file: &Path) -> String {
     if said.contains("cannot load certificate") {
         return "the certificate is not there or not readable: `gatehouse cert check` looks at it, `gatehouse edge cert` asks for one".to_owned();
     }
-    "mend it in the configuration, or tell the maintainers that a rendered site was refused".to_owned()
+    "mend what it names; where that is the rendered site itself, tell the maintainers".to_owned()
 }
 
 /// `listen ... default_server` outside of the site.

@@ -247,8 +247,20 @@ fn ask(site: &Site, folders: &Folders, hook: &Hook, need: &Need, say: &dyn Fn(&s
         Ok(ended) if ended.well => Ok(()),
         Ok(ended) => {
             let why = certbot::complaint(&ended.said);
+            let unreached =
+                ["Connection refused", "Failed to resolve", "Max retries", "Network is unreachable"];
+            let advice = match unreached.iter().any(|word| why.contains(word)) && why.contains("Requesting ")
+            {
+                true => format!(
+                    "This machine does not reach {}: look at its way out, and at `edge.acme.directory`",
+                    site.acme.directory
+                ),
+                false => format!(
+                    "The CA must reach http://{name}/ on port 80 of this machine from outside: look at DNS, firewall and port forwarding"
+                ),
+            };
             Err(Issued::Failed(format!(
-                "certbot got no certificate: {why}\n  The CA must reach http://{name}/ on port 80 of this machine from outside: look at DNS, firewall and port forwarding. The whole story is in {}",
+                "certbot got no certificate: {why}\n  {advice}. The whole story is in {}",
                 folders.logs.join("letsencrypt.log").display()
             )))
         }
@@ -271,7 +283,10 @@ fn reachable(site: &Site, say: &dyn Fn(&str)) -> Result<(), (String, String)> {
     }
     let file = site.nginx.site_file.display();
     let put = place::put(site).and_then(|extent| place::reload(site).map(|()| extent));
-    let extent = put.map_err(|what| (what, "put that right, then run this again".to_owned()))?;
+    let extent = put.map_err(|what| {
+        let fix = crate::edge::apply::hint(&what, &site.nginx, &site.nginx.site_file);
+        (what, format!("{fix}; then run this again"))
+    })?;
     let what = match extent {
         Extent::Challenge => "with the challenge alone, until there is a certificate",
         Extent::Whole => "as it is configured",

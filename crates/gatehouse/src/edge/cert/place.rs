@@ -43,6 +43,14 @@ pub(crate) fn put(site: &Site) -> Result<Extent, String> {
         ));
     }
     let extent = Extent::of(site);
+    if extent == Extent::Challenge
+        && installed.now.as_deref().and_then(Extent::written) == Some(Extent::Whole)
+    {
+        return Err(format!(
+            "{} serves HTTPS, and does not answer the challenge for each name: it stays as it is",
+            installed.file().display()
+        ));
+    }
     let nginx = Nginx::ask(&site.nginx.program).map_err(told)?;
     let text = nginx::site(site, &nginx, extent).map_err(|error| error.to_string())?;
     installed.replace(&text).map_err(told)?;

@@ -9,18 +9,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
-    StreamOwned,
-};
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConfig, ClientConnection, Error, StreamOwned};
 
 use super::chain::Chain;
 use super::socket::{Door, Timed};
 use super::trust::provider;
 use crate::config::edge::{Name, Outer, Tls};
+use crate::edge::onlooker::Onlooker;
 use crate::edge::site::{Site, reached};
 
 /// One handshake on this machine takes milliseconds.
@@ -94,11 +90,12 @@ pub(crate) fn unverified(stream: Timed, host: &str) -> Result<StreamOwned<Client
 
 fn connection(host: &str) -> Result<ClientConnection, String> {
     let provider = provider();
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let onlooker = Onlooker::new(&provider);
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Onlooker(provider)))
+        .with_custom_certificate_verifier(onlooker)
         .with_no_client_auth();
     let name =
         ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` cannot stand in a handshake"))?;
@@ -119,45 +116,6 @@ fn told(error: &io::Error) -> String {
             "closes during the handshake".to_owned()
         }
         _ => error.to_string(),
-    }
-}
-
-/// Takes every certificate, and still asks for the proof that its key is there.
-#[derive(Debug)]
-struct Onlooker(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Onlooker {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

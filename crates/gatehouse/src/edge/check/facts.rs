@@ -121,7 +121,7 @@ pub(crate) const FACTS: &[Fact] = &[
     row("config.loads", Machine, "nginx takes its configuration without a word", "`nginx -T`",
         "mend the named line, or write the site anew for this nginx: `gatehouse edge apply`; until then no reload, and no new certificate, takes effect"),
     row("config.included", Machine, "the site is part of nginx's configuration", "`nginx -T`",
-        "include the folder of the site file in the `http` block of the main file: `include /etc/nginx/conf.d/*.conf;`"),
+        "write the site (`gatehouse edge apply`), and see that the `http` block of nginx's main file includes the folder it lies in (`edge.nginx.site_file`)"),
     row("api.answers", House, "the gateway answers behind the site", "GET /v1/models without a key",
         "start the gateway (`systemctl start gatehouse-gateway`), and see that `edge.gateways` names where it listens"),
     row("page.answers", House, "the chat page answers behind the site", "GET /",

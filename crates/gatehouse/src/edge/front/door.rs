@@ -150,8 +150,10 @@ impl Door {
             () = watch.expired() => {
                 // On HTTP/1 nobody waits for a word; on HTTP/2 the client is told that it was not its last request.
                 connection.as_mut().graceful_shutdown();
-                let _gone = timeout(bounds::LAST_WORDS, connection).await;
-                return;
+                if let Ok(ended) = timeout(bounds::LAST_WORDS, connection.as_mut()).await {
+                    return told(ended);
+                }
+                // A request that crossed that word is answered: see below.
             }
         }
         // What runs may finish. Who had nothing to say is not waited for.

@@ -29,7 +29,7 @@ mod stall;
 mod tls;
 mod watch;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -250,11 +250,6 @@ fn keeper(
 fn base(site: &Site, port: u16) -> String {
     let name = site.canonical().map_or("localhost", |name| name.as_str());
     if port == 443 { format!("https://{name}") } else { format!("https://{name}:{port}") }
-}
-
-/// Where a listener of this process is reached from this process.
-pub(crate) fn reached(at: SocketAddr) -> SocketAddr {
-    if at.ip().is_unspecified() { SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), at.port()) } else { at }
 }
 
 /// 128 random bits; without randomness the clock, for ids only have to differ.

@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const WARN_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 /// What tells two states of the files apart.
-type Stamp = [Option<(i64, i64, u64, u64)>; 2];
+type Stamp = [Option<(i64, i64, i64, u64, u64)>; 2];
 
 /// Looks after one pair of files.
 pub(super) struct Keeper {
@@ -31,6 +31,7 @@ pub(super) struct Keeper {
     terminal: Terminal,
     /// What is in force or was refused: not looked at again.
     known: Stamp,
+    refused: bool,
     /// What was seen last time. Two files are never replaced in one moment, so a pair counts when it has stood still.
     seen: Stamp,
     life: Life,
@@ -53,7 +54,17 @@ impl Keeper {
         }
         tracing::info!(until = pair.life.day_of_end(), "the certificate is in force");
         certificate.put(pair.key);
-        Ok(Self { files, names, certificate, terminal, known, seen: known, life: pair.life, warned: None })
+        Ok(Self {
+            files,
+            names,
+            certificate,
+            terminal,
+            known,
+            refused: false,
+            seen: known,
+            life: pair.life,
+            warned: None,
+        })
     }
 
     /// Looks until it is dropped; `told` is somebody's word that the files have changed.
@@ -75,13 +86,17 @@ impl Keeper {
         let now = stamp(&self.files);
         let still = now == self.seen;
         self.seen = now;
-        if now == self.known || !(still || told) {
+        // Somebody's word counts once more for files that were refused: a mode or a clock may have been mended.
+        let again = told && self.refused;
+        if !again && (now == self.known || !(still || told)) {
             return;
         }
         self.known = now;
+        self.refused = false;
         match pair::load(&self.files, &self.names, SystemTime::now()) {
             Ok(pair) => self.take(pair),
             Err(error) => {
+                self.refused = true;
                 tracing::error!(%error, "the new certificate is not taken; the old one stays in force");
                 self.terminal.note(&format!(
                     "Warning: the certificate's files have changed and are not taken; the old one stays in force. {error}."
@@ -115,7 +130,8 @@ impl Keeper {
 fn stamp(files: &CertificateFiles) -> Stamp {
     [&files.chain, &files.key].map(|file| {
         let seen = std::fs::metadata(file).ok()?;
-        Some((seen.mtime(), seen.mtime_nsec(), seen.size(), seen.ino()))
+        // The time of change as well: a mode that is mended changes nothing else.
+        Some((seen.ctime(), seen.ctime_nsec(), seen.mtime(), seen.size(), seen.ino()))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Requests through the passage to a part behind that does as it is told: answers, breaks off, falls silent, refuses to read.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -198,5 +198,4 @@ async fn a_port_of_the_system_s_says_how_to_open_it() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let error = format!("{:#}", bound(taken.local_addr().unwrap()).unwrap_err());
     assert!(error.contains("cannot listen on 127.0.0.1:"), "{error}");
-    assert!(reached("[::]:8080".parse().unwrap()) == "127.0.0.1:8080".parse().unwrap());
 }

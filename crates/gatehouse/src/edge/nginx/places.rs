@@ -70,11 +70,7 @@ fn api(site: &Site, out: &mut Writer) {
 
 /// Headers that nginx writes itself. A caller's own word on any of these ends here.
 fn told(site: &Site) -> Vec<String> {
-    let host = match site.outer {
-        // Whatever port the one in front has.
-        Outer::Header(_) => "$host".to_owned(),
-        _ => format!("$host{}", site.shown_port()),
-    };
+    let host = format!("$host{}", site.shown_port());
     let scheme = if matches!(site.outer, Outer::Header(_)) { "$gatehouse_scheme" } else { "$scheme" };
     let nothing = "\"\"";
     let all = [

@@ -49,7 +49,7 @@ pub(super) fn all(site: &Site, nginx: &Nginx, extent: Extent, out: &mut Writer) 
 
 /// The default of every socket. Its clocks and bounds count until a name is known.
 fn refusing(site: &Site, nginx: &Nginx, encrypted: bool, out: &mut Writer) {
-    out.comment("Whoever asks for another name, or for none, is not served: no certificate in the handshake, 421 after it.");
+    out.comment("Whoever asks for another name, or for none, is not served: no certificate in the handshake, 421 after it. A CA may look.");
     out.block("server", |out| {
         listen(site, nginx, Kind::Plain, true, out);
         if encrypted {
@@ -58,7 +58,13 @@ fn refusing(site: &Site, nginx: &Nginx, encrypted: bool, out: &mut Writer) {
             tls(out);
         }
         connection(site, out);
-        out.line("return 421");
+        if site.tls != Tls::Off {
+            // For a name that is new here, before there is a certificate for it.
+            places::challenge(site, out);
+        }
+        out.block("location /", |out| {
+            out.line("return 421");
+        });
     });
     out.gap();
 }

@@ -53,7 +53,7 @@ fn filter(facts: &Facts) -> Finding {
 fn with_others(what: &str, set: &Ruleset) -> String {
     let mut text = what.to_owned();
     if !set.others.is_empty() {
-        text += &format!("; also {}", set.others.join(", "));
+        text += &format!("; other chains: {}", set.others.join(", "));
     }
     if set.legacy {
         text += "; iptables-legacy holds tables, which cannot be read here (iptables-legacy-save shows them)";

@@ -141,11 +141,9 @@ fn gather(objects: &[Value]) -> Ruleset {
         if (family, table) == (FAMILY, TABLE) {
             set.ours = Ours::Loaded { drops, same: Same::Unknown("not compared".to_owned()) };
         } else {
-            set.others.push(format!(
-                "{family} {table} {} (policy {})",
-                word(chain, "name"),
-                word(chain, "policy")
-            ));
+            let (name, policy) = (word(chain, "name"), word(chain, "policy"));
+            let keeper = keeper(objects, chain);
+            set.others.push(format!("{family} {table} {name} (policy {policy}{keeper})"));
             set.others_refuse |= drops || refuses(objects, chain);
         }
     }
@@ -160,7 +158,9 @@ fn refuses(objects: &[Value], chain: &Value) -> bool {
         word(rule, "family") == word(chain, "family") && word(rule, "table") == word(chain, "table")
     };
     let rules = objects.iter().filter_map(|object| object.get("rule")).filter(same_table);
-    rules.flat_map(expressions).any(|part| part.get("drop").is_some() || part.get("reject").is_some())
+    rules.flat_map(expressions).any(|part| {
+        part.get("drop").is_some() || part.get("reject").is_some() || target(part, &["DROP", "REJECT"])
+    })
 }
 
 fn word<'a>(object: &'a Value, key: &str) -> &'a str {
@@ -171,13 +171,30 @@ fn expressions(rule: &Value) -> &[Value] {
     rule.get("expr").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The ports that a rule sends elsewhere; `None`: it sends nothing, or only what comes from this machine itself.
+/// What iptables wrote keeps its target behind `xt`.
+fn target(part: &Value, names: &[&str]) -> bool {
+    part.get("xt").is_some_and(|xt| word(xt, "type") == "target" && names.contains(&word(xt, "name")))
+}
+
+/// Who keeps these rules, where that is known by its names.
+fn keeper(objects: &[Value], chain: &Value) -> &'static str {
+    let ufw = |other: &Value| {
+        word(other, "family") == word(chain, "family") && word(other, "name").starts_with("ufw")
+    };
+    match word(chain, "table") {
+        "firewalld" => ", firewalld",
+        _ if objects.iter().filter_map(|object| object.get("chain")).any(ufw) => ", ufw",
+        _ => "",
+    }
+}
+
+/// The ports of TCP that a rule sends elsewhere; `None`: it sends nothing, or only what comes from this machine itself.
 fn published(rule: &Value) -> Option<Vec<u16>> {
     let parts = expressions(rule);
-    // What iptables wrote keeps its target behind `xt`; such rules stand in Docker's chain.
-    let foreign =
-        parts.iter().any(|part| part.get("xt").is_some()) && word(rule, "chain").starts_with("DOCKER");
-    if !foreign && !parts.iter().any(|part| part.get("dnat").is_some() || part.get("redirect").is_some()) {
+    let sends = |part: &Value| {
+        part.get("dnat").is_some() || part.get("redirect").is_some() || target(part, &["DNAT", "REDIRECT"])
+    };
+    if !parts.iter().any(sends) {
         return None;
     }
     let matches = || parts.iter().filter_map(|part| part.get("match"));
@@ -188,13 +205,11 @@ fn published(rule: &Value) -> Option<Vec<u16>> {
     if matches().any(local) {
         return None;
     }
-    Some(
-        matches()
-            .filter(|part| of(part, "dport"))
-            .filter_map(|part| part.get("right"))
-            .flat_map(ports)
-            .collect(),
-    )
+    let tcp = |part: &&Value| {
+        part.pointer("/left/payload/protocol").is_some_and(|name| name == "tcp" || name == "th")
+    };
+    let named = matches().filter(|part| of(part, "dport")).filter(tcp).filter_map(|part| part.get("right"));
+    Some(named.flat_map(ports).collect())
 }
 
 fn is_loopback(right: &Value) -> bool {
@@ -302,6 +317,12 @@ mod tests {
             rule("firewalld", "filter_INPUT", &json!([{"reject": null}])),
         ];
         assert!(gather(&firewalld).others_refuse);
+        assert_eq!(gather(&firewalld).others, ["inet firewalld input (policy accept, firewalld)"]);
+        let named = json!({"chain": {"family": "ip", "table": "filter", "name": "ufw-before-input"}});
+        let ufw = gather(&[chain("ip", "filter", "drop"), named]);
+        assert_eq!(ufw.others, ["ip filter input (policy drop, ufw)"]);
+        let iptables = json!([{"xt": {"type": "target", "name": "REJECT"}}]);
+        assert!(gather(&[chain("inet", "t", "accept"), rule("t", "input", &iptables)]).others_refuse);
         assert!(!Filter::Read(gather(&firewalld)).is_absent());
         assert!(Filter::Read(Ruleset::default()).is_absent());
     }

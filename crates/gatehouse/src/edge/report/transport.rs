@@ -11,7 +11,7 @@ use http::HeaderMap;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::Judged;
-use super::ask::{Answer, Question, Secured, Trouble};
+use super::ask::{Answer, Question, Secured};
 use super::facts::{Exposure, Facts, Reach};
 use super::line::Line;
 use super::table::{Around, Layer};
@@ -20,8 +20,7 @@ use crate::edge::findings::{Finding, Mark};
 use crate::edge::ports::Part;
 use crate::edge::site::{Site, reached};
 
-const SITE: &str =
-    "bring the site up: `gatehouse edge apply` (it says what is wrong with it), then `gatehouse edge check`";
+const SITE: &str = "bring the site up: `gatehouse edge apply`, or `gatehouse up --domain` without nginx; then ask it: `gatehouse edge check`";
 /// Listeners that are asked.
 const LISTENERS_MAX: usize = 4;
 
@@ -154,8 +153,7 @@ async fn redirect(site: &Site) -> Finding {
                     () => line.fail(format!("{at} answers {} in plain HTTP", status.as_u16()), SITE),
                 }
             }
-            Err(trouble @ (Trouble::NotTaken(..) | Trouble::NoAnswer(_))) => line.ok(trouble.to_string()),
-            Err(trouble) => line.skip(trouble.to_string()),
+            Err(trouble) => line.skip(format!("{trouble}: who types the name alone gets no answer")),
         }
     }
     line.finding()

@@ -148,7 +148,7 @@ fn line_or(place: &Scope<'_>, name: &str, what: &str) -> String {
 }
 
 fn believed(context: &Context<'_>, recorded: &Result<Recorded, String>) -> Verdict {
-    let configured = context.site.gateway_trusts_loopback;
+    let configured = context.site.gateway_trusts_nginx;
     let local = context.site.gateways.iter().all(|at| at.ip().is_loopback());
     match recorded {
         Ok(recorded) if recorded.client == recorded.us && !recorded.us.is_loopback() => {

@@ -232,7 +232,7 @@ async fn request_id(context: &Context<'_>, written: &Result<Written, String>) ->
         match written.line.contains(id.as_str()) {
             true => same.push("log"),
             // A gateway that does not believe nginx makes ids of its own.
-            false if context.site.gateway_trusts_loopback == Some(false) => {
+            false if context.site.gateway_trusts_nginx == Some(false) => {
                 return Verdict::skip("the gateway does not take nginx's id: see address.believed");
             }
             // A log without ids at all is another fact.

@@ -12,7 +12,7 @@ use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::{Answer, Door, Sni};
 use crate::edge::check::reading::{Reading, first_line};
-use crate::edge::site::Site;
+use crate::edge::site::{Page, Site};
 
 /// What the gateway puts on every answer of its own, and nothing else does.
 const GATEWAY_CACHE: &str = "no-cache, no-store";
@@ -59,6 +59,10 @@ pub(in crate::edge::check) fn loads(site: &Site, reading: &Reading) -> Said {
                 Some(server) => {
                     Verdict::ok(server.own("server_name").map_or_else(String::new, |d| d.place()))
                 }
+                None if !site.nginx.site_file.exists() => Verdict::fail(format!(
+                    "there is no {}: `gatehouse edge apply` writes it",
+                    site.nginx.site_file.display()
+                )),
                 None => Verdict::fail(format!(
                     "no server for {} on port {} in {}",
                     site.canonical().map_or("", |name| name.as_str()),
@@ -112,6 +116,9 @@ fn page(context: &Context<'_>) -> Verdict {
                 true => Verdict::fail(format!("the page does not answer to {}", context.door.authority)),
             }
         }
+        Ok(answer) if answer.status == 403 && lacks_passwords(configured) => Verdict::fail(
+            "403: the file of `edge.page.password_file` is not there, so nobody gets in; make it with `htpasswd -B -c`, or with `gatehouse init`",
+        ),
         Ok(answer) if is_guarded(context.site, answer) => {
             Verdict::skip(format!("{}: the page is guarded, and this check has no way in", answer.status))
         }
@@ -120,4 +127,8 @@ fn page(context: &Context<'_>) -> Verdict {
         }
         Ok(answer) => Verdict::fail(format!("{}, and not the page", answer.status)),
     }
+}
+
+fn lacks_passwords(page: &Page) -> bool {
+    page.password_file.as_ref().is_some_and(|file| !file.exists())
 }

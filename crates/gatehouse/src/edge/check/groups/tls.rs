@@ -267,6 +267,9 @@ async fn http2(context: &Context<'_>) -> Verdict {
         let Ok(over_http1) = sample else { continue };
         match ask_h2(&context.door, &Request::get(path), PATIENCE).await {
             Ok(answer) if answer.status == over_http1.status => {}
+            Ok(answer) if answer.status == 429 || over_http1.status == 429 => {
+                return Verdict::skip("429: this address has used up its requests; try again in a moment");
+            }
             Ok(answer) => {
                 wrong.push(format!(
                     "{path}: {} instead of {} over HTTP/1.1",

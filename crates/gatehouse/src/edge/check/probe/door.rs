@@ -10,10 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::SemaphorePermit;
@@ -23,6 +22,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::pace::Pace;
 use crate::config::edge::{Outer, Tls};
+use crate::edge::onlooker::Onlooker;
 use crate::edge::site::Site;
 
 /// A request, a handshake.
@@ -110,10 +110,7 @@ impl Door {
         };
         let tls = site.tls != Tls::Off;
         let name = site.canonical().map_or_else(String::new, |name| name.as_str().to_owned());
-        let authority = match (site.public_port(), tls) {
-            (443, true) | (80, false) => name.clone(),
-            (port, _) => format!("{name}:{port}"),
-        };
+        let authority = format!("{name}{}", site.shown_port());
         Self {
             https: listener(&site.https_listen, 443),
             http: listener(&site.http_listen, 80),
@@ -211,12 +208,12 @@ impl Door {
     ) -> Result<(ClientConfig, ServerName<'static>), Trouble> {
         let broken = |error: String| Trouble::Handshake(error);
         let provider = Arc::new(ring::default_provider());
-        let takes_all = Arc::new(TakesAll(provider.signature_verification_algorithms));
+        let onlooker = Onlooker::new(&provider);
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(|error| broken(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(takes_all)
+            .with_custom_certificate_verifier(onlooker)
             .with_no_client_auth();
         config.resumption = rustls::client::Resumption::disabled();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
@@ -243,43 +240,4 @@ impl Door {
 fn reached(ip: IpAddr) -> IpAddr {
     // A site for every interface has a socket for IPv4.
     if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip }
-}
-
-/// Takes every certificate, but still has the server prove that it holds the key.
-#[derive(Debug)]
-struct TakesAll(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for TakesAll {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
