@@ -20,7 +20,6 @@ import pytest
 from harness.certificates import Authority
 from harness.client import KEY
 from harness.edge import main_configuration, program
-from harness.front import Front
 from harness.house import House, gatehouse
 from harness.play import PlayedOllama
 from harness.processes import Process, accepts, free_port, wait_until
@@ -365,20 +364,6 @@ def test_plain_http_inside_a_lan_without_a_page_in_front_of_two(tmp_path, play):
         assert found["tls.versions"]["mark"] == found["page.fresh"]["mark"] == "skip"
     finally:
         house.stop()
-
-
-def test_the_program_s_own_front_keeps_them_too(tmp_path, play):
-    """`gatehouse up` with TLS and without nginx: all that can be asked is well."""
-    front = Front(tmp_path / "front", play).start()
-    try:
-        done = gatehouse(
-            "edge", "check", "--config", front.config, "--ca-file", front.authority.root, "--key-file", front.folder / "chat.key", "--json"
-        )
-        found = {row["id"]: row for row in json.loads(done.stdout)["findings"]}
-    finally:
-        front.stop()
-    assert only_well(found) == {} and done.returncode == 0
-    assert sum(row["mark"] == "ok" for row in found.values()) > 35
 
 
 def test_what_cannot_be_read_is_skipped_and_asked_all_the_same(served):

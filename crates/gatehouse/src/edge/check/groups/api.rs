@@ -12,7 +12,7 @@ use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::{Answer, Request};
 use crate::edge::check::reading::{Scope, bytes};
-use crate::edge::check::samples::{CHAT_PATH, MESSAGES_PATH, Sample, announced, too_large};
+use crate::edge::check::samples::{CHAT_PATH, MESSAGES_PATH, announced, too_large};
 
 /// Refusals of nginx that cannot all be provoked.
 const OWN_REFUSALS: [&str; 4] = ["413", "429", "502", "504"];
@@ -168,7 +168,7 @@ async fn size_of_head(context: &Context<'_>) -> Verdict {
     match usual {
         Ok(answer) if is_gateways(&answer) || answer.status >= 500 => {}
         Ok(answer) => {
-            wrong.push(format!("a header of 6 KB, as long keys and traces make it: {}", answer.status))
+            wrong.push(format!("a header of 6 KB, as long keys and traces make it: {}", answer.status));
         }
         Err(trouble) => wrong.push(format!("a header of 6 KB: {trouble}")),
     }
