@@ -263,6 +263,23 @@ def test_names_that_come_are_asked_for_and_served(issued):
         assert done.returncode == 0, lines_of(done)
 
 
+def test_a_new_first_name_takes_nothing_down_while_the_ca_says_no(issued):
+    """Certificates are kept under the first name, so under a new one there is none yet; the old one serves on."""
+    old, site = issued.certificate(), (issued.folder / "nginx/sites/gatehouse.conf").read_text()
+    issued.sections["edge"]["domain"] = [WWW, NAME]
+    issued.sections["edge"]["acme"]["directory"] = "https://127.0.0.1:9/dir"
+    issued.write()
+    try:
+        done = issued.command("edge", "cert")
+        assert done.returncode != 0 and "way out" in lines_of(done), lines_of(done)
+        assert issued.certificate(NAME) == old
+        assert (issued.folder / "nginx/sites/gatehouse.conf").read_text() == site
+    finally:
+        issued.sections["edge"]["domain"] = [NAME]
+        issued.sections["edge"]["acme"]["directory"] = issued.acme.directory
+        issued.write()
+
+
 # The next certificate
 
 

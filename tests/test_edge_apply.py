@@ -228,7 +228,7 @@ def test_without_a_certificate_nothing_is_touched(make):
     for arguments in (["--dry-run"], []):
         done = apply(house, *arguments)
         assert done.returncode == 3
-        assert "there is no" in done.stderr and "none.pem" in done.stderr and "gatehouse edge cert" in done.stderr
+        assert "there is no" in done.stderr and "none.pem" in done.stderr and "edge.certificate" in done.stderr
     assert beside(house) == []
 
 
@@ -279,7 +279,7 @@ def test_an_apply_that_was_killed_is_healed_by_the_next(house, play):
         assert healed.returncode == 0, healed.stderr
         assert "did not come to its end" in healed.stderr
         assert f"rate={60 + number}r/s" in installed(house) and served(house) == 401
-        assert beside(house) == [".gatehouse.conf.bak", "gatehouse.conf"]
+        assert beside(house) == [".gatehouse.conf.bak", ".gatehouse.conf.left", "gatehouse.conf"]
         assert (sites(house) / ".gatehouse.conf.bak").read_text() == proved
     play.reset()
 
@@ -292,7 +292,7 @@ def test_an_unproved_site_of_a_killed_apply_does_not_become_the_old_one(house):
     change(house, gateways=[f"127.0.0.1:{free_port()}"])
     done = apply(house)
     assert done.returncode == 1 and "api.answers" in done.stderr
-    assert installed(house) == good and beside(house) == ["gatehouse.conf"] and served(house) == 401
+    assert installed(house) == good and beside(house) == [".gatehouse.conf.left", "gatehouse.conf"] and served(house) == 401
 
 
 @ROOT

@@ -52,6 +52,15 @@ fn mistakes_are_named_with_their_line() {
     check(Role::Edge, "firewall: {open_ports: [ssh]}\n", &["1 firewall.open_ports[0]: is not a port"]);
 }
 
+/// `[::]` takes both families here, so the pair that other programs want would be one socket twice.
+#[test]
+fn both_families_are_one_listener() {
+    let listen = edge("https_listen: [\"0.0.0.0:443\", \"[::]:443\", \"0.0.0.0:8443\", \"127.0.0.1:443\"]\n")
+        .https_listen;
+    let listen: Vec<_> = listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["[::]:443", "0.0.0.0:8443", "127.0.0.1:443"]);
+}
+
 #[test]
 fn paths_are_relative_to_the_file() {
     let edge = edge(

@@ -77,6 +77,8 @@ fn put_to_use(site: &Site, disk: Option<&Disk>) -> Result<(), String> {
     match place::lies(site)? {
         // The first certificate: now the site can be whole.
         Lies::Ours(Extent::Challenge) => place::put(site).map(|_| ())?,
+        // A name has come or gone: the site has to answer to the same ones.
+        Lies::Ours(Extent::Whole) if place::has_other_names(site)? => place::put(site).map(|_| ())?,
         _ => place::test(site)?,
     }
     place::reload(site)?;

@@ -31,6 +31,14 @@ pub(crate) fn lies(site: &Site) -> Result<Lies, String> {
     })
 }
 
+/// Whether the site that lies there answers to other names than the configuration says.
+pub(crate) fn has_other_names(site: &Site) -> Result<bool, String> {
+    let (_, text) = installed::look(&site.nginx.site_file).map_err(|error| format!("{error:#}"))?;
+    let names: Vec<&str> = site.names.iter().map(|name| name.as_str()).collect();
+    let line = format!("server_name {};", names.join(" "));
+    Ok(text.is_some_and(|text| !text.contains(&line)))
+}
+
 /// Writes as much of the site as can be served now, and puts the old file back when nginx refuses the new one. Under the lock of
 /// `edge apply`, and with its way back.
 pub(crate) fn put(site: &Site) -> Result<Extent, String> {

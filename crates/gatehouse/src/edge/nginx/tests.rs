@@ -35,6 +35,21 @@ fn each_version_gets_its_own_words() {
 }
 
 #[test]
+fn the_port_that_browsers_know() {
+    let at = |change: fn(&mut EdgeSettings)| {
+        rendered(OLD, |edge| {
+            edge.https_listen = vec!["127.0.0.1:8443".parse().unwrap()];
+            change(edge);
+        })
+    };
+    assert!(at(|_| {}).contains("return 308 https://$host:8443$request_uri;"));
+    let behind = at(|edge| edge.outer = Outer::ProxyProtocol(vec!["192.0.2.1/32".parse().unwrap()]));
+    assert!(behind.contains("return 308 https://$host$request_uri;") && behind.contains("Host $host;"));
+    assert!(at(|edge| edge.public_port = Some(444)).contains("Host $host:444;"));
+    assert!(at(|edge| edge.public_port = Some(443)).contains("Host $host;"));
+}
+
+#[test]
 fn what_no_site_holds() {
     let text = rendered(OLD, |_| {});
     for wrong in [

@@ -43,12 +43,11 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
         Some(verdict) => verdict,
         None => asked.0.clone(),
     };
-    let paid = context.asking.key.is_some();
-    vec![("stream.h1", together(asked.0, read, paid)), ("stream.h2", h2)]
+    vec![("stream.h1", together(asked.0, read)), ("stream.h2", h2)]
 }
 
 /// Either way of looking is enough to fail; reading alone is enough where nothing can be asked.
-fn together(asked: Verdict, read: Result<Vec<String>, String>, paid: bool) -> Verdict {
+fn together(asked: Verdict, read: Result<Vec<String>, String>) -> Verdict {
     match (asked, read) {
         (Verdict::Fail(seen), Ok(lines)) if !lines.is_empty() => {
             Verdict::fail(format!("{seen}\n{}", lines.join("\n")))
@@ -57,8 +56,7 @@ fn together(asked: Verdict, read: Result<Vec<String>, String>, paid: bool) -> Ve
             "{}\nonly the gateway's `X-Accel-Buffering: no` keeps it from that",
             lines.join("\n")
         )),
-        // Who gave a key wanted to see it, and has to hear that nothing was seen.
-        (Verdict::Skip(why), Ok(_)) if !paid => Verdict::ok(format!("no place buffers; not asked: {why}")),
+        (Verdict::Skip(why), Ok(_)) => Verdict::ok(format!("no place buffers; not asked: {why}")),
         (asked, _) => asked,
     }
 }
@@ -206,14 +204,10 @@ mod tests {
     #[test]
     fn both_ways_of_looking_count() {
         let lines = || Ok(vec!["`proxy_buffering on`".to_owned()]);
-        assert!(matches!(together(Verdict::ok("x"), lines(), false), Verdict::Fail(_)));
-        assert!(matches!(together(Verdict::skip("x"), lines(), false), Verdict::Fail(_)));
-        assert!(matches!(together(Verdict::fail("x"), Ok(Vec::new()), false), Verdict::Fail(_)));
-        assert!(matches!(together(Verdict::skip("x"), Ok(Vec::new()), false), Verdict::Ok(_)));
-        assert!(
-            matches!(together(Verdict::skip("x"), Ok(Vec::new()), true), Verdict::Skip(_)),
-            "a key was given for more"
-        );
-        assert!(matches!(together(Verdict::skip("x"), Err("y".to_owned()), false), Verdict::Skip(_)));
+        assert!(matches!(together(Verdict::ok("x"), lines()), Verdict::Fail(_)));
+        assert!(matches!(together(Verdict::skip("x"), lines()), Verdict::Fail(_)));
+        assert!(matches!(together(Verdict::fail("x"), Ok(Vec::new())), Verdict::Fail(_)));
+        assert!(matches!(together(Verdict::skip("x"), Ok(Vec::new())), Verdict::Ok(_)));
+        assert!(matches!(together(Verdict::skip("x"), Err("y".to_owned())), Verdict::Skip(_)));
     }
 }
