@@ -51,6 +51,7 @@ class Served:
             yield nginx
         finally:
             nginx.stop()
+            (self.folder / "nginx.conf").write_text(self.main)
             wait_until(lambda: not accepts(("127.0.0.1", self.house.https)), 5, "nginx is gone")
 
     def check(self, *arguments, key=True, roots=True):
