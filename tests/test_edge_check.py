@@ -51,6 +51,7 @@ class Served:
             yield nginx
         finally:
             nginx.stop()
+            (self.folder / "nginx.conf").write_text(self.main)
             wait_until(lambda: not accepts(("127.0.0.1", self.house.https)), 5, "nginx is gone")
 
     def check(self, *arguments, key=True, roots=True):
@@ -67,7 +68,7 @@ class Served:
 @pytest.fixture(scope="module")
 def play(tmp_path_factory):
     played = PlayedOllama(tmp_path_factory.mktemp("play") / "play.log")
-    played.pace(tokens=48, tokens_per_s=200)
+    played.pace(tokens=24, tokens_per_s=200)
     yield played
     played.stop()
 
@@ -170,7 +171,7 @@ def test_without_a_key_nothing_is_asked_of_a_model(served, play):
     assert play.chats() == []
     assert found["stream.h1"]["mark"] == "ok" and "not asked" in found["stream.h1"]["seen"]
     assert found["stream.h2"]["mark"] == "skip" and "--key-file" in found["stream.h2"]["seen"]
-    play.pace(tokens=48, tokens_per_s=200)
+    play.pace(tokens=24, tokens_per_s=200)
 
 
 def test_lines_json_ids_and_codes(served):

@@ -183,7 +183,7 @@ pub(crate) const FACTS: &[Fact] = &[
     row("stream.h2", Site, "a streamed answer arrives piece by piece over HTTP/2", "a short stream with `--key-file`", APPLY),
     row("size.body", Site, "bodies may be as large as the gateway takes, and little larger", "announced lengths just below and above",
         "`client_max_body_size` a little above `gateway.input.body_bytes`: `gatehouse edge apply`"),
-    row("size.head", Site, "large heads and addresses end at nginx, usual ones pass", "a header of 12 KB, an address of 9 KB, a header of 6 KB",
+    row("size.head", Site, "large heads and addresses end at the edge, usual ones pass", "headers of 42 KB, an address of 9 KB, a header of 6 KB",
         "`large_client_header_buffers 4 8k;`: `gatehouse edge apply`"),
     row("upload.whole", Site, "the gateway is asked once a body is there whole", "`proxy_request_buffering`", APPLY),
     row("upload.memory", Site, "usual prompts need no temporary file", "`client_body_buffer_size`",

@@ -17,7 +17,7 @@ mod samples;
 mod witness;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ use witness::Tail;
 
 /// All of it together; each request has a bound of its own.
 const WHOLE_TIME: Duration = Duration::from_secs(55);
+const ELSEWHERE: &str = "the site is asked on another machine, and this one's files say nothing of it";
 
 /// How the check was asked for.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +63,8 @@ impl Asking {
 pub(crate) struct Context<'c> {
     site: &'c Site,
     asking: &'c Asking,
+    /// The site is served by this machine, so its files and the gateway's counters are the right ones.
+    here: bool,
     door: Door,
     reading: Reading,
     /// The gateway's audit file, and nginx's log, each from the beginning of this check.
@@ -94,7 +97,11 @@ fn covers(only: &str, id: &str) -> bool {
 
 /// Verdicts, and what is said of facts that nobody could look at.
 async fn look(site: &Site, asking: &Asking) -> (Said, String) {
-    let reading = reading::read(&site.nginx).await;
+    let here = asking.address.is_none_or(is_here);
+    let reading = match here {
+        true => reading::read(&site.nginx).await,
+        false => Reading::Unknown(ELSEWHERE.to_owned()),
+    };
     let door = Door::new(site, asking.address);
     let mut said = groups::reach(site, &door).await;
     said.extend(groups::loads(site, &reading));
@@ -105,22 +112,24 @@ async fn look(site: &Site, asking: &Asking) -> (Said, String) {
     if !reached {
         return (said, "the site does not answer: see site.answers".to_owned());
     }
-    let audit = tail(
-        site.audit_file.as_deref(),
-        "no audit file is known: give the gateway's configuration with `--config`",
-    )
-    .await;
-    let log =
-        tail(groups::log_file(site, &reading).as_deref(), "the log is off, or its place is not known").await;
+    let audit = site.audit_file.clone().filter(|_| here);
+    let audit =
+        tail(audit, "no audit file is known here: give the gateway's configuration with `--config`").await;
+    let log = tail(groups::log_file(site, &reading).filter(|_| here), "the log is off, or not here").await;
     let samples = Samples::ask(&door, site, asking.key.as_ref()).await;
-    let context = Context { site, asking, door, reading, audit, log, samples };
+    let context = Context { site, asking, here, door, reading, audit, log, samples };
     said.extend(groups::all(&context).await);
     (said, "not looked at".to_owned())
 }
 
-async fn tail(path: Option<&std::path::Path>, unknown: &str) -> Result<Tail, String> {
+/// Whether an address is one of this machine's.
+fn is_here(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}
+
+async fn tail(path: Option<PathBuf>, unknown: &str) -> Result<Tail, String> {
     let path = path.ok_or_else(|| unknown.to_owned())?;
-    Tail::begin(path).await.map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    Tail::begin(&path).await.map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
 fn findings(said: Said, otherwise: &str, asking: &Asking) -> Findings {

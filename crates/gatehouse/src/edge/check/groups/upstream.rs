@@ -64,7 +64,8 @@ async fn reuse(context: &Context<'_>) -> Verdict {
 
 /// New connections and requests while this check asks several times; the best of some tries, since others only add.
 async fn counted(context: &Context<'_>) -> Result<Counts, String> {
-    let admin = context.site.gateway_admin.ok_or("the gateway's `admin_listen` is not known")?;
+    let admin = context.site.gateway_admin.filter(|_| context.here);
+    let admin = admin.ok_or("the gateway's `admin_listen` is not known")?;
     let mut last = Counts::default();
     for _ in 0..TRIES {
         let before = witness::counts(admin).await?;
