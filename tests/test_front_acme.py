@@ -175,3 +175,22 @@ def test_other_names_are_asked_for_and_one_ca_has_one_account(build):
     front.again()
     front.issued()
     assert (front.kept / "account.json").read_text() != account
+
+
+def test_a_name_that_comes_too_early_closes_the_door_for_nobody(build):
+    front = build()
+    front.start()
+    front.issued()
+    serial = served(front)["serialNumber"]
+    front.ca.resolve(OTHER, "127.0.0.99")
+    front.arguments = [*front.arguments, "--domain", OTHER]
+    front.again()
+    front.given_up()
+    assert served(front)["serialNumber"] == serial, "the old names are served on"
+    assert ask(front, "/v1/models", headers=bearer()).status_code == 200
+    front.ca.resolve(OTHER, None)
+    (front.kept / "attempts.json").unlink()
+    front.again()
+    front.issued()
+    for name in (NAME, OTHER):
+        assert {value for _, value in served(front, name)["subjectAltName"]} == {NAME, OTHER}

@@ -135,7 +135,14 @@ async fn tail(path: Option<PathBuf>, unknown: &str) -> Result<Tail, String> {
 fn findings(said: Said, otherwise: &str, asking: &Asking) -> Findings {
     let mut by_id: HashMap<&str, Verdict> = said.into_iter().collect();
     let mut findings = Findings::default();
-    for fact in FACTS.iter().filter(|fact| asking.wants(fact.id)) {
+    // What explains why the others could not be looked at is said in any case.
+    let explains = |id: &str, by_id: &HashMap<&str, Verdict>| {
+        id == "site.answers" && matches!(by_id.get(id), Some(Verdict::Fail(_)))
+    };
+    for fact in FACTS {
+        if !asking.wants(fact.id) && !explains(fact.id, &by_id) {
+            continue;
+        }
         let verdict = by_id.remove(fact.id).unwrap_or_else(|| Verdict::skip(otherwise));
         findings.push(match verdict {
             Verdict::Ok(seen) => Finding::ok(fact.id, fact.holds, seen),

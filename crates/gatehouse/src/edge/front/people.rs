@@ -88,21 +88,22 @@ impl People {
         }
         let turn = timeout(PATIENCE, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(Refusal::Crowded) };
-        let (known, kept) = self.kept(&stated.name).ok_or(Refusal::Password)?;
+        let found = self.kept(&stated.name).ok_or(Refusal::Password)?;
+        let kept = found.kept;
         let checked = tokio::task::spawn_blocking(move || kept.is_of(&stated.password)).await;
-        if checked.unwrap_or(false) && known {
-            self.remember(print);
+        if checked.unwrap_or(false) && found.known {
+            self.remember(print, found.stamp);
             return Ok(());
         }
         Err(Refusal::Password)
     }
 
     /// What is kept under a name; for a name that is not there somebody else's, so that both take as long.
-    fn kept(&self, name: &str) -> Option<(bool, Kept)> {
+    fn kept(&self, name: &str) -> Option<Found> {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         let found = list.people.iter().find(|(known, _)| known == name);
         let (_, kept) = found.or_else(|| list.people.first())?;
-        Some((found.is_some(), kept.clone()))
+        Some(Found { known: found.is_some(), kept: kept.clone(), stamp: list.stamp })
     }
 
     fn print(&self, stated: &Stated) -> [u8; 32] {
@@ -123,8 +124,12 @@ impl People {
         self.right().get(print).is_some_and(|at| at.elapsed() < REMEMBERED)
     }
 
-    fn remember(&self, print: [u8; 32]) {
+    /// `judged_by`: the list by which it was right. A list that came meanwhile has emptied, or is about to empty, what is remembered.
+    fn remember(&self, print: [u8; 32], judged_by: Option<Stamp>) {
         let mut right = self.right();
+        if self.list.read().unwrap_or_else(PoisonError::into_inner).stamp != judged_by {
+            return;
+        }
         if right.len() >= REMEMBERED_MAX {
             right.retain(|_, at| at.elapsed() < REMEMBERED);
         }
@@ -156,6 +161,13 @@ impl People {
             }
         }
     }
+}
+
+/// What a password is checked against.
+struct Found {
+    known: bool,
+    kept: Kept,
+    stamp: Option<Stamp>,
 }
 
 struct Stated {
@@ -262,6 +274,21 @@ mod tests {
         assert!(error.contains("cannot be read"), "{error}");
     }
 
+    /// A password that was right when its check began, and was changed before the check was over.
+    #[tokio::test]
+    async fn what_an_older_list_found_right_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = file(&dir, &password::line("anna", "x").unwrap());
+        let people = People::open(&file).unwrap();
+        let before = people.kept("anna").unwrap().stamp;
+        std::fs::write(&file, password::line("anna", "a longer one").unwrap() + "\n# changed\n").unwrap();
+        people.look();
+        people.remember([1; 32], before);
+        assert!(!people.is_right(&[1; 32]));
+        people.remember([1; 32], people.kept("anna").unwrap().stamp);
+        assert!(people.is_right(&[1; 32]));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
@@ -269,10 +296,10 @@ mod tests {
         for n in 0..REMEMBERED_MAX * 2 + 5 {
             let mut print = [0; 32];
             print[..8].copy_from_slice(&n.to_be_bytes());
-            people.remember(print);
+            people.remember(print, stamp(&people.file));
             assert!(people.is_right(&print) && people.right().len() <= REMEMBERED_MAX);
         }
-        people.remember([7; 32]);
+        people.remember([7; 32], stamp(&people.file));
         tokio::time::advance(REMEMBERED).await;
         assert!(!people.is_right(&[7; 32]));
     }

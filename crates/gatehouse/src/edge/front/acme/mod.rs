@@ -76,8 +76,9 @@ impl Renewal {
         if let Some(text) = renewal.folder.certificate()? {
             match pair::from_text(&text, &renewal.names, SystemTime::now()) {
                 Ok(pair) => renewal.take(pair),
-                // The names have changed, or nobody renewed for too long: a new one is asked for.
-                Err(error @ (PairError::WrongName { .. } | PairError::Expired(_))) => {
+                Err(error @ PairError::WrongName { .. }) => renewal.take_for_some(&text, &error),
+                // Nobody renewed for too long: a new one is asked for.
+                Err(error @ PairError::Expired(_)) => {
                     tracing::info!(%error, "the kept certificate is not used");
                 }
                 Err(error) => tracing::warn!(%error, "the kept certificate cannot be used"),
@@ -91,6 +92,21 @@ impl Renewal {
         self.certificate.put(Arc::clone(&pair.key));
         self.pair = Some(pair);
         (self.suggested, self.asked_at) = (None, None);
+    }
+
+    /// A name has come that the kept certificate does not have. A new one is due, and until it is there the old one serves the names that
+    /// it is for: a name whose time has not come must not close the door for the others.
+    fn take_for_some(&self, text: &[u8], error: &PairError) {
+        let now = SystemTime::now();
+        let of_any =
+            self.names.iter().find_map(|name| pair::from_text(text, std::slice::from_ref(name), now).ok());
+        match of_any {
+            Some(pair) => {
+                tracing::warn!(%error, "the kept certificate serves its own names until there is a new one");
+                self.certificate.put(pair.key);
+            }
+            None => tracing::info!(%error, "the kept certificate is not used"),
+        }
     }
 
     fn due(&self, now: SystemTime) -> SystemTime {
