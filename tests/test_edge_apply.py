@@ -256,14 +256,14 @@ def test_an_apply_that_was_killed_is_healed_by_the_next(house, play):
     # The checks ask for an answer, which takes its second: time enough to be killed in.
     play.reset()
     play.pace(tokens=48, tokens_per_s=48)
-    # When the new file is written, when new workers begin, when the old ones are gone and the checks are at work.
+    # When the old file is put aside, when new workers begin, when the old ones are gone and the checks are at work.
     waits = [
         lambda before: mark.exists(),
         lambda before: workers(house) - before,
         lambda before: workers(house) and not workers(house) & before,
     ]
     for number, reached in enumerate(waits):
-        proved = installed(house)
+        proved, others = installed(house), beside(house)
         change(house, rates={"requests_per_second": 60 + number})
         before = workers(house)
         child = subprocess.Popen(
@@ -275,11 +275,13 @@ def test_an_apply_that_was_killed_is_healed_by_the_next(house, play):
         child.wait(timeout=10)
         assert mark.exists(), f"step {number}: it had ended before"
         assert mark.read_text() == proved and served(house) == 401
+        # Of a site that nobody proved a copy is kept; killed a moment earlier, it had not been written yet.
+        left = installed(house) != proved or ".gatehouse.conf.left" in others
         healed = apply(house)
         assert healed.returncode == 0, healed.stderr
         assert "did not come to its end" in healed.stderr
         assert f"rate={60 + number}r/s" in installed(house) and served(house) == 401
-        assert beside(house) == [".gatehouse.conf.bak", ".gatehouse.conf.left", "gatehouse.conf"]
+        assert beside(house) == [".gatehouse.conf.bak", *[".gatehouse.conf.left"] * left, "gatehouse.conf"]
         assert (sites(house) / ".gatehouse.conf.bak").read_text() == proved
     play.reset()
 
