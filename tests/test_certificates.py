@@ -22,7 +22,7 @@ from harness.acme import Acme, renew
 from harness.certificates import Authority
 from harness.client import KEY, chat_body, post_bytes
 from harness.clock import DAY_S, Clock
-from harness.edge import serve
+from harness.edge import serve, settled
 from harness.house import NAME, House, gatehouse
 from harness.play import PlayedOllama, line
 from harness.play import stream as played
@@ -49,7 +49,7 @@ class Front(House):
             (nginx / "sites/gatehouse.conf").write_text(self.rendered())
         self.nginx = serve(nginx)
         self.running.append(self.nginx)
-        wait_until((nginx / "nginx.pid").exists, 10, "nginx runs")
+        settled(self.nginx.pid)
         if site:
             self.nginx.listens(("127.0.0.1", self.https))
         return self
@@ -59,6 +59,7 @@ class Front(House):
 
     def certificate(self, name=NAME):
         """What is served under a name."""
+        settled(self.nginx.pid)
         context = ssl._create_unverified_context()
         with socket.create_connection(("127.0.0.1", self.https), timeout=10) as plain:
             with context.wrap_socket(plain, server_hostname=name) as secured:
@@ -66,6 +67,8 @@ class Front(House):
 
     def check(self, env=None):
         """The findings of `cert check`, by id."""
+        if self.nginx.alive():
+            settled(self.nginx.pid)
         done = self.command("cert", "check", "--json", env={**os.environ, **(env or {})})
         assert done.returncode in (0, 1), done.stderr
         found = {finding["id"]: finding for finding in json.loads(done.stdout)["findings"]}
@@ -287,7 +290,8 @@ def test_a_renewal_is_served_and_cuts_no_stream(issued):
     old = issued.certificate()
     issued.play.chat(played(line("first"), {"gate": "more"}, line("second"), line("", done=True)))
     context = ssl._create_unverified_context()
-    plain = socket.create_connection(("127.0.0.1", issued.https), timeout=30)
+    # Nothing comes while certbot is at work, for as long as `renew` lets it.
+    plain = socket.create_connection(("127.0.0.1", issued.https), timeout=80)
     answer = bytearray()
     with context.wrap_socket(plain, server_hostname=NAME) as secured:
         secured.sendall(post_bytes(chat_body(stream=True), host=NAME, key=KEY, extra="connection: close\r\n"))

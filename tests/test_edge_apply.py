@@ -13,7 +13,8 @@ import pytest
 from harness.client import bearer, chat_body
 from harness.edge import main_configuration, program
 from harness.house import NAME, House, gatehouse
-from harness.play import PlayedOllama
+from harness.play import PlayedOllama, line
+from harness.play import stream as played
 from harness.processes import BINARY, Process, accepts, free_port, wait_until
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -115,9 +116,9 @@ def test_the_first_site_is_tried_then_applied_then_left_alone(make):
 
 def test_a_change_is_shown_and_applied_while_an_answer_runs(house, play):
     play.reset()
-    play.pace(tokens=200, tokens_per_s=50)
+    play.chat(played(line("before"), {"gate": "applied"}, line("after"), line("", done=True)))
     command = [
-        "curl", "-sN", "--max-time", "30", "--cacert", house.authority.root, "--resolve", f"{NAME}:{house.https}:127.0.0.1",
+        "curl", "-sN", "--max-time", "80", "--cacert", house.authority.root, "--resolve", f"{NAME}:{house.https}:127.0.0.1",
         "-H", f"authorization: {bearer()['authorization']}", "-H", "content-type: application/json",
         "-d", json.dumps(chat_body(stream=True)), f"{house.url}/v1/chat/completions",
     ]  # fmt: skip
@@ -130,8 +131,10 @@ def test_a_change_is_shown_and_applied_while_an_answer_runs(house, play):
     changed = [row for row in done.stdout.splitlines() if row[:2] in ("- ", "+ ")]
     assert [row.split("rate=")[1] for row in changed] == ["50r/s;", "40r/s;"]
     assert (sites(house) / ".gatehouse.conf.bak").read_text() == old != installed(house)
+    assert stream.poll() is None
+    play.open_gate("applied")
     out, _ = stream.communicate(timeout=30)
-    assert out.rstrip().endswith("data: [DONE]"), out[-300:]
+    assert "before" in out and "after" in out and out.rstrip().endswith("data: [DONE]"), out[-300:]
     play.reset()
 
 
@@ -194,10 +197,11 @@ def test_what_was_wrong_before_is_told_and_keeps_nobody_from_applying(make):
 def test_a_port_that_is_taken_is_found_after_the_reload(house):
     """`nginx -t` does not bind, and `nginx -s reload` says that all is well."""
     old = installed(house)
+    # Not one that the system gives to clients: nginx wants it afterwards.
+    port = free_port()
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         change(house, https_listen=[f"127.0.0.1:{house.https}", f"127.0.0.1:{port}"])
         done = apply(house)
         assert done.returncode == 1
@@ -253,9 +257,9 @@ def test_one_apply_at_a_time(house):
 def test_an_apply_that_was_killed_is_healed_by_the_next(house, play):
     """At whatever step it dies: nginx serves on, and the next apply begins with the site that was proved."""
     mark = sites(house) / ".gatehouse.conf.unfinished"
-    # The checks ask for an answer, which takes its second: time enough to be killed in.
-    play.reset()
-    play.pace(tokens=48, tokens_per_s=48)
+    # Each check asks twice for an answer. Those of the one before the change come; those of the one behind it hang until the kill.
+    end = line("", done=True)
+    whole, held = played(line("one"), {"sleep_ms": 1000}, line("two"), end), played(line("one"), {"gate": "never"}, end)
     # When the old file is put aside, when new workers begin, when the old ones are gone and the checks are at work.
     waits = [
         lambda before: mark.exists(),
@@ -263,6 +267,8 @@ def test_an_apply_that_was_killed_is_healed_by_the_next(house, play):
         lambda before: workers(house) and not workers(house) & before,
     ]
     for number, reached in enumerate(waits):
+        play.reset()
+        play.chat(whole, whole, held, sticky=True)
         proved, others = installed(house), beside(house)
         change(house, rates={"requests_per_second": 60 + number})
         before = workers(house)

@@ -27,6 +27,8 @@ from harness.processes import Process, accepts, free_port, wait_until
 NAIVE = tomllib.loads((Path(__file__).parent / "edge/naive.toml").read_text())["naive"]
 # Places that patterns may name.
 PLACES = {"$api": r"location \^~ /v1/ \{\n[^}]*?", "$messages": r"location \^~ /v1/messages \{\n[^}]*?", "$page": r"location = / \{\n[^}]*?"}
+# What comes within 30 ms passes for buffered. A busy machine may keep the check from reading for longer than a short answer takes.
+PACE = {"tokens": 24, "tokens_per_s": 48}
 
 
 class Served:
@@ -68,7 +70,7 @@ class Served:
 @pytest.fixture(scope="module")
 def play(tmp_path_factory):
     played = PlayedOllama(tmp_path_factory.mktemp("play") / "play.log")
-    played.pace(tokens=24, tokens_per_s=200)
+    played.pace(**PACE)
     yield played
     played.stop()
 
@@ -166,12 +168,12 @@ SEED = {
 
 def test_without_a_key_nothing_is_asked_of_a_model(served, play):
     play.reset()
+    play.pace(**PACE)
     with served.site(served.good):
         found = served.findings(key=False)
     assert play.chats() == []
     assert found["stream.h1"]["mark"] == "ok" and "not asked" in found["stream.h1"]["seen"]
     assert found["stream.h2"]["mark"] == "skip" and "--key-file" in found["stream.h2"]["seen"]
-    play.pace(tokens=24, tokens_per_s=200)
 
 
 def test_lines_json_ids_and_codes(served):
@@ -221,7 +223,8 @@ def test_a_bound_that_is_not_there_and_a_head_that_dribbles(served):
     with served.site(text):
         found = served.findings("--only", "rate.requests,clock.head", "--burst", "--slow")
     assert found["rate.requests"]["mark"] == "fail" and "0 refused: there is no bound" in found["rate.requests"]["seen"]
-    assert re.fullmatch(r"cut after [23]\.\d s", found["clock.head"]["seen"]), found["clock.head"]
+    # The site's own are 10 s. A busy machine sees the end of these two a little late.
+    assert re.fullmatch(r"cut after [2-7]\.\d s", found["clock.head"]["seen"]), found["clock.head"]
 
 
 CERTIFICATES = [

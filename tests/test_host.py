@@ -113,6 +113,8 @@ def ollama(machine):
     machine.write("/etc/systemd/system/ollama.service", OLLAMA)
     host(machine, "ollama", "--apply")
     stranger = machine.spawn(["/mnt/shared/play-ollama", "--listen", f"{OUTSIDE}:9999"], machine.shared / "stranger.log")
+    # There before the impostor looks for it, or it would keep in whom nobody called.
+    wait_until(lambda: fetch(machine, f"http://{OUTSIDE}:9999/api/tags", "--interface", OUTSIDE), 20, "the stranger is there")
     machine.shell("systemctl daemon-reload; systemctl restart ollama")
     wait_until(lambda: fetch(machine, "http://127.0.0.1:11434/api/tags"), 20, "it serves")
     yield machine
@@ -179,8 +181,13 @@ def test_nginx_starts_reloads_and_rotates_its_logs(nginx, ollama):
     # As logrotate does it.
     nginx.shell("mv /var/log/nginx/access.log /var/log/nginx/access.log.1; kill -USR1 $(cat /run/nginx.pid)")
     wait_until(lambda: nginx.run("test", "-e", "/var/log/nginx/access.log", check=False).returncode == 0, 10, "a new log")
-    assert fetch(nginx, "http://127.0.0.1/api/tags")
-    wait_until(lambda: "/api/tags" in nginx.read("/var/log/nginx/access.log"), 10, "it is written")
+
+    def written():
+        # The master makes the new file, and its workers change over to it a moment later.
+        assert fetch(nginx, "http://127.0.0.1/api/tags")
+        return "/api/tags" in nginx.read("/var/log/nginx/access.log")
+
+    wait_until(written, 10, "it is written")
     # What the kernel grants may be less here; what is asked for is ours.
     assert nginx.property("nginx", "LimitNOFILE") == "65536"
 
@@ -222,7 +229,9 @@ def authority(machine):
     words = ["env", "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "pebble", "-config", f"{pki}/pebble.json", "-dnsserver", "127.0.0.1:8053"]
     pebble = machine.spawn(words, machine.shared / "pebble.log")
     directory = "https://localhost:14000/dir"
-    wait_until(lambda: fetch(machine, directory, "--cacert", f"{pki}/ca.pem"), 20, f"the CA answers: {pebble.text()}{names.text()}")
+    # Its two servers begin side by side.
+    for url in (directory, "https://127.0.0.1:15000/roots/0"):
+        wait_until(lambda: fetch(machine, url, "--cacert", f"{pki}/ca.pem"), 20, f"the CA answers: {pebble.text()}{names.text()}")
     assert names.alive(), names.text()
     yield directory, f"{pki}/ca.pem"
     pebble.stop(), names.stop()

@@ -51,7 +51,8 @@ def settings(**gateway):
         "ollama_api": "http://127.0.0.1:11434",
         "auth": {"keys": keys},
         "audit": {"file": "/var/log/gatehouse/audit.jsonl"},
-        "timeouts": {"drain_ms": 20_000},
+        # Longer than a busy machine takes for the rest of an upgrade, in which an answer waits for the test's word.
+        "timeouts": {"drain_ms": 50_000},
     }
     return {"gateway": table | gateway, "chat": {"data_dir": "/var/lib/gatehouse-chat"}}
 
@@ -122,8 +123,9 @@ def test_both_serve_with_secrets_that_only_systemd_can_read(served):
     assert json.loads(curl(served, "http://127.0.0.1:8080/api/setup")[1])["notice"] is None
     status, models = curl(served, "http://127.0.0.1:8080/api/models")
     assert status == 200 and "qwen3:32b" in models or json.loads(models) is not None
-    records = [json.loads(line) for line in served.read("/var/log/gatehouse/audit.jsonl").splitlines()]
-    assert records and all("seq" in record for record in records)
+    whole = lambda: [line for line in served.read("/var/log/gatehouse/audit.jsonl").splitlines(keepends=True) if line.endswith("\n")]
+    records = [json.loads(line) for line in wait_until(whole, 10, "a record")]
+    assert all("seq" in record for record in records)
     assert served.shell("stat -c '%U %a' /var/log/gatehouse /var/log/gatehouse/audit.jsonl").split() == \
         ["gatehouse", "700", "gatehouse", "600"]
     assert served.shell("stat -c '%U %a' /var/lib/gatehouse-chat /var/lib/gatehouse-chat/chats.sqlite").split() == \
@@ -199,7 +201,7 @@ def test_strangers_do_not_reach_it_and_it_reaches_no_stranger(served):
     assert post(served)[0] == 200
     drop_in(served, "gatehouse-gateway.service", "[Service]", f"IPAddressAllow={OUTSIDE}")
     served.run("systemctl", "restart", "gatehouse-gateway")
-    assert curl(served, f"{outside}/v1/models", *words)[0] == 200
+    assert curl(served, f"{outside}/v1/models", *words[:2])[0] == 200
 
 
 def test_the_port_stays_open_while_the_service_is_down(served):
@@ -212,7 +214,7 @@ def test_the_port_stays_open_while_the_service_is_down(served):
     assert curl(served, f"{API}/v1/models")[0] == 200
     assert curl(served, "http://127.0.0.1:8080/api/setup")[0] == 200
     for unit in ("gatehouse-gateway", "gatehouse-chat"):
-        assert served.property(unit, "ActiveState") == "active"
+        wait_until(lambda unit=unit: served.property(unit, "ActiveState") == "active", 10, f"{unit} is active")
         served.run("systemctl", "restart", "--no-block", f"{unit}.service")
     assert curl(served, f"{API}/v1/models")[0] == 200
     assert curl(served, "http://127.0.0.1:8080/api/setup")[0] == 200
@@ -228,7 +230,8 @@ def test_a_socket_does_not_open_the_page_to_others(served):
 
 
 def test_what_hangs_or_dies_is_started_again(served):
-    drop_in(served, "gatehouse-gateway.service", "[Service]", "WatchdogSec=1")
+    # Short, so that the test need not wait long; not so short that a busy machine makes one that lives look dead.
+    drop_in(served, "gatehouse-gateway.service", "[Service]", "WatchdogSec=4")
     served.run("systemctl", "restart", "gatehouse-gateway")
     for signal in ("KILL", "STOP"):
         pid = main_pid(served, "gatehouse-gateway")

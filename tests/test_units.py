@@ -178,7 +178,9 @@ def test_a_rotated_log_goes_on(rotation, tmp_path):
     try:
         wait_until(lambda: "the gateway listens" in log.read_text(), 20, "it logs")
         rotation("--force")
-        assert "the gateway listens" in (tmp_path / "qwen-gateway.log.1").read_text() and log.stat().st_size == 0
+        assert "the gateway listens" in (tmp_path / "qwen-gateway.log.1").read_text()
+        # Not empty any more, perhaps: it has more to say, when it finds that nobody is behind it.
+        assert "the gateway listens" not in log.read_text()
         child.terminate()
         assert child.wait(timeout=20) == 0
         assert log.read_bytes().strip().endswith(b"ended") and b"\0" not in log.read_bytes()

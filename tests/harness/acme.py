@@ -63,6 +63,8 @@ class Acme:
         self.pebble = Process(
             ["pebble", "-config", self.folder / "pebble.json", "-dnsserver", f"127.0.0.1:{self.dns}"], self.folder / "pebble.log", env=env
         ).listens(("127.0.0.1", self.port))
+        # Its two servers begin side by side.
+        self.pebble.listens(("127.0.0.1", self.manage))
         # The roots of both: of the CA's own certificate, and of those that it issues.
         self.roots = self.folder / "roots.pem"
         self.roots.write_text(self.authority.root.read_text() + self._issuing_root())

@@ -10,10 +10,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .processes import BINARY, Process, free_port
+from .processes import BINARY, Process, free_port, wait_until
 
 # The site's name, where nothing else is said.
 HOST = "gateway"
+WORKERS = 2
 KINDS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -30,7 +31,7 @@ def main_configuration(folder):
     user = "user root;\n" if os.geteuid() == 0 else ""
     temporary = "".join(f"    {kind}_temp_path {folder}/tmp-{kind};\n" for kind in KINDS)
     return (
-        f"{user}worker_processes 2;\nworker_rlimit_nofile 8192;\ndaemon off;\npid {folder}/nginx.pid;\n"
+        f"{user}worker_processes {WORKERS};\nworker_rlimit_nofile 8192;\ndaemon off;\npid {folder}/nginx.pid;\n"
         f"error_log {folder}/error.log info;\nevents {{ worker_connections 4096; }}\n"
         f"http {{\n{temporary}    default_type application/octet-stream;\n    access_log {folder}/default.log;\n"
         f"    include {folder}/sites/*.conf;\n}}\n"
@@ -43,6 +44,18 @@ def serve(folder):
     return Process(
         [program(), "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "start.log"], folder / "nginx.log", cwd=folder
     )
+
+
+def workers(pid):
+    """Process ids of a master's workers that take connections; those that are leaving do not."""
+    listed = subprocess.run(["pgrep", "-a", "-P", str(pid)], capture_output=True, text=True, timeout=10).stdout
+    rows = [row for row in listed.splitlines() if "worker process" in row and "shutting down" not in row]
+    return {int(row.split()[0]) for row in rows}
+
+
+def settled(pid):
+    """Waits out a reload: old and new workers take connections side by side until the old ones are told to leave."""
+    wait_until(lambda: len(workers(pid)) == WORKERS, 10, "the workers of one configuration alone take connections")
 
 
 class Nginx:

@@ -146,6 +146,8 @@ class Machine:
         return self.run("systemctl", "show", "--property", name, "--value", unit).stdout.strip()
 
     def journal(self, unit=None):
+        # What a service has said lies with the journal's daemon for a moment before it can be read.
+        subprocess.run(self.inside("journalctl", "--sync"), capture_output=True, timeout=30, cwd="/")
         words = ["journalctl", "--no-pager", "--output=cat", *(["-u", unit] if unit else ["-n", "40"])]
         done = subprocess.run(self.inside(*words), capture_output=True, text=True, timeout=30, cwd="/")
         return done.stdout

@@ -17,6 +17,8 @@ import time
 
 import pytest
 
+from .processes import wait_until
+
 CLONE_NEWNET = 0x4000_0000
 # A filter that drops says nothing; who is let in is answered in less than a millisecond.
 SILENCE_S = 1.5
@@ -123,7 +125,12 @@ def _reach(source, targets):
         one.setblocking(False)
         if source:
             one.bind((source, 0))
-        one.connect_ex(target)
+        code = one.connect_ex(target)
+        if code not in (0, errno.EINPROGRESS):
+            # Told at once, and not a second time: no way there, or nobody next door.
+            seen[target] = "refused" if code == errno.ECONNREFUSED else os.strerror(code)
+            one.close()
+            continue
         waiting[one.fileno()] = (one, target)
     end = time.monotonic() + SILENCE_S
     poll = select.poll()
@@ -144,10 +151,13 @@ def _reach(source, targets):
 
 
 def cable(one, other, name):
-    """Joins two machines; the ends are called `name` on both."""
+    """Joins two machines; the ends are called `name` on both. The kernel takes a moment to find a cable plugged in at both ends, and
+    until then sends nothing over it and has no way of IPv6."""
     run(tool("ip"), "link", "add", name, "netns", one.name, "type", "veth", "peer", "name", name, "netns", other.name)
     for machine in (one, other):
         machine.ip("link", "set", name, "up")
+    for machine in (one, other):
+        wait_until(lambda: "state UP" in machine.ip("link", "show", name).stdout, 20, f"{name} of {machine.name} is up")
 
 
 @pytest.fixture

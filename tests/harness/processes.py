@@ -4,9 +4,10 @@ Why here: every test stands on real processes, and none may outlive its test or 
 Never here: what the processes are for.
 """
 
+import collections
 import os
-import signal
 import random
+import signal
 import socket
 import subprocess
 import time
@@ -18,19 +19,25 @@ PLAYER = Path(os.environ.get("PLAY_OLLAMA_BIN", ROOT / "target/release/play-olla
 OUT = ROOT / "tests/out"
 # The developer's proxies, taken before the tests do without them: what fetches from a mirror still needs them.
 PROXIES = {name: text for name, text in os.environ.items() if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")}
+# What `free_port` gave, as far back as anybody may still mean to bind it.
+_given = collections.deque(maxlen=4_000)
 
 
 def free_port(host="127.0.0.1"):
     """A port that was free a moment ago, and the one above it, which a second listener may take. Below the ports that the system
-    gives to connecting clients, of which other tests open thousands."""
+    gives to connecting clients, of which other tests open thousands. None that was given lately: whoever asks for several binds them
+    later, and an address at which nobody answers has to stay one."""
     for port in random.sample(range(16_384, 32_766), 1_000):
+        if port in _given or port + 1 in _given:
+            continue
         with socket.socket() as one, socket.socket() as above:
             try:
                 one.bind((host, port))
                 above.bind((host, port + 1))
             except OSError:
                 continue
-            return port
+        _given.extend((port, port + 1))
+        return port
     raise AssertionError("no free port")
 
 

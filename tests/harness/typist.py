@@ -4,6 +4,7 @@ Why here: what is asked on a terminal can only be tried on one.
 Never here: expectations.
 """
 
+import codecs
 import fcntl
 import os
 import select
@@ -36,6 +37,8 @@ class Typist:
         os.close(theirs)
         self.text = ""
         self._read = 0
+        # A character may come in two pieces.
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def _more(self, seconds):
         """Takes what has been written; False at the end."""
@@ -47,7 +50,7 @@ class Typist:
         except OSError:
             # The last holder of the other side has gone.
             return False
-        self.text += piece.decode(errors="replace")
+        self.text += self._decoder.decode(piece)
         return bool(piece)
 
     def sees(self, words):
