@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -254,10 +255,12 @@ def test_what_may_not_be_meant_is_said(tmp_path):
 class Operator:
     """Somebody at a terminal of the server who loads rules."""
 
-    def __init__(self, server, file, *options):
+    def __init__(self, server, file, *options, path=None):
         self.mine, theirs = pty.openpty()
         command = [*server.inside, BINARY, "edge", "firewall", "--config", str(file), "--apply", *options]
         environment = {name: value for name, value in os.environ.items() if name != "SSH_CONNECTION"}
+        if path:
+            environment["PATH"] = f"{path}:{environment['PATH']}"
         self.child = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
         )
@@ -422,6 +425,24 @@ def test_rules_that_would_shut_out_who_is_connected_are_not_loaded(lan, tmp_path
     finally:
         sshd.stdin.close()
         sshd.wait(timeout=10)
+
+
+def test_rules_that_come_after_their_time_do_not_stay(machine, tmp_path):
+    """The guard's time runs from before the load. Where nft hangs, it takes back what has not come yet."""
+    server, file, now = machine
+    nft = shutil.which("nft", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    # The rules alone are slow to load; to try them, and to take them back, takes no time.
+    (slow / "nft").write_text(
+        f'#!/bin/sh\nif [ "$1" = -f ]; then\n  cat > {slow}/$$\n  grep -q "dport 18789" {slow}/$$ && sleep 4\n'
+        f'  exec {nft} -f {slow}/$$\nfi\nexec {nft} "$@"\n'
+    )
+    (slow / "nft").chmod(0o755)
+    operator = Operator(server, file, "--confirm-within", "1s", path=slow)
+    operator.sees("everything is as it was before")
+    assert operator.ended() == 1
+    assert now() is None
 
 
 def test_the_guard_s_words_stand_in_its_file(machine):

@@ -5,10 +5,11 @@
 //!
 //! Never here: trust. The time of a CA's answer is a hint about our clock; nothing is let in because of it.
 
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
@@ -71,14 +72,30 @@ fn whole(time: Timestamp) -> Timestamp {
 /// The `Date` of a server's answer.
 fn date_of(url: &str) -> Result<Timestamp, String> {
     let (host, port) = host(url).ok_or("it is no address")?;
-    let at = resolve(host, port)?;
-    let open = Timed::connect(at, PATIENCE).map_err(|error| error.to_string())?;
+    let open = connect(&resolve(host, port)?).map_err(|error| error.to_string())?;
     let path = url.splitn(4, '/').nth(3).unwrap_or_default();
     // Unverified: with a wrong clock no verification holds, and that is the question.
     let answer =
         get(unverified(open, host)?, host, &format!("/{path}")).map_err(|error| error.to_string())?;
     let date = answer.header("date").ok_or("its answer has no date")?;
     DateTimeParser::new().parse_timestamp(date).map_err(|_| format!("`{date}` is no date"))
+}
+
+/// To the first of a name's addresses that takes connections: `localhost` is two, and a server may have one.
+fn connect(addresses: &[SocketAddr]) -> io::Result<Timed> {
+    let end = Instant::now() + PATIENCE;
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for at in addresses {
+        let rest = end.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            break;
+        }
+        match Timed::connect(*at, rest) {
+            Ok(open) => return Ok(open),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 fn host(url: &str) -> Option<(&str, u16)> {
@@ -91,17 +108,17 @@ fn host(url: &str) -> Option<(&str, u16)> {
 }
 
 /// Asks the resolver, which has its own idea of patience.
-pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let (answer, answered) = mpsc::sync_channel(1);
     let asked = (host.to_owned(), port);
     std::thread::spawn(move || {
-        let found = asked.to_socket_addrs().map(|mut all| all.next());
+        let found = asked.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
         // Nobody may be waiting any more.
         let _ = answer.send(found);
     });
     match answered.recv_timeout(PATIENCE) {
-        Ok(Ok(Some(at))) => Ok(at),
-        Ok(Ok(None)) => Err(format!("{host} has no address")),
+        Ok(Ok(all)) if all.is_empty() => Err(format!("{host} has no address")),
+        Ok(Ok(all)) => Ok(all),
         Ok(Err(error)) => Err(format!("{host} does not resolve: {error}")),
         Err(_) => Err(format!("no answer about {host} within {} s", PATIENCE.as_secs())),
     }
@@ -146,6 +163,15 @@ mod tests {
             assert_eq!(host(url), expected, "{url}");
         }
         assert!(resolve("localhost", 80).is_ok());
+    }
+
+    #[test]
+    fn a_name_with_a_dead_address_is_not_dead() {
+        let [dead, alive] = [(), ()].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [&dead, &alive].map(|socket| socket.local_addr().unwrap());
+        drop(dead);
+        assert!(connect(&addresses).is_ok());
+        assert!(connect(&addresses[..1]).is_err() && connect(&[]).is_err());
     }
 
     #[test]

@@ -23,8 +23,9 @@ use crate::edge::site::Site;
 /// nginx takes a new configuration within a second, and a few more where there are many workers.
 const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(100);
-/// While the old workers leave, both kinds answer for a moment.
-const ROUNDS: usize = 2;
+/// New and old workers answer side by side for a tenth of a second, or longer on a busy machine: so long the new certificate alone has
+/// to be seen.
+const ROUNDS: usize = 6;
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

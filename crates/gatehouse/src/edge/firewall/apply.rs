@@ -61,7 +61,8 @@ pub(crate) async fn apply(
     let mut signals = Signals::catch()?;
     let mut guard = Guard::start(&undo, wish.within, lock).await?;
     if let Err(error) = nft.load(rules).await {
-        let _nothing_to_take_back = guard.tell(KEEP).await;
+        // Most likely there is nothing to take back; but a program that was ended may have done its work.
+        let _its_word_is_in_the_file = guard.hang_up().await;
         return Err(error);
     }
     terminal.note(&question(wish.within));
@@ -104,6 +105,8 @@ async fn end(told: Option<&str>, nft: &Nft, undo: &str, terminal: &Terminal) -> 
             Ok(Outcome::Done)
         }
         Some(BACK) => {
+            // Its time may have been over while our rules were still on their way: then they came after it had looked.
+            nft.load(undo).await.context("the former rules cannot be loaded again")?;
             terminal.note("The rules are taken back: everything is as it was before.");
             Ok(Outcome::Refused)
         }
