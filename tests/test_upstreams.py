@@ -53,7 +53,8 @@ def test_when_one_dies_requests_without_a_byte_are_served_by_the_other(two):
         player.pace(tokens=4, tokens_per_s=200)
     total = 120
     with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(ask, gateway) for _ in range(total)]
+        # Each a conversation of its own: one and the same would stay with one of the two, which may be the other.
+        asked = [pool.submit(ask, gateway, f"{n}: what is it?") for n in range(total)]
         one.wait(completed_at_least=5)
         before = len(one.chats())
         one.process.child.kill()
