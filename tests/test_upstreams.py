@@ -55,7 +55,7 @@ def test_when_one_dies_requests_without_a_byte_are_served_by_the_other(two):
     with ThreadPoolExecutor(8) as pool:
         # Each a conversation of its own: one and the same would stay with one of the two, which may be the other.
         asked = [pool.submit(ask, gateway, f"{n}: what is it?") for n in range(total)]
-        one.wait(completed_at_least=5)
+        one.wait(seconds=20, completed_at_least=5)
         before = len(one.chats())
         one.process.child.kill()
         statuses = [future.result(timeout=60).status_code for future in asked]
