@@ -88,7 +88,7 @@ def test_whoever_leaves_frees_the_upstream(front, how):
             wire.sendall(connection.data_to_send())
         else:
             wire.close()
-    front.play.wait(seconds=2, in_flight_at_most=0, aborted_at_least=before + 1)
+    front.play.wait(in_flight_at_most=0, aborted_at_least=before + 1)
     if "reset" in how:
         connection.ping(b"still up")
         wire.sendall(connection.data_to_send())
