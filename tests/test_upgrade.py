@@ -139,6 +139,7 @@ def test_a_stream_runs_through_an_upgrade_to_its_end(upgraded, play):
     play.wait(in_flight_at_least=1)
     chain.upgrade()
     # While the old one drains, the new one answers; and health is the new one's alone.
+    wait_until(lambda: "draining" in chain.gateway.log(), 5, "the old one hears of it before it lets go")
     with http(chain.gateway.url) as client:
         assert client.post("/v1/chat/completions", json=chat_body(), headers=bearer()).status_code == 200
     with http(chain.gateway.admin_url) as client:

@@ -53,8 +53,9 @@ def test_when_one_dies_requests_without_a_byte_are_served_by_the_other(two):
         player.pace(tokens=4, tokens_per_s=200)
     total = 120
     with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(ask, gateway) for _ in range(total)]
-        one.wait(completed_at_least=5)
+        # Each a conversation of its own: one and the same would stay with one of the two, which may be the other.
+        asked = [pool.submit(ask, gateway, f"{n}: what is it?") for n in range(total)]
+        one.wait(seconds=20, completed_at_least=5)
         before = len(one.chats())
         one.process.child.kill()
         statuses = [future.result(timeout=60).status_code for future in asked]
@@ -68,8 +69,10 @@ def test_when_one_dies_requests_without_a_byte_are_served_by_the_other(two):
 def test_one_that_fails_before_its_first_byte_is_passed_over(two):
     one, other, gateway = two
     one.chat({"status": 500, "steps": [{"text": '{"error":"boom"}'}]}, sticky=True)
-    statuses = [ask(gateway).status_code for _ in range(40)]
+    # Each a conversation of its own: one and the same would be the other's in half of all runs, and prove nothing.
+    statuses = [ask(gateway, f"{n}: what is it?").status_code for n in range(40)]
     attempts = len(one.chats()) + len(other.chats())
+    assert one.chats() and other.chats()
     assert attempts <= 1.2 * 40 + 1, attempts
     assert statuses.count(200) >= 20 and set(statuses) <= {200, 502, 503}
 
