@@ -52,4 +52,4 @@ esac
 
 # Every test is bounded by itself; this bounds all of them together.
 cd "$here"
-exec timeout --kill-after=30 "${GATEHOUSE_TEST_SECONDS:-1500}" "$venv/bin/python" -m pytest "$@"
+exec timeout --kill-after=30 "${GATEHOUSE_TEST_SECONDS:-2400}" "$venv/bin/python" -m pytest "$@"
