@@ -85,6 +85,8 @@ if [ "$purpose" = test ]; then
     want fish has fish
     # The static binary of `make dist`.
     want musl-tools has musl-gcc
+    # Builds the container image, without an engine.
+    rather buildah has buildah
     # Asks for certificates, and the CA that it asks.
     rather certbot has certbot
     rather pebble has pebble

@@ -1,7 +1,9 @@
-"""Image and compose file: linted, and held to the facts that make the installation safe. No engine runs here; what the image
-installs is the package, which `test_package.py` proves on the same distribution."""
+"""Image and compose file: linted, and held to the facts that make the installation safe. The image is built and run, by a builder
+that needs no engine; the compose file is read only."""
 
 import ipaddress
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.gateway import Gateway
-from harness.processes import BINARY, ROOT
+from harness import root as roots
+from harness.client import bearer, chat_body, http
+from harness.gateway import Gateway, settings
+from harness.image import Image
+from harness.processes import BINARY, ROOT, free_port
 from harness.site import NODE
 
 FOLDER = ROOT / "deploy/container"
@@ -125,3 +130,65 @@ def test_the_health_check_tells_health(start, play):
     assert run(FOLDER / "healthy", port, "/nowhere", check=False).returncode != 0
     gateway.stop()
     assert run(FOLDER / "healthy", port, "/healthz", check=False).returncode != 0
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory, packages):
+    folder = tmp_path_factory.mktemp("image")
+    try:
+        yield Image(folder, packages.first)
+    except roots.Unavailable as error:
+        pytest.skip(f"NO IMAGE CAN BE MADE HERE, IT IS UNTESTED: {error}")
+    finally:
+        # Each step's files are there whole.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.timeout(400)
+def test_the_image_holds_what_its_file_says(image):
+    config = image.config()
+    assert config["User"] == "18789:18789" and config["StopSignal"] == "SIGTERM"
+    assert config["Entrypoint"] == ["/usr/bin/gatehouse"]
+    assert config["Cmd"] == ["gateway", "--config", "/etc/gatehouse/gatehouse.yaml"]
+    assert config["Healthcheck"]["Test"] == ["CMD", "healthy", "18790", "/healthz"]
+    inside = image.container()
+    assert inside.run("id", "--user", "--name").stdout.strip() == "gatehouse"
+    assert inside.run("gatehouse", "--version").stdout == run(BINARY, "--version").stdout
+    # Of a read-only image it needs two folders; only what every Debian lets everybody write is there besides.
+    writable = inside.run("find", "/", "-xdev", "-type", "d", "-writable", "-not", "-path", "/proc/*", check=False).stdout.split()
+    everybodys = {"/tmp", "/var/tmp", "/run/lock", "/dev/shm", "/dev/mqueue"}
+    assert set(writable) - everybodys == {*config["Volumes"], "/var/lib/gatehouse-edge"}
+
+
+@pytest.mark.timeout(400)
+def test_a_container_serves_and_drains(image, play, tmp_path):
+    """As its entry point and command say, with a configuration that it may read alone."""
+    port, admin = free_port(), free_port()
+    table = settings(play, port, admin, audit={"file": "/var/log/gatehouse/audit.jsonl"})
+    file = tmp_path / "gatehouse.yaml"
+    file.write_text(json.dumps({"gateway": table}))
+    config, inside = image.config(), image.container()
+    running = inside.start([*config["Entrypoint"], *config["Cmd"]], tmp_path / "log", {file: "/etc/gatehouse/gatehouse.yaml"})
+    try:
+        running.listens(("127.0.0.1", port))
+        assert inside.run("healthy", str(admin), "/healthz").returncode == 0
+        with http(f"http://127.0.0.1:{port}") as client:
+            assert client.post("/v1/chat/completions", json=chat_body(), headers=bearer()).status_code == 200
+        running.terminate()
+        assert running.exited(20) == 0, running.text()
+    finally:
+        running.stop()
+    assert '"status":200' in inside.run("cat", "/var/log/gatehouse/audit.jsonl").stdout
+    assert inside.run("healthy", str(admin), "/healthz", check=False).returncode != 0
+
+
+def test_the_site_step_of_the_compose_file_writes_what_nginx_needs(image, composed, tmp_path):
+    script = composed["services"]["site"]["command"][0].replace("$$", "$")
+    version = composed["services"]["site"]["environment"]["NGINX_VERSION"].split(":-")[1].rstrip("}")
+    inside = image.container()
+    file = tmp_path / "gatehouse.yaml"
+    file.write_bytes((FOLDER / "gatehouse.yaml").read_bytes())
+    inside.run("env", f"NGINX_VERSION={version}", "sh", "-ec", script, volumes={file: "/etc/gatehouse/gatehouse.yaml"})
+    made = inside.run("cat", "/var/lib/gatehouse-edge/nginx.conf").stdout
+    assert "http2 on;" in made and made.count("server {") >= 3
+    assert inside.run("find", "/var/lib/gatehouse-edge", "-name", "*.js.gz").stdout.strip()
