@@ -5,6 +5,7 @@
 //!
 //! Never here: anything the product runs. Nothing outside `bench/` and `tests/` may depend on this crate.
 
+pub mod certificate;
 pub mod control;
 pub mod house;
 pub mod http1;
