@@ -2,7 +2,7 @@
 //!
 //! Why here: the benchmark and the soak measure the same set-up.
 //!
-//! Never here: load, figures.
+//! Never here: load, figures; TLS and what ends it, see [`crate::edge`].
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

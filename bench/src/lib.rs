@@ -7,8 +7,10 @@
 
 pub mod certificate;
 pub mod control;
+pub mod edge;
 pub mod house;
 pub mod http1;
+pub mod https;
 pub mod load;
 pub mod machine;
 pub mod play;
