@@ -88,7 +88,8 @@ async fn streams(house: &House, edge: &Edge, table: &mut Table, size: &Size) -> 
     Ok(())
 }
 
-/// A connection for each request; and the same request on kept ones, to tell what the connection costs.
+/// A connection for each request; and the same request on kept ones, to tell what the connection costs. At most: a request
+/// that comes alone costs more than one in a crowd.
 ///
 /// No times: the clients' half of a handshake is the larger, and all of them share one processor with the player.
 async fn handshakes(house: &House, edge: &Edge, table: &mut Table, size: &Size) -> Result<()> {
@@ -112,7 +113,7 @@ async fn handshakes(house: &House, edge: &Edge, table: &mut Table, size: &Size) 
             let fresh_us = (edge.cpu_s(target.name)? - between) * 1e6 / fresh.times.len() as f64;
             table.cost("CPU per connection and its request", "µs", target.name, fresh_us);
             table.cost("CPU per request on a kept connection", "µs", target.name, kept_us);
-            table.cost("CPU per handshake, the difference", "µs", target.name, fresh_us - kept_us);
+            table.cost("CPU per handshake at most, the difference", "µs", target.name, fresh_us - kept_us);
             table.cost(
                 "connections per second",
                 "1/s",
