@@ -1,9 +1,11 @@
 #!/bin/sh
-# The benchmark: the played Ollama directly, nginx as a plain proxy, Gatehouse with everything on; one table of Markdown.
+# The benchmark: the played Ollama directly, nginx as a plain proxy, Gatehouse with everything on, and what ends TLS in front
+# of it; tables of Markdown.
 #
-#   bench/run.sh            about eleven minutes
-#   bench/run.sh --quick    about two
+#   bench/run.sh            about fifteen minutes
+#   bench/run.sh --quick    about three
 #   bench/run.sh --only json
+#   bench/run.sh --only https
 #
 # The proxies get one processor, the generator and the player the other; with a single processor all share it. Any lost
 # token or wrong status fails the run. Everything runs on loopback, from a folder that is removed afterwards.

@@ -2,7 +2,7 @@
 //!
 //! Why here: the benchmark and the soak measure the same set-up.
 //!
-//! Never here: load, figures.
+//! Never here: load, figures; TLS and what ends it, see [`crate::edge`].
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
+use crate::certificate::Certificate;
 use crate::control;
 use crate::load::connection::Connection;
-use crate::load::target::{Asks, Target};
+use crate::load::target::{self, Asks, Target};
 use crate::machine::Running;
 use crate::play::frames;
 use crate::play::script::Pace;
@@ -46,7 +48,7 @@ pub struct Programs {
 pub struct House {
     pub targets: [Target; 3],
     pub control: SocketAddr,
-    programs: Programs,
+    pub programs: Programs,
     // Ended in this order: proxies first.
     gatehouse: Running,
     nginx: Running,
@@ -71,19 +73,19 @@ impl House {
 
         let nginx_address = free_address().await?;
         let file = folder.join("nginx.conf");
-        std::fs::write(&file, nginx_configuration(folder, nginx_address, addresses.api))?;
+        std::fs::write(&file, nginx_configuration(folder, nginx_address, addresses.api, None))?;
         let options = ["-p", text(folder)?, "-c", text(&file)?];
         let on = programs.proxy_processor;
         let nginx = Running::start("nginx", on, &programs.nginx, &options, &folder.join("nginx.log"))?;
 
         let (api, admin) = (free_address().await?, free_address().await?);
         let file = folder.join("gateway.yaml");
-        std::fs::write(&file, gateway_configuration(api, admin, addresses.api))?;
+        std::fs::write(&file, gateway_configuration(api, admin, addresses.api).to_string())?;
         let options = ["gateway", "--config", text(&file)?];
         let gatehouse =
             Running::start("gatehouse", on, &programs.gatehouse, &options, &folder.join("gatehouse.log"))?;
 
-        let target = |name, address, asks, key| Target { name, address, asks, key };
+        let target = |name, address, asks, key| Target { name, address, asks, key, tls: None };
         let targets = [
             target("direct", addresses.api, Asks::Ollama, None),
             target("nginx", nginx_address, Asks::Ollama, None),
@@ -117,7 +119,7 @@ impl House {
 
     /// The targets, beginning with another one each round.
     pub fn turn(&self, round: usize) -> impl Iterator<Item = &Target> {
-        self.targets.iter().cycle().skip(round % self.targets.len()).take(self.targets.len())
+        target::turn(&self.targets, round)
     }
 
     /// How the player answers from now on.
@@ -137,10 +139,11 @@ impl House {
         let log = folder.join("again.log");
         let file = folder.join("configuration");
         let (program, options) = if name == "nginx" {
-            std::fs::write(&file, nginx_configuration(&folder, target.address, upstream))?;
+            std::fs::write(&file, nginx_configuration(&folder, target.address, upstream, None))?;
             (&self.programs.nginx, ["-p", text(&folder)?, "-c", text(&file)?])
         } else {
-            std::fs::write(&file, gateway_configuration(target.address, free_address().await?, upstream))?;
+            let admin = free_address().await?;
+            std::fs::write(&file, gateway_configuration(target.address, admin, upstream).to_string())?;
             (&self.programs.gatehouse, ["gateway", "--config", text(&file)?, "--"])
         };
         let options = options.iter().take_while(|option| **option != "--").copied().collect::<Vec<_>>();
@@ -188,9 +191,21 @@ pub async fn player_addresses(log: &Path) -> Result<Addresses> {
     bail!("the player does not start; see {}", log.display())
 }
 
-/// nginx at its best for this path: no log, no buffering, connections kept, bodies in memory.
-fn nginx_configuration(folder: &Path, listen: SocketAddr, upstream: SocketAddr) -> String {
+/// nginx at its best for this path: no log, no buffering, connections kept, bodies in memory; with a certificate TLS 1.3.
+pub fn nginx_configuration(
+    folder: &Path,
+    listen: SocketAddr,
+    upstream: SocketAddr,
+    certificate: Option<&Certificate>,
+) -> String {
     let folder = folder.display();
+    let (ssl, tls) = match certificate {
+        None => ("", String::new()),
+        Some(Certificate { chain, key, .. }) => {
+            let (chain, key) = (chain.display(), key.display());
+            (" ssl", format!("ssl_protocols TLSv1.3; ssl_certificate {chain}; ssl_certificate_key {key};"))
+        }
+    };
     format!(
         "daemon off;
 pid {folder}/nginx.pid;
@@ -206,7 +221,8 @@ http {{
     keepalive_requests 100000000; tcp_nodelay on;
     upstream played {{ server {upstream}; keepalive 1024; keepalive_requests 100000000; }}
     server {{
-        listen {listen} backlog=4096;
+        listen {listen}{ssl} backlog=4096;
+        {tls}
         location / {{
             proxy_pass http://played;
             proxy_http_version 1.1;
@@ -222,7 +238,7 @@ http {{
 }
 
 /// Gatehouse as it is meant to run: keys, limits, audit to a file, metrics; only the bounds are out of the load's way.
-fn gateway_configuration(listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr) -> String {
+pub fn gateway_configuration(listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr) -> Value {
     serde_json::json!({
         "listen": listen.to_string(),
         "admin_listen": admin.to_string(),
@@ -239,5 +255,4 @@ fn gateway_configuration(listen: SocketAddr, admin: SocketAddr, upstream: Socket
         "input": {"prompt_chars": 1_000_000},
         "audit": {"file": "audit.jsonl"},
     })
-    .to_string()
 }

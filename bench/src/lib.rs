@@ -5,9 +5,12 @@
 //!
 //! Never here: anything the product runs. Nothing outside `bench/` and `tests/` may depend on this crate.
 
+pub mod certificate;
 pub mod control;
+pub mod edge;
 pub mod house;
 pub mod http1;
+pub mod https;
 pub mod load;
 pub mod machine;
 pub mod play;

@@ -1,4 +1,4 @@
-//! The table: what was measured, beside nginx and beside no proxy at all.
+//! The tables: what was measured, beside nginx and beside no proxy at all, or over TLS beside nginx alone.
 //!
 //! Why here: one form for the terminal and for `docs/performance.md`.
 //!
@@ -7,10 +7,39 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::edge::{NGINX, SITE, UP};
 use crate::load::figures::median;
 
-/// Targets in the order of the columns.
-pub const TARGETS: [&str; 3] = ["direct", "nginx", "gatehouse"];
+/// Which targets a table compares, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// One proxy beside nginx and beside none.
+    #[default]
+    Plain,
+    /// Two ways to serve HTTPS beside nginx. Nobody is asked directly: the player speaks no TLS.
+    Https,
+}
+
+impl Form {
+    fn head(self) -> String {
+        let columns = match self {
+            Self::Plain => {
+                "direct | nginx | gatehouse | added by nginx | added by gatehouse | ratio to nginx".to_owned()
+            }
+            Self::Https => format!("{NGINX} | {SITE} | {UP} | {SITE}, times nginx | {UP}, times nginx"),
+        };
+        let lines = "---:|".repeat(self.columns());
+        format!("| figure | {columns} |\n|---|{lines}\n")
+    }
+
+    /// Behind the figure's name.
+    fn columns(self) -> usize {
+        match self {
+            Self::Plain => 6,
+            Self::Https => 5,
+        }
+    }
+}
 
 /// Rounds of one figure for each target.
 #[derive(Debug, Default)]
@@ -24,10 +53,15 @@ pub struct Row {
 
 #[derive(Debug, Default)]
 pub struct Table {
+    form: Form,
     pub sections: Vec<(String, Vec<Row>)>,
 }
 
 impl Table {
+    pub fn of(form: Form) -> Self {
+        Self { form, ..Self::default() }
+    }
+
     pub fn section(&mut self, title: String) {
         self.sections.push((title, Vec::new()));
     }
@@ -63,18 +97,20 @@ impl Table {
         }
     }
 
+    /// Nothing where nothing was measured.
     pub fn markdown(&self) -> String {
-        let mut out = String::from(
-            "| figure | direct | nginx | gatehouse | added by nginx | added by gatehouse | ratio to nginx |\n\
-             |---|---:|---:|---:|---:|---:|---:|\n",
-        );
+        if self.sections.is_empty() {
+            return String::new();
+        }
+        let mut out = self.form.head();
         for (title, rows) in &self.sections {
             // Writing to a String cannot fail.
-            let _ = writeln!(out, "| **{title}** | | | | | | |");
+            let _ = writeln!(out, "| **{title}** |{}", " |".repeat(self.form.columns()));
             for row in rows {
-                let _ = writeln!(out, "{}", row.markdown());
+                let _ = writeln!(out, "{}", row.markdown(self.form));
             }
         }
+        out.push('\n');
         out
     }
 }
@@ -90,27 +126,40 @@ impl Row {
         Some(median(values.iter().zip(base).map(|(value, base)| value - base).collect()))
     }
 
-    fn markdown(&self) -> String {
-        let cell = |value: Option<f64>| value.map_or("–".to_owned(), number);
-        let [direct, nginx, gatehouse] = TARGETS.map(|target| self.middle(target));
-        let added = |target| if self.added { cell(self.above_direct(target)) } else { "–".to_owned() };
-        let ratio = match (nginx, gatehouse) {
-            (Some(nginx), Some(gatehouse)) if nginx > 0.0 && !self.added => {
-                format!("{:.2}", gatehouse / nginx)
-            }
-            _ => "–".to_owned(),
+    fn markdown(&self, form: Form) -> String {
+        let cells = match form {
+            Form::Plain => self.beside_none(),
+            Form::Https => self.beside_nginx(),
         };
-        format!(
-            "| {}, {} | {} | {} | {} | {} | {} | {ratio} |",
-            self.figure,
-            self.unit,
-            cell(direct),
-            cell(nginx),
-            cell(gatehouse),
-            added("nginx"),
-            added("gatehouse"),
-        )
+        format!("| {}, {} | {} |", self.figure, self.unit, cells.join(" | "))
     }
+
+    fn beside_none(&self) -> Vec<String> {
+        let [direct, nginx, gatehouse] = ["direct", "nginx", "gatehouse"].map(|target| self.middle(target));
+        let added = |target| if self.added { cell(self.above_direct(target)) } else { cell(None) };
+        let compared = if self.added { None } else { ratio(nginx, gatehouse) };
+        vec![cell(direct), cell(nginx), cell(gatehouse), added("nginx"), added("gatehouse"), times(compared)]
+    }
+
+    fn beside_nginx(&self) -> Vec<String> {
+        let [nginx, site, up] = [NGINX, SITE, UP].map(|target| self.middle(target));
+        vec![cell(nginx), cell(site), cell(up), times(ratio(nginx, site)), times(ratio(nginx, up))]
+    }
+}
+
+fn ratio(nginx: Option<f64>, other: Option<f64>) -> Option<f64> {
+    let (nginx, other) = (nginx.filter(|nginx| *nginx > 0.0)?, other?);
+    Some(other / nginx)
+}
+
+const NOTHING: &str = "–";
+
+fn cell(value: Option<f64>) -> String {
+    value.map_or(NOTHING.to_owned(), number)
+}
+
+fn times(ratio: Option<f64>) -> String {
+    ratio.map_or(NOTHING.to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
 fn number(value: f64) -> String {
@@ -140,5 +189,21 @@ mod tests {
         let text = table.markdown();
         assert!(text.contains("| CPU per request, µs | – | 20.0 | 30.0 | – | – | 1.50 |"), "{text}");
         assert!(text.contains("| p50, µs | 10.0 | 15.0 | 18.0 | 5.00 | 8.00 | – |"), "{text}");
+    }
+
+    #[test]
+    fn over_tls_both_edges_are_held_against_nginx() {
+        let mut table = Table::of(Form::Https);
+        assert_eq!(table.markdown(), "");
+        table.section("json".to_owned());
+        for (target, cpu, time) in [(NGINX, 20.0, 100.0), (SITE, 50.0, 150.0), (UP, 40.0, 120.0)] {
+            table.cost("CPU per request", "µs", target, cpu);
+            table.time("p50", "µs", target, time);
+        }
+        let text = table.markdown();
+        assert!(text.contains("| CPU per request, µs | 20.0 | 50.0 | 40.0 | 2.50 | 2.00 |"), "{text}");
+        assert!(text.contains("| p50, µs | 100 | 150 | 120 | 1.50 | 1.20 |"), "{text}");
+        let bars: Vec<usize> = text.lines().map(|line| line.matches('|').count()).collect();
+        assert!(bars.iter().all(|bars| *bars == 0 || *bars == 7), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! `bench`: the same load on the played Ollama directly, through nginx as a plain proxy, and through Gatehouse with
-//! keys, limits, audit and metrics on; round by round in turn, so that what drifts on the machine drifts for all.
+//! keys, limits, audit and metrics on; and over TLS through nginx, the rendered site and `gatehouse up`. Round by round in
+//! turn, so that what drifts on the machine drifts for all.
 //!
 //! Why here: the order of runs, the processes and the table. What a round measures is in [`bench::load`].
 //!
@@ -9,10 +10,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use bench::edge::Edge;
 use bench::house::{House, Programs};
+use bench::https;
 use bench::machine;
 use bench::play::script::Pace;
-use bench::report::Table;
+use bench::report::{Form, Table};
 use bench::rows::{LANES, Size, VECTOR_LANES};
 use clap::Parser;
 use tokio::io::AsyncWriteExt;
@@ -120,6 +123,12 @@ async fn bench(arguments: &Arguments) -> Result<()> {
         table.section(format!("{} clients leave at random moments", size.leaving));
         house.leaving(&mut table, &size).await?;
     }
+    let mut secured = Table::of(Form::Https);
+    if wanted("https") {
+        let mut edge = Edge::start(&house).await?;
+        https::all(&house, &edge, &mut secured, &size).await?;
+        edge.check()?;
+    }
     house.check()?;
     let kind = if arguments.quick { "quick run" } else { "full run" };
     let foot = format!(
@@ -128,7 +137,7 @@ async fn bench(arguments: &Arguments) -> Result<()> {
         began.elapsed().as_secs_f64(),
         machine::description()
     );
-    say(&format!("{}\n{foot}", table.markdown())).await
+    say(&format!("{}{}{foot}", table.markdown(), secured.markdown())).await
 }
 
 async fn say(text: &str) -> Result<()> {

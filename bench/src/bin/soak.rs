@@ -141,7 +141,8 @@ impl Scene {
         let log = folder.join("gatehouse.log");
         let gatehouse = Running::start("gatehouse", None, &arguments.gatehouse, &options, &log)?;
         house::listens(address).await.with_context(|| format!("see {}", log.display()))?;
-        let target = Target { name: "gatehouse", address, asks: Asks::OpenAi, key: Some(KEY.to_owned()) };
+        let key = Some(KEY.to_owned());
+        let target = Target { name: "gatehouse", address, asks: Asks::OpenAi, key, tls: None };
         Ok(Self { target, gatehouse, _players: [good, endless] })
     }
 }

@@ -11,13 +11,14 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::figures::StreamTimes;
+use super::line::Line;
 use super::target::{Asks, Target};
 use crate::http1::{BodyReader, Inbound};
 use crate::play::frames;
 
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    line: Line,
     inbound: Inbound,
     asks: Asks,
 }
@@ -27,14 +28,29 @@ impl Connection {
         let stream =
             TcpStream::connect(target.address).await.with_context(|| format!("to {}", target.name))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, inbound: Inbound::default(), asks: target.asks })
+        let line = match &target.tls {
+            None => Line::Plain(stream),
+            Some(tls) => Line::secure(stream, tls).await.with_context(|| format!("to {}", target.name))?,
+        };
+        Ok(Self { line, inbound: Inbound::default(), asks: target.asks })
+    }
+
+    /// Says that nothing more comes, as clients do, and leaves.
+    pub async fn close(mut self) -> Result<()> {
+        Ok(self.line.shutdown().await?)
+    }
+
+    async fn send(&mut self, request: &[u8]) -> Result<()> {
+        self.line.write_all(request).await?;
+        // TLS may have kept a record that the socket did not take; reading would not send it.
+        Ok(self.line.flush().await?)
     }
 
     /// A whole answer. It must be a 200 that holds exactly this text.
     pub async fn whole(&mut self, request: &[u8], text: &[u8]) -> Result<()> {
-        self.stream.write_all(request).await?;
-        let head = self.inbound.answer(&mut self.stream).await?;
-        let body = self.inbound.body(&mut self.stream, head.framing).await?;
+        self.send(request).await?;
+        let head = self.inbound.answer(&mut self.line).await?;
+        let body = self.inbound.body(&mut self.line, head.framing).await?;
         ensure!(head.status == 200, "status {}: {}", head.status, String::from_utf8_lossy(&body));
         ensure!(!head.close, "the server closed a connection that should stay open");
         ensure!(
@@ -48,8 +64,8 @@ impl Connection {
     /// A stream to its end, every token checked.
     pub async fn streamed(&mut self, request: &[u8], tokens: usize, times: &mut StreamTimes) -> Result<()> {
         let sent = Instant::now();
-        self.stream.write_all(request).await?;
-        let head = self.inbound.answer(&mut self.stream).await?;
+        self.send(request).await?;
+        let head = self.inbound.answer(&mut self.line).await?;
         let mut reader = BodyReader::new(head.framing);
         let mut tape = Tape::new(self.asks);
         let mut last: Option<Instant> = None;
@@ -69,7 +85,7 @@ impl Connection {
             if done {
                 break;
             }
-            ensure!(self.inbound.more(&mut self.stream).await? > 0, "cut after {} tokens", tape.tokens);
+            ensure!(self.inbound.more(&mut self.line).await? > 0, "cut after {} tokens", tape.tokens);
         }
         ensure!(tape.ended, "no proper end after {} tokens", tape.tokens);
         ensure!(tape.tokens == tokens, "{} tokens instead of {tokens}", tape.tokens);

@@ -9,5 +9,6 @@ pub mod connection;
 pub mod crowd;
 pub mod figures;
 pub mod leave;
+pub mod line;
 pub mod run;
 pub mod target;

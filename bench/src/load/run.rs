@@ -24,6 +24,15 @@ pub struct Whole {
     pub seconds: f64,
 }
 
+/// So many connections, one after the other.
+pub async fn open(target: &Target, connections: usize) -> Result<Vec<Connection>> {
+    let mut open = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        open.push(timeout(STREAM_TIME_MAX, Connection::open(target)).await??);
+    }
+    Ok(open)
+}
+
 /// Requests one after the other on each of so many connections, for so long. Each answer has to hold the text.
 pub async fn whole(
     target: &Target,
@@ -32,11 +41,17 @@ pub async fn whole(
     text: String,
     time: Duration,
 ) -> Result<Whole> {
+    whole_on(open(target, connections).await?, request, text, time).await
+}
+
+/// The same on connections that are open.
+pub async fn whole_on(
+    open: Vec<Connection>,
+    request: Vec<u8>,
+    text: String,
+    time: Duration,
+) -> Result<Whole> {
     let (request, text) = (Rc::new(request), Rc::new(text));
-    let mut open = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        open.push(Connection::open(target).await?);
-    }
     let began = Instant::now();
     let mut tasks = JoinSet::new();
     for mut connection in open {
@@ -51,6 +66,41 @@ pub async fn whole(
             anyhow::Ok(times)
         });
     }
+    together(tasks, began).await
+}
+
+/// A connection of its own for each request, opened, asked once and closed; so many at the same time, for so long.
+pub async fn fresh(
+    target: &Target,
+    request: Vec<u8>,
+    at_once: usize,
+    text: String,
+    time: Duration,
+) -> Result<Whole> {
+    let (target, request, text) = (Rc::new(target.clone()), Rc::new(request), Rc::new(text));
+    let began = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..at_once {
+        let (target, request, text) = (Rc::clone(&target), Rc::clone(&request), Rc::clone(&text));
+        let once = async move || {
+            let mut connection = Connection::open(&target).await?;
+            connection.whole(&request, text.as_bytes()).await?;
+            connection.close().await
+        };
+        tasks.spawn_local(async move {
+            let mut times = Times::default();
+            while began.elapsed() < time {
+                let opened = Instant::now();
+                timeout(STREAM_TIME_MAX, once()).await??;
+                times.push(opened.elapsed());
+            }
+            anyhow::Ok(times)
+        });
+    }
+    together(tasks, began).await
+}
+
+async fn together(mut tasks: JoinSet<Result<Times>>, began: Instant) -> Result<Whole> {
     let mut all = Times::default();
     while let Some(done) = tasks.join_next().await {
         all.merge(done.context("a client task")??);
@@ -67,11 +117,17 @@ pub async fn streams(
     tokens: usize,
     over: Duration,
 ) -> Result<StreamTimes> {
-    let request = Rc::new(request);
-    let mut open = Vec::with_capacity(streams);
-    for _ in 0..streams {
-        open.push(Connection::open(target).await?);
-    }
+    streams_on(open(target, streams).await?, request, tokens, over).await
+}
+
+/// The same on connections that are open, one for each stream.
+pub async fn streams_on(
+    open: Vec<Connection>,
+    request: Vec<u8>,
+    tokens: usize,
+    over: Duration,
+) -> Result<StreamTimes> {
+    let (request, streams) = (Rc::new(request), open.len());
     let began = Instant::now();
     let mut tasks = JoinSet::new();
     for (number, mut connection) in open.into_iter().enumerate() {

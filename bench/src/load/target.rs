@@ -5,6 +5,9 @@
 //! Never here: sockets.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ClientConfig;
 
 /// The dialect of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +89,28 @@ pub struct Target {
     pub address: SocketAddr,
     pub asks: Asks,
     pub key: Option<String>,
+    /// `None`: plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// What a client needs to reach a target over TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// In the handshake and in each request's `host`.
+    pub name: &'static str,
+    pub config: Arc<ClientConfig>,
+}
+
+/// The targets, beginning with another one each round.
+pub fn turn<const N: usize>(targets: &[Target; N], round: usize) -> impl Iterator<Item = &Target> {
+    targets.iter().cycle().skip(round % N).take(N)
 }
 
 impl Target {
+    fn host(&self) -> String {
+        self.tls.as_ref().map_or_else(|| self.address.to_string(), |tls| tls.name.to_owned())
+    }
+
     /// A chat request with a prompt of about this many bytes, capped at so many tokens.
     pub fn request(&self, model: &str, prompt_bytes: usize, tokens: usize, stream: bool) -> Vec<u8> {
         let prompt: String =
@@ -105,7 +127,7 @@ impl Target {
         let key = self.key.as_ref().map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{key}content-length: {}\r\n\r\n",
-            self.address,
+            self.host(),
             body.len()
         );
         (head + body).into_bytes()
