@@ -19,7 +19,7 @@ import pytest
 
 from harness import acme
 from harness.acme import Acme, renew
-from harness.certificates import Authority
+from harness.certificates import Authority, openssl
 from harness.client import KEY, chat_body, post_bytes
 from harness.clock import DAY_S, Clock
 from harness.edge import serve, settled
@@ -462,6 +462,55 @@ def test_a_chain_that_leads_nowhere_is_found(own, tmp_path):
     replace(own, Authority(tmp_path / "stranger", name="A stranger").leaf(NAME))
     assert own.command("cert", "deploy").returncode == 0
     assert set(own.red()) == {"cert.chain"}
+
+
+def test_an_authority_before_its_certificate_is_one_fault(own, tmp_path):
+    """nginx would take it for the certificate, and not start."""
+    middle = own.authority.below("Before all")
+    old = own.certificate()
+    replace(own, middle.chained(NAME, first=True))
+    red = own.red()
+    assert set(red) == {"cert.files"}, red
+    assert f"certificate of an authority (Before all), and the one that is to be served ({NAME}) stands below it" in red["cert.files"]
+    done = own.command("cert", "deploy")
+    assert done.returncode == 3 and "put that first" in done.stderr
+    assert own.certificate() == old
+
+
+def test_an_intermediate_that_has_ended_is_named(own, tmp_path):
+    middle = own.authority.below("Ended", days=0)
+    time.sleep(1.1)
+    replace(own, middle.chained(NAME))
+    assert own.command("cert", "deploy").returncode == 0
+    found = own.check()
+    assert {name for name, finding in found.items() if finding["mark"] == "fail"} == {"cert.chain"}
+    assert "has ended: Ended, on 20" in found["cert.chain"]["seen"]
+    assert "into the place of the one that has ended" in found["cert.chain"]["fix"]
+
+
+def test_a_mark_before_the_text_is_passed_over_as_nginx_does(own):
+    for file in (own.leaf.chain, own.leaf.key):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert own.red() == {}
+    assert own.command("cert", "deploy").returncode == 0
+    assert own.red() == {}
+
+
+def test_a_kind_of_key_that_only_nginx_knows_is_served_and_deployed(own):
+    replace(own, own.authority.leaf(NAME, kind="secp521r1"))
+    done = own.command("cert", "deploy")
+    assert done.returncode == 0, done.stderr
+    found = own.check()
+    assert {name for name, finding in found.items() if finding["mark"] == "fail"} == set()
+    assert found["cert.key"]["mark"] == "skip" and "openssl pkey -pubout" in found["cert.key"]["seen"]
+
+
+def test_a_key_with_a_password_is_called_so(own):
+    locked = own.folder / "locked.key"
+    openssl("pkey", "-in", own.leaf.key, "-aes256", "-passout", "pass:x", "-out", locked, cwd=own.folder)
+    own.leaf.key.write_text(locked.read_text())
+    red = own.red()
+    assert set(red) == {"cert.files"} and "locked with a password" in red["cert.files"]
 
 
 def test_a_key_that_everybody_reads_is_found(own):

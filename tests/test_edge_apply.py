@@ -226,6 +226,40 @@ def test_an_nginx_that_does_not_run_is_said(make):
     assert served(house) == 401
 
 
+def test_a_pid_file_that_is_left_over_leads_to_no_other_program(make):
+    """nginx has ended without tidying up, and its number is somebody else's by now."""
+    house = make(site=False)
+    house.running.remove(house.nginx)
+    house.nginx.stop()
+    other = subprocess.Popen(["sleep", "300"])
+    try:
+        (house.folder / "nginx/nginx.pid").write_text(f"{other.pid}\n")
+        done = apply(house)
+        assert done.returncode == 1
+        assert "nginx does not run: start it" in done.stderr and "applied" not in done.stderr
+        deployed = gatehouse("cert", "deploy", "--config", house.config)
+        assert deployed.returncode == 3
+        assert f"nginx.pid is left over, and its number {other.pid} is another program's by now" in deployed.stdout + deployed.stderr
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait(timeout=10)
+
+
+def test_a_site_that_cannot_be_looked_at_in_time_is_not_called_applied(make):
+    house = make(site=False, edge={"rates": {"requests_per_second": 1, "burst": 1}})
+    done = apply(house, seconds=150)
+    assert done.returncode == 3
+    assert "nothing proves that it serves: the check was not done within 55 s" in done.stderr
+    assert "`edge.rates` (1 requests a second, 1 at once)" in done.stderr and "applied:" not in done.stderr
+    assert beside(house) == ["gatehouse.conf"]
+    # What needs no request is known at once.
+    seen = gatehouse("edge", "check", "--config", house.config, "--json", "--only", "config,main", seconds=20)
+    assert seen.returncode == 0, seen.stdout
+    marks = {finding["id"]: finding["mark"] for finding in json.loads(seen.stdout)["findings"]}
+    assert marks["config.loads"] == marks["config.plain"] == marks["main.connections"] == "ok"
+
+
 def test_without_a_certificate_nothing_is_touched(make):
     house = make(site=False)
     change(house, certificate=str(house.folder / "none.pem"))
@@ -317,7 +351,7 @@ def test_a_full_disk_changes_nothing(house):
                 os.write(full, b"x" * 4096)
         os.close(full)
         done = apply(house)
-        assert done.returncode == 3 and "cannot write" in done.stderr and "No space left" in done.stderr
+        assert done.returncode == 3 and "make room there" in done.stderr and "No space left" in done.stderr
         assert installed(house) == text and beside(house) == ["full", "gatehouse.conf"]
         assert served(house) == 401
         (folder / "full").unlink()
@@ -352,3 +386,64 @@ def test_a_main_file_that_is_broken_by_others_is_said_and_nothing_stays(house):
     assert done.returncode == 1
     assert "unknown directive" in done.stderr and f"{main}:" in done.stderr
     assert installed(house) == old and served(house) == 401
+
+
+LONG = "ec2-203-0-113-25.eu-central-1.compute.amazonaws.com"
+
+
+def test_a_name_as_clouds_give_it_fits_and_another_file_s_line_is_not_doubled(make):
+    """nginx's table takes names of 46 characters, unless somebody says more; and that can be said once."""
+    house = make(site=False, names=(LONG,))
+    done = apply(house)
+    assert done.returncode == 0, done.stderr
+    assert "server_names_hash_bucket_size 128;" in installed(house)
+    main = house.folder / "nginx/nginx.conf"
+    text = main.read_text()
+    main.write_text(text.replace("http {", "http {\n    server_names_hash_bucket_size 128;"))
+    done = apply(house)
+    assert done.returncode == 0, done.stderr
+    assert "server_names_hash_bucket_size" not in installed(house)
+    main.write_text(text.replace("http {", "http {\n    server_names_hash_bucket_size 64;"))
+    for arguments in (["--dry-run"], []):
+        done = apply(house, *arguments)
+        assert done.returncode == 1
+        assert f"too small for this one (`server_names_hash_bucket_size 64` ({main}:" in done.stderr
+        assert "put `server_names_hash_bucket_size 512;` there" in done.stderr
+
+
+def test_another_site_with_our_name_is_named_and_nothing_else(make):
+    """nginx takes the one that it reads first, and ends well."""
+    house = make(site=False)
+    other = sites(house) / "another.conf"
+    other.write_text(
+        f"server {{ listen 127.0.0.1:{house.https} ssl; server_name {NAME}; ssl_certificate {house.leaf.chain};"
+        f" ssl_certificate_key {house.leaf.key}; return 200 other; }}\n"
+    )
+    done = apply(house)
+    assert done.returncode == 1
+    assert f'conflicting server name "{NAME}" on 127.0.0.1:{house.https}' in done.stderr
+    assert f"not applied: another site answers to {NAME} as well ({other}:1), and nginx takes one of the two alone" in done.stderr
+    assert "take the name out there" in done.stderr and len(done.stderr.splitlines()) < 12, done.stderr
+    assert beside(house) == ["another.conf"]
+
+
+def test_a_link_that_leads_nowhere_yet_stays_a_link(make):
+    house = make(site=False)
+    available = house.folder / "nginx/available"
+    available.mkdir()
+    (sites(house) / "gatehouse.conf").symlink_to("../available/gatehouse.conf")
+    done = apply(house)
+    assert done.returncode == 0, done.stderr
+    assert (sites(house) / "gatehouse.conf").is_symlink() and served(house) == 401
+    assert "gatehouse_gateway" in (available / "gatehouse.conf").read_text()
+
+
+def test_places_that_cannot_be_written_say_what_to_do(make):
+    house = make(site=False)
+    change(house, access_log=str(house.folder / "absent/access.log"))
+    done = apply(house)
+    assert done.returncode == 1 and "absent/access.log" in done.stderr and "make the folder that it names" in done.stderr
+    change(house, access_log="off")
+    (sites(house) / "gatehouse.conf").mkdir()
+    done = apply(house)
+    assert done.returncode == 3 and "name a file in `edge.nginx.site_file`" in done.stderr

@@ -185,6 +185,8 @@ def overheard(start, authority):
     at = f"127.0.0.1:{server.port}"
     house = House(start.folder / "house", "http://127.0.0.1:9", authority=authority, edge={"gateways": [at], "page": {"address": at}})
     start.running.append(house)
+    house.sections["gateway"]["auth"]["header_key"] = "X-Company-Key"
+    house.write()
     folder = house.folder / "nginx"
     (folder / "sites").mkdir(parents=True)
     (folder / "sites/gatehouse.conf").write_text(house.rendered())
@@ -205,12 +207,12 @@ def test_a_path_goes_on_byte_for_byte(overheard):
 
 def test_credentials_do_not_reach_the_page_and_upgrades_reach_nobody(overheard):
     house, heard = overheard
-    head = {"authorization": "Bearer secret", "x-api-key": "secret", "upgrade": "h2c", "connection": "Upgrade, X-Real-IP, HTTP2-Settings",
+    head = {"authorization": "Bearer secret", "x-api-key": "secret", "x-company-key": "secret", "upgrade": "h2c", "connection": "Upgrade, X-Real-IP, HTTP2-Settings",
             "http2-settings": "AAMAAABkAAQAAP__", "te": "trailers"}  # fmt: skip
     for path in ("/v1/models", "/", "/api/chats"):
         ask(house, path, headers=head)
     api, *pages = [text.lower() for text in heard]
-    assert "authorization: bearer secret" in api and "x-api-key: secret" in api
+    assert "authorization: bearer secret" in api and "x-api-key: secret" in api and "x-company-key: secret" in api
     for text in (api, *pages):
         assert "\r\nx-real-ip: 127.0.0.1\r\n" in text
         assert "upgrade" not in text and "\r\nte:" not in text and "\r\nconnection: close" not in text, text

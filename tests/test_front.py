@@ -6,6 +6,7 @@ Never here: nginx.
 """
 
 import json
+import os
 import re
 import signal
 import socket
@@ -278,14 +279,36 @@ def test_a_new_certificate_is_served_and_running_streams_do_not_notice(build, pl
     assert "A new certificate is in force" in front.told() and front.log().count("a new certificate is in force") == 2
 
 
+def test_a_chain_that_leads_to_no_root_is_served_and_told(build, play, authority):
+    """At the start, and again when the files change."""
+    middle, ended = authority.below("above"), authority.below("ended", days=0)
+    front = build(edge={"acme": {"ca_file": str(authority.root)}})
+    assert "chain will be refused" not in front.told()
+    replace(front, middle.leaf(NAME))
+    wait_until(lambda: "the chain ends with the certificate itself" in front.told(), 10, "the missing one is told")
+    assert "A new certificate is in force" in front.told()
+    replace(front, ended.chained(NAME))
+    wait_until(lambda: "has ended: ended, on 20" in front.told(), 10, "the ended one is told")
+    told = front.told().count("chain will be refused")
+    replace(front, middle.chained(NAME))
+    wait_until(lambda: front.told().count("A new certificate is in force") == 3, 10, "the whole one is taken")
+    assert front.told().count("chain will be refused") == told == 2
+
+
 def test_what_cannot_be_served_is_said_before_anything_runs(start, play, authority):
     expired = authority.leaf(NAME, stem="expired", days=0)
     other, good = authority.leaf("other.example"), authority.leaf(NAME)
+    turned = authority.below("turned").chained(NAME, first=True)
+    pipe = start.folder / "pipe"
+    os.mkfifo(pipe)
     cases = [
         (["--tls-cert", expired.chain, "--tls-key", expired.key], {}, "ran out on"),
         (["--tls-cert", other.chain, "--tls-key", other.key], {}, "is for other.example, not for ai.example.com"),
         (["--tls-cert", good.chain, "--tls-key", other.key], {}, "is not the key of the certificate"),
         (["--tls-cert", good.chain, "--tls-key", "absent.key"], {}, "absent.key cannot be read"),
+        (["--tls-cert", turned.chain, "--tls-key", turned.key], {}, "certificate of an authority (turned)"),
+        (["--tls-cert", pipe, "--tls-key", good.key], {}, "it is not a file"),
+        (["--domain", "127.0.0.1"], {}, "127.0.0.1 is an address, and HTTPS is served by name"),
         (["--https"], {"trusted_proxies": ["10.0.0.1"]}, "edge.trusted_proxies"),
         (["--https"], {"page": {"password_file": "absent.people"}}, "absent.people cannot be read"),
     ]

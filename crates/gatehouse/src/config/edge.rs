@@ -47,6 +47,12 @@ pub(crate) struct EdgeSettings {
     pub state_dir: PathBuf,
 }
 
+/// What to do about a name that is none.
+pub(crate) const NAME_FIX: &str =
+    "write the name alone, such as `ai.example.com`, without scheme, port or wildcard";
+/// What to do about an address in the place of a name.
+pub(crate) const ADDRESS_FIX: &str = "give it a name; or serve plain HTTP inside a LAN: `edge.tls: \"off\"`";
+
 /// A host name that means itself in every file it is written to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Name(String);
@@ -64,9 +70,21 @@ impl Name {
         };
         if name.len() <= 253 && name.split('.').all(label) {
             Ok(Self(name))
+        } else if !text.is_ascii() {
+            Err(format!(
+                "`{}` is not a host name as certificates and nginx know it: there it begins with `xn--` (`idn2 NAME` prints it)",
+                clipped(text)
+            ))
         } else {
             Err(format!("`{}` is not a host name", clipped(text)))
         }
+    }
+
+    /// Whether browsers take it for an address: they do when it ends with a number. No handshake names one, so that none can
+    /// be served by it with TLS.
+    pub(crate) fn is_address(&self) -> bool {
+        let last = self.0.rsplit('.').next().unwrap_or_default();
+        last.bytes().all(|b| b.is_ascii_digit())
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -181,12 +199,13 @@ impl Default for EdgeSettings {
 /// Reads the section. The result is only to be used when the report holds no error.
 pub(crate) fn read(section: &Section<'_>, context: &Context<'_>) -> EdgeSettings {
     let acme = acme(&section.section("acme"), context);
+    let tls = tls(section, context);
     EdgeSettings {
-        names: names(section),
+        names: names(section, &tls),
         http_listen: listeners(section, "http_listen", 80),
         https_listen: listeners(section, "https_listen", 443),
         public_port: section.number("public_port").and_then(|at| u16::try_from(at.value).ok()),
-        tls: tls(section, context),
+        tls,
         hsts: section.number("hsts_seconds").map(|at| at.value).filter(|s| *s > 0).map(Duration::from_secs),
         outer: outer(section),
         gateways: section.texts("gateways").map(|at| addresses(section, at.value)),
@@ -202,18 +221,19 @@ pub(crate) fn read(section: &Section<'_>, context: &Context<'_>) -> EdgeSettings
     }
 }
 
-fn names(section: &Section<'_>) -> Vec<Name> {
+fn names(section: &Section<'_>, tls: &Tls) -> Vec<Name> {
     let mut all: Vec<Name> = Vec::new();
     for text in section.texts("domain").map(|at| at.value).unwrap_or_default() {
         match Name::parse(&text.value) {
             Ok(name) if all.contains(&name) => {
                 section.report().error(&text.place, format!("{name} is listed twice"), "keep one of the two");
             }
-            Ok(name) => all.push(name),
-            Err(what) => {
-                let fix = "write the name alone, such as `ai.example.com`, without scheme, port or wildcard";
-                section.report().error(&text.place, what, fix);
+            Ok(name) if name.is_address() && *tls != Tls::Off => {
+                let what = format!("{name} is an address: HTTPS is served by name");
+                section.report().error(&text.place, what, ADDRESS_FIX);
             }
+            Ok(name) => all.push(name),
+            Err(what) => section.report().error(&text.place, what, NAME_FIX),
         }
     }
     all
@@ -235,6 +255,13 @@ fn addresses(section: &Section<'_>, texts: Vec<At<String>>) -> Vec<SocketAddr> {
     let mut all = Vec::new();
     for text in texts {
         match address(&text.value) {
+            Ok(found) if all.contains(&found) => {
+                section.report().error(
+                    &text.place,
+                    format!("{found} is listed twice"),
+                    "keep one of the two",
+                );
+            }
             Ok(found) => all.push(found),
             Err(what) => {
                 section.report().error(
@@ -290,7 +317,13 @@ fn outer(section: &Section<'_>) -> Outer {
         let what = "trusts the whole internet to say who it is";
         section.report().error(&at.place, what, "name only the addresses of the proxy in front");
     }
+    let single = proxies.iter().all(|at| at.value.prefix_len() > 0);
     let proxies: Vec<IpNet> = proxies.into_iter().map(|at| at.value).collect();
+    if single && IpNet::aggregate(&proxies).iter().any(|net| net.prefix_len() == 0) {
+        let what = "together they trust the whole internet to say who it is";
+        let place = section.place_of("trusted_proxies");
+        section.report().error(&place, what, "name only the addresses of the proxy in front");
+    }
     match (proxies.is_empty(), protocol.value) {
         (true, false) => Outer::Nobody,
         (false, false) => Outer::Header(proxies),
@@ -392,8 +425,18 @@ fn firewall(section: &Section<'_>) -> Firewall {
 fn path(section: &Section<'_>, context: &Context<'_>, key: &str) -> Option<PathBuf> {
     let text = section.text(key)?;
     let joined = context.path(&text.value);
-    if let Err(what) = plain_path(&joined) {
-        section.report().error(&text.place, what, "use letters, digits and `-_./@+,` only");
+    match plain_path(&joined) {
+        Err(_) if plain_path(Path::new(&text.value)).is_ok() => {
+            let folder: PathBuf = context.path("").components().collect();
+            let what = format!(
+                "is relative, and this file's folder `{}` has a name that other programs' files read differently",
+                clipped(&folder.to_string_lossy())
+            );
+            let fix = "write a whole path; or lay this file into a folder whose name has letters, digits and `-_./@+,` only";
+            section.report().error(&text.place, what, fix);
+        }
+        Err(what) => section.report().error(&text.place, what, "use letters, digits and `-_./@+,` only"),
+        Ok(()) => {}
     }
     Some(joined)
 }

@@ -11,6 +11,7 @@ mod context;
 mod document;
 pub(crate) mod edge;
 pub(crate) mod gateway;
+pub(crate) mod ports;
 pub(crate) mod reference;
 pub(crate) mod report;
 mod section;
@@ -185,7 +186,29 @@ fn sections(root: &Node, reading: &Reading<'_>, expectation: Expectation, contex
     if let (Some(chat), Some(edge)) = (&mut settings.chat, &settings.edge) {
         chat.behind(edge);
     }
+    for clash in ports::clashes(&settings) {
+        let place = Place { mark: Some(mark_of(root, clash.key)), path: shown(root, clash.key).to_owned() };
+        reading.report.error(&place, clash.what, clash.fix);
+    }
     settings
+}
+
+/// A setting's path as this file has it: a file of one section may leave out its name.
+fn shown<'k>(root: &Node, path: &'k str) -> &'k str {
+    let inner = path.split_once('.').map_or(path, |(_, inner)| inner);
+    if is_sectioned(root) { path } else { inner }
+}
+
+/// Where it stands, or where the nearest group around it does.
+fn mark_of(root: &Node, path: &str) -> document::Mark {
+    let mut node = root;
+    for key in shown(root, path).split('.') {
+        match child(node, key) {
+            Some(inner) => node = inner,
+            None => break,
+        }
+    }
+    node.mark
 }
 
 /// Whether a section is read for a role: its own, because another's secrets may be closed to its user, and another's mistakes

@@ -89,6 +89,9 @@ impl Finding {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Findings {
     pub findings: Vec<Finding>,
+    /// Why not everything was looked at that could have been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
 }
 
 impl Findings {
@@ -127,8 +130,11 @@ impl Findings {
         serde_json::to_string_pretty(self)
     }
 
-    /// `strict`: warnings count as failures.
+    /// `strict`: warnings count as failures. One that did not come to its end proves nothing, whatever it found until then.
     pub(crate) fn outcome(&self, strict: bool) -> Outcome {
+        if self.unfinished.is_some() {
+            return Outcome::Failed;
+        }
         let bad = self.count(Mark::Fail) + if strict { self.count(Mark::Warn) } else { 0 };
         if bad == 0 { Outcome::Done } else { Outcome::Refused }
     }
@@ -171,5 +177,7 @@ mod tests {
         assert_eq!(all.outcome(false), Outcome::Refused);
         all.findings.retain(|f| f.mark != Mark::Fail);
         assert_eq!((all.outcome(false), all.outcome(true)), (Outcome::Done, Outcome::Refused));
+        all.unfinished = Some("too late".to_owned());
+        assert_eq!((all.outcome(false), all.outcome(true)), (Outcome::Failed, Outcome::Failed));
     }
 }

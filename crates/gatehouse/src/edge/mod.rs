@@ -8,6 +8,7 @@
 pub(crate) mod apply;
 pub(crate) mod assets;
 pub(crate) mod cert;
+mod chain;
 pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod findings;

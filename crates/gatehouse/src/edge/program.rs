@@ -75,6 +75,17 @@ pub(crate) async fn run<A: AsRef<OsStr>>(program: &Path, args: &[A], input: &str
     Ok(Ended { status, out, complaint: complaint.trim().to_owned() })
 }
 
+/// The same for who waits for it anyway, inside a runtime or not.
+pub(crate) fn run_and_wait(program: &Path, args: &[&str]) -> anyhow::Result<Ended> {
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(run(program, args, ""))
+    };
+    // A runtime cannot be waited for inside another one.
+    let asked = std::thread::scope(|scope| scope.spawn(ask).join());
+    asked.map_err(|_| anyhow::anyhow!("asking {} broke off", program.display()))?
+}
+
 async fn read(pipe: Option<impl AsyncRead + Unpin>) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
@@ -100,6 +111,17 @@ mod tests {
         let error = ended.succeeded("it failed").unwrap_err().to_string();
         assert_eq!(error, "it failed: no");
         assert!(find("no-program-has-this-name").is_none());
+    }
+
+    #[tokio::test]
+    async fn it_can_be_waited_for_inside_a_runtime() {
+        assert_eq!(run_and_wait(&find("sh").unwrap(), &["-c", "echo here"]).unwrap().out, "here\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_hangs_is_not_waited_for() {
+        let error = run(&find("sleep").unwrap(), &["600"], "").await.unwrap_err();
+        assert!(error.to_string().contains("did not end within 20 seconds"), "{error}");
     }
 
     #[tokio::test]

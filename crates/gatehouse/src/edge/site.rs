@@ -9,13 +9,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gateway::config::{Clocks, InputLimits};
+use gateway::config::{Auth, Clocks, InputLimits};
+use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::config::Settings;
 use crate::config::edge::{
-    Acme, CertificateFiles, EdgeSettings, Firewall, Name, NginxFiles, Outer, PageAt, Rates, Tls,
+    ADDRESS_FIX, Acme, CertificateFiles, EdgeSettings, Firewall, Name, NginxFiles, Outer, PageAt, Rates, Tls,
 };
+use crate::config::ports::{Clash, clashes};
 
 const GATEWAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 18_789);
 const PAGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_080);
@@ -44,6 +46,8 @@ pub(crate) struct Site {
     pub audit_file: Option<PathBuf>,
     /// Whether the gateway believes nginx's word about addresses; `None` where that is not known here.
     pub gateway_trusts_nginx: Option<bool>,
+    /// The header in which callers may show the gateway their key, beside `Authorization`.
+    pub key_header: Option<HeaderName>,
     /// Where the gateway's sockets are bound, as far as this machine's configuration says.
     pub gateway_listen: Vec<SocketAddr>,
     /// Networks that reach the gateway's port directly.
@@ -81,6 +85,10 @@ pub(crate) enum SiteError {
     NoGateway,
     #[error("`edge.{0}` is empty: name at least one `:port`")]
     NoListener(&'static str),
+    #[error("{0} is an address, and HTTPS is served by name: {ADDRESS_FIX}")]
+    Address(Name),
+    #[error("`{}`: {}: {}", .0.key, .0.what, .0.fix)]
+    Clash(Clash),
 }
 
 impl Site {
@@ -96,6 +104,9 @@ impl Site {
         if names.is_empty() {
             return Err(SiteError::Unnamed);
         }
+        if let Some(name) = names.iter().find(|name| name.is_address() && edge.tls != Tls::Off) {
+            return Err(SiteError::Address(name.clone()));
+        }
         if gateways.is_empty() {
             return Err(SiteError::NoGateway);
         }
@@ -103,6 +114,10 @@ impl Site {
             if listen.is_empty() {
                 return Err(SiteError::NoListener(key));
             }
+        }
+        // Sections of several files meet here for the first time.
+        if let Some(clash) = clashes(settings).into_iter().next() {
+            return Err(SiteError::Clash(clash));
         }
         Ok(Self {
             names,
@@ -120,6 +135,10 @@ impl Site {
                 let trusted = &config.addresses.trusted_proxies;
                 let asked = config.listen.iter().map(|at| reached(*at).ip());
                 asked.into_iter().all(|from| trusted.iter().any(|net| net.contains(&from)))
+            }),
+            key_header: gateway.and_then(|config| match &config.auth {
+                Auth::Keys { header, .. } => header.clone(),
+                Auth::Open => None,
             }),
             gateway_listen,
             gateway_from: edge.firewall.gateway_from.clone().or(allow).unwrap_or_default(),

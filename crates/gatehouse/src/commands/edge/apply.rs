@@ -57,6 +57,12 @@ fn tell(ended: &Ended, terminal: &Terminal) -> Outcome {
             );
             Outcome::Refused
         }
+        Ended::Unproved(why) => {
+            terminal.complain(&format!(
+                "the site is in place and nginx takes it, but nothing proves that it serves: {why}\nLook with `gatehouse edge check`; the site before it lies beside it"
+            ));
+            Outcome::Failed
+        }
         Ended::PutBack { why, fix } => {
             terminal.complain(&format!("not applied: {why}\n{fix}"));
             Outcome::Refused

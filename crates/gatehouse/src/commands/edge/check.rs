@@ -28,6 +28,9 @@ pub(super) fn run(options: &EdgeCheck, terminal: &Terminal) -> anyhow::Result<Ou
         true => findings.json()?,
         false => findings.lines(terminal.colour && std::io::stdout().is_terminal()),
     });
+    if let Some(why) = &findings.unfinished {
+        terminal.complain(why);
+    }
     Ok(findings.outcome(options.telling.strict))
 }
 

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 use crate::cli::{Edge, From};
-use crate::config::edge::Name;
+use crate::config::edge::{NAME_FIX, Name};
 use crate::config::{Expectation, Secrets, Settings, load};
 use crate::edge::site::Site;
 use crate::terminal::Terminal;
@@ -46,12 +46,22 @@ pub(super) fn site(from: &From, terminal: &Terminal) -> anyhow::Result<Option<Si
 /// The sections of the named files and their site, or `None` after their errors have been printed.
 pub(super) fn sections(from: &From, terminal: &Terminal) -> anyhow::Result<Option<(Settings, Site)>> {
     let Some(settings) = settings(from, terminal)? else { return Ok(None) };
-    let names =
-        from.domain.iter().map(|text| Name::parse(text).map_err(|what| anyhow::anyhow!("--domain: {what}")));
-    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let names = names(&from.domain)?;
     let edge = settings.edge.clone().unwrap_or_default();
     let site = Site::new(&settings, &edge, names)?;
     Ok(Some((settings, site)))
+}
+
+/// The names of `--domain`; one that is given twice, in whichever case, counts once.
+pub(in crate::commands) fn names(given: &[String]) -> anyhow::Result<Vec<Name>> {
+    let mut names: Vec<Name> = Vec::new();
+    for text in given {
+        let name = Name::parse(text).map_err(|what| anyhow::anyhow!("--domain: {what}: {NAME_FIX}"))?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// The files that are read.
@@ -87,4 +97,18 @@ pub(super) fn settings(from: &From, terminal: &Terminal) -> anyhow::Result<Optio
         }
     }
     Ok((!wrong).then_some(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_given_twice_counts_once_and_a_wrong_one_has_a_remedy() {
+        let given = ["AI.example.com", "b.example", "ai.Example.com"].map(str::to_owned);
+        let found = names(&given).unwrap();
+        assert_eq!(found.iter().map(Name::as_str).collect::<Vec<_>>(), ["ai.example.com", "b.example"]);
+        let error = names(&["https://a".to_owned()]).unwrap_err().to_string();
+        assert!(error.starts_with("--domain: ") && error.contains("write the name alone"), "{error}");
+    }
 }

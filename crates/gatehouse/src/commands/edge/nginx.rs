@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use crate::Outcome;
 use crate::cli::EdgeNginx;
+use crate::edge::apply::around;
 use crate::edge::nginx::{self, Extent, Nginx, Version};
 use crate::edge::site::Site;
 use crate::terminal::Terminal;
@@ -15,8 +16,11 @@ use crate::terminal::Terminal;
 pub(super) fn run(options: &EdgeNginx, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let Some(site) = super::site(&options.from, terminal)? else { return Ok(Outcome::Refused) };
     let nginx = match &options.nginx_version {
-        Some(text) => Nginx::of_version(Version::parse(text).context("--nginx-version: write it as 1.22.1")?),
-        None => Nginx::ask(&site.nginx.program)?,
+        Some(text) => {
+            let version = Version::parse(text).context("--nginx-version: write it as 1.22.1")?;
+            Nginx::of_version(version).context("--nginx-version")?
+        }
+        None => around::nginx(&site.nginx)?,
     };
     let text = match options.whole {
         true => nginx::whole(&site, &nginx, Extent::Whole, worker_user(&site.nginx.main_file).as_deref())?,

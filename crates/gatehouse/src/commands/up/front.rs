@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::cli::Up;
+use crate::commands::edge::names as given;
 use crate::config::Settings;
 use crate::config::edge::{CertificateFiles, EdgeSettings, Name, Outer, PageAt, Tls};
 use crate::edge::front::{self, NAMES_MAX, Source};
@@ -40,6 +41,10 @@ impl Front {
         let source = source(files, &edge, data_dir)?;
         let names = names(options, &edge, &source)?;
         let site = Site::new(settings, &edge, names)?;
+        let address = site.names.iter().find(|name| name.is_address());
+        if let Some(name) = address {
+            bail!("{name} is an address, and HTTPS is served by name: give it a name, or leave HTTPS out");
+        }
         ensure!(site.names.len() <= NAMES_MAX, "more than {NAMES_MAX} names: give fewer");
         Ok(Some(Self { site, source }))
     }
@@ -91,13 +96,7 @@ fn source(files: Option<CertificateFiles>, edge: &EdgeSettings, data_dir: &Path)
 
 /// Flags, else the section, else what the certificate was given for.
 fn names(options: &Up, edge: &EdgeSettings, source: &Source) -> anyhow::Result<Vec<Name>> {
-    let mut names: Vec<Name> = Vec::new();
-    for text in &options.domain {
-        let name = Name::parse(text).map_err(|what| anyhow::anyhow!("--domain: {what}"))?;
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let mut names = given(&options.domain)?;
     if names.is_empty() {
         names.clone_from(&edge.names);
     }
@@ -175,7 +174,9 @@ mod tests {
     fn what_cannot_be_served_is_refused_with_a_remedy() {
         for (line, edge, wanted) in [
             ("--https", None, "no domain"),
-            ("--domain https://a", None, "--domain"),
+            ("--domain https://a", None, "write the name alone"),
+            ("--domain 127.0.0.1", None, "is an address, and HTTPS is served by name"),
+            ("--domain 127.0.0.1 --tls-cert c --tls-key k", Some("edge: {tls: \"off\"}"), "is an address"),
             ("--tls-cert c.pem", None, "--tls-key"),
             ("--tls-key k.pem", None, "--tls-cert"),
             ("--tls-cert none.pem --tls-key k.pem", None, "cannot be read"),

@@ -13,7 +13,7 @@ pub(super) const ROWS: &[Setting] = &[
         "edge.domain",
         "none",
         "host name, or a list",
-        "Names under which the service is reached. The first is the canonical one: certificates are kept under it. Also the names that the chat page answers to, when both sections stand in one file.",
+        "Names under which the service is reached; with TLS no addresses. The first is the canonical one: certificates are kept under it. Also the names that the chat page answers to, when both sections stand in one file.",
     ),
     texts(
         "edge.http_listen",

@@ -85,3 +85,89 @@ fn the_page_learns_its_names_and_its_door() {
     );
     assert!(chat("  page: {address: \"off\"}\n").names.is_empty(), "nobody reaches it by a name");
 }
+
+#[test]
+fn one_port_is_one_listener_s() {
+    check(
+        Role::Edge,
+        "domain: a.example\nhttp_listen: [\":8443\", \":8443\"]\nhttps_listen: \"127.0.0.1:443\"\n",
+        &["2 http_listen[1]: is listed twice"],
+    );
+    let both = "1.2.3.4:443";
+    let text = format!("domain: a.example\nhttp_listen: \"{both}\"\nhttps_listen: \"{both}\"\n");
+    check(Role::Edge, &text, &["3 https_listen: is also `edge.http_listen`"]);
+    // Without TLS nobody listens there.
+    check(Role::Edge, &format!("{text}tls: off\n"), &["warning 4 tls: travels readable"]);
+    let apart = "domain: a.example\nhttp_listen: \":443\"\nhttps_listen: \"127.0.0.1:443\"\n";
+    check(Role::Edge, apart, &[]);
+}
+
+#[test]
+fn what_another_part_listens_on_is_not_the_edge_s() {
+    let house = |gateway: &str, edge: &str| {
+        format!(
+            "gateway:\n  ollama_api: http://127.0.0.1:11434\n  auth: {{enabled: false}}\n  listen: \"{gateway}\"\nchat: {{}}\nedge:\n  domain: a.example\n{edge}"
+        )
+    };
+    check(
+        None,
+        &house("127.0.0.1:443", "  https_listen: \":443\"\n"),
+        &["8 edge.https_listen: is also `gateway.listen`"],
+    );
+    check(
+        None,
+        &house("127.0.0.1:18789", "  http_listen: \":8080\"\n"),
+        &["8 edge.http_listen: is also `chat.server`"],
+    );
+    check(
+        None,
+        &house("127.0.0.1:18789", "  gateways: [\"127.0.0.1:443\"]\n"),
+        &["8 edge.gateways: leads back to the site's own"],
+    );
+    check(
+        None,
+        &house("127.0.0.1:18789", "  page: {address: \"127.0.0.1:80\"}\n"),
+        &["8 edge.page.address: leads back to the site's own"],
+    );
+    // Another machine's port is its own.
+    check(None, &house("127.0.0.1:18789", "  gateways: [\"10.0.0.5:443\"]\n"), &[]);
+}
+
+#[test]
+fn names_that_https_cannot_serve() {
+    check(
+        Role::Edge,
+        "domain: [127.0.0.1, \"10.1\", m\u{fc}ller.example]\n",
+        &[
+            "1 domain[0]: 127.0.0.1 is an address",
+            "1 domain[1]: 10.1 is an address",
+            "1 domain[2]: there it begins with `xn--`",
+        ],
+    );
+    check(Role::Edge, "domain: 192.168.1.5\ntls: off\n", &["warning 2 tls: travels readable"]);
+}
+
+#[test]
+fn halves_of_the_internet_are_the_internet() {
+    check(
+        Role::Edge,
+        "domain: a.example\ntrusted_proxies: [\"0.0.0.0/1\", \"10.0.0.1\", \"128.0.0.0/1\"]\n",
+        &["2 trusted_proxies: together they trust the whole internet"],
+    );
+}
+
+#[test]
+fn a_folder_that_other_programs_misread_is_named_for_it() {
+    let none = |_: &str| None;
+    let file = Path::new("/srv/a b/gatehouse.yaml");
+    let context = crate::config::Context::new(file, &none);
+    let read = crate::config::read(
+        file,
+        "edge: {domain: a.example, assets_dir: assets}",
+        crate::config::Expectation::default(),
+        &context,
+    );
+    let problems = read.report.problems();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].what.contains("this file's folder `/srv/a b`"), "{}", problems[0].what);
+}

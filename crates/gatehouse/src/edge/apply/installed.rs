@@ -18,6 +18,8 @@ use anyhow::{Context as _, bail};
 const SITE_BYTES_MAX: u64 = 4 << 20;
 /// nginx reads it as root; others may look.
 const MODE: u32 = 0o644;
+/// Links that lead to links.
+const LINKS_MAX: usize = 8;
 
 /// The site file, with this process as its only writer.
 #[derive(Debug)]
@@ -33,9 +35,24 @@ pub(crate) struct Installed {
 
 /// The site's file and what lies there, with nothing touched. A link is followed: what it leads to is the site.
 pub(crate) fn look(site_file: &Path) -> anyhow::Result<(PathBuf, Option<String>)> {
-    let file = fs::canonicalize(site_file).unwrap_or_else(|_| site_file.to_owned());
+    let file = fs::canonicalize(site_file).unwrap_or_else(|_| led_to(site_file));
     let now = read(&file)?;
     Ok((file, now))
+}
+
+/// Where a link leads although nothing lies there: that is what a site has to be written to, and the link stays one.
+fn led_to(site_file: &Path) -> PathBuf {
+    let mut file = site_file.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = fs::read_link(&file) else { break };
+        file = file.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    // nginx's files are compared with it by their whole names.
+    let folder = file.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    match (folder, file.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => file,
+    }
 }
 
 impl Installed {
@@ -50,13 +67,13 @@ impl Installed {
             );
         }
         let lock = beside(&file, "lock");
-        let held = File::create(&lock).with_context(|| not_written(&lock))?;
+        let held = File::create(&lock).map_err(unwritten(&lock))?;
         match held.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 bail!("another `gatehouse edge apply` is at work on {}: wait for its end", file.display())
             }
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| not_written(&lock)),
+            Err(TryLockError::Error(error)) => return Err(error).map_err(unwritten(&lock)),
         }
         let now = read(&file)?;
         // An empty one stands for no file: nginx takes both for the same.
@@ -80,12 +97,12 @@ impl Installed {
     pub(crate) fn replace(&self, text: &str) -> anyhow::Result<()> {
         let way_back = beside(&self.file, "unfinished");
         if !way_back.exists() {
-            lay(&self.file, &way_back).with_context(|| not_written(&way_back))?;
+            lay(&self.file, &way_back).map_err(unwritten(&way_back))?;
         }
-        put(&self.file, text.as_bytes(), MODE).with_context(|| {
+        put(&self.file, text.as_bytes(), MODE).map_err(|error| {
             // Nothing has changed: the mark of a change would only mislead.
             let _ = fs::remove_file(&way_back);
-            not_written(&self.file)
+            unwritten(&self.file)(error)
         })
     }
 
@@ -95,7 +112,7 @@ impl Installed {
         let Some(before) = self.unfinished.take() else { return Ok(()) };
         if self.now.is_some() && self.now != before {
             let kept = beside(&self.file, "left");
-            lay(&self.file, &kept).with_context(|| not_written(&kept))?;
+            lay(&self.file, &kept).map_err(unwritten(&kept))?;
         }
         self.put_back()?;
         self.now = before;
@@ -108,12 +125,12 @@ impl Installed {
         match fs::metadata(&way_back) {
             // An empty one stands for no file.
             Ok(seen) if seen.len() == 0 => {
-                removed(&self.file).with_context(|| not_written(&self.file))?;
-                removed(&way_back).with_context(|| not_written(&way_back))
+                removed(&self.file).map_err(unwritten(&self.file))?;
+                removed(&way_back).map_err(unwritten(&way_back))
             }
-            Ok(_) => fs::rename(&way_back, &self.file).with_context(|| not_written(&self.file)),
+            Ok(_) => fs::rename(&way_back, &self.file).map_err(unwritten(&self.file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error).with_context(|| not_written(&way_back)),
+            Err(error) => Err(error).map_err(unwritten(&way_back)),
         }
     }
 
@@ -122,10 +139,10 @@ impl Installed {
         let (way_back, kept) = (beside(&self.file, "unfinished"), beside(&self.file, "bak"));
         match self.proved() {
             Some(before) if before != text => {
-                fs::rename(&way_back, &kept).with_context(|| not_written(&kept))?;
+                fs::rename(&way_back, &kept).map_err(unwritten(&kept))?;
                 Ok(Some(kept))
             }
-            _ => removed(&way_back).map(|()| None).with_context(|| not_written(&way_back)),
+            _ => removed(&way_back).map(|()| None).map_err(unwritten(&way_back)),
         }
     }
 }
@@ -135,8 +152,20 @@ fn beside(file: &Path, what: &str) -> PathBuf {
     file.with_file_name(format!(".{name}.{what}"))
 }
 
-fn not_written(file: &Path) -> String {
-    format!("cannot write {}", file.display())
+/// Why a file is not written, and who can do something about it.
+fn unwritten(file: &Path) -> impl FnOnce(io::Error) -> anyhow::Error {
+    move |error| {
+        let fix = match error.kind() {
+            io::ErrorKind::PermissionDenied => "run this as root",
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "that file system takes no writing: mount it so, or name another place in `edge.nginx.site_file`"
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there, then try again",
+            io::ErrorKind::IsADirectory => "it is a folder: name a file in `edge.nginx.site_file`",
+            _ => "see to that place, or name another one in `edge.nginx.site_file`",
+        };
+        anyhow::Error::from(error).context(format!("cannot write {} ({fix})", file.display()))
+    }
 }
 
 fn read(file: &Path) -> anyhow::Result<Option<String>> {
@@ -145,6 +174,12 @@ fn read(file: &Path) -> anyhow::Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.with_context(shown)?,
     };
+    if fs::metadata(file).is_ok_and(|seen| !seen.is_file()) {
+        bail!(
+            "{} is a folder, or no file of the usual kind: name a file in `edge.nginx.site_file`",
+            file.display()
+        );
+    }
     let mut text = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(opened, SITE_BYTES_MAX + 1), &mut text).with_context(shown)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > SITE_BYTES_MAX {

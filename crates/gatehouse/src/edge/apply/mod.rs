@@ -5,7 +5,9 @@
 //!
 //! Never here: what a site is made of (`edge::nginx`), what it should keep (`edge::check`).
 
+pub(crate) mod around;
 pub(crate) mod installed;
+mod rivals;
 mod running;
 mod trial;
 
@@ -18,7 +20,7 @@ use super::check::facts::{MadeBy, fact};
 use super::check::reading::{Read, Reading, first_line, read};
 use super::check::{self, Asking};
 use super::findings::{Finding, Findings, Mark};
-use super::nginx::{self, Extent, Nginx};
+use super::nginx::{self, Extent};
 use super::site::Site;
 use super::{assets, changes};
 use crate::config::edge::Tls;
@@ -40,6 +42,8 @@ pub(crate) enum Ended {
     Applied { still_wrong: Vec<Finding>, findings: Findings },
     /// Written and tested; nginx does not run, so nothing is proved.
     NotRunning,
+    /// Nothing has become worse, but nothing shows that it serves; why.
+    Unproved(String),
     /// As it was before; why, and what to do.
     PutBack { why: String, fix: String },
     /// Looked at only.
@@ -108,7 +112,7 @@ struct Refusal {
 }
 
 fn rendered(site: &Site) -> anyhow::Result<String> {
-    let nginx = Nginx::ask(&site.nginx.program)?;
+    let nginx = around::nginx(&site.nginx)?;
     if !site.nginx.main_file.exists() {
         bail!(
             "there is no {}: install nginx, or name its main file in `edge.nginx.main_file`",
@@ -177,6 +181,9 @@ async fn prove(
         Err(refusal) => return Ok(Err(refusal)),
     };
     news.step("nginx takes the configuration");
+    for warning in &read.warnings {
+        news.step(&format!("but it says: {}", warning.trim()));
+    }
     match reload(&site.nginx, &read).await? {
         Reloaded::Serves => news.step("reloaded: new workers serve"),
         Reloaded::Unseen => news.step("told to reload; its workers cannot be seen from here"),
@@ -198,8 +205,16 @@ async fn prove(
         worse.retain(|was| findings.findings.iter().any(|now| now.id == was.id && now.mark == Mark::Fail));
     }
     if worse.is_empty() {
+        if let Some(why) = unproved(&findings) {
+            return Ok(Ok(Ended::Unproved(why)));
+        }
         let still_wrong = findings.findings.iter().filter(|f| f.mark == Mark::Fail).cloned().collect();
         return Ok(Ok(Ended::Applied { still_wrong, findings }));
+    }
+    let rivals = rivals::of(site, &read, installed.file());
+    if !rivals.is_empty() {
+        // It explains all that fails, which would only hide it.
+        return Ok(Err(Refusal { why: rivals.join("\n"), fix: rivals::FIX.to_owned(), reloaded: true }));
     }
     let lines: Vec<_> = worse.iter().map(|f| format!("{}: {}\n    seen: {}", f.id, f.fact, f.seen)).collect();
     let fixes: Vec<_> = worse.iter().filter_map(|f| f.fix.clone()).collect();
@@ -258,6 +273,19 @@ fn worse(before: &Findings, now: &Findings) -> Vec<Finding> {
     now.findings.iter().filter(is_worse).cloned().collect()
 }
 
+/// Why a site of which nothing has become worse is still not known to serve.
+fn unproved(now: &Findings) -> Option<String> {
+    let answers = now.findings.iter().find(|f| f.id == "site.answers");
+    match answers {
+        Some(f) if f.mark == Mark::Fail => {
+            let fix = f.fix.as_deref().unwrap_or_default();
+            Some(format!("it does not answer: {}\n    fix: {fix}", f.seen))
+        }
+        Some(_) => now.unfinished.clone(),
+        None => Some("nobody could look whether it answers".to_owned()),
+    }
+}
+
 /// The old file, tested and reloaded where the new one was.
 async fn back(
     site: &Site,
@@ -301,7 +329,7 @@ mod tests {
 
     fn findings(marks: &[(&'static str, Mark)]) -> Findings {
         let row = |(id, mark): &(&'static str, Mark)| Finding { mark: *mark, ..Finding::ok(id, "", "") };
-        Findings { findings: marks.iter().map(row).collect() }
+        Findings { findings: marks.iter().map(row).collect(), ..Findings::default() }
     }
 
     fn worse_ids(before: &[(&'static str, Mark)], now: &[(&'static str, Mark)]) -> Vec<&'static str> {
@@ -325,5 +353,15 @@ mod tests {
             worse_ids(&[("tls.curves", Skip), ("cert.chain", Skip), ("main.files", Skip)], &now),
             ["tls.curves"]
         );
+    }
+
+    #[test]
+    fn what_answers_nobody_or_was_not_looked_at_is_not_proved() {
+        use Mark::{Fail, Ok, Skip};
+        assert_eq!(unproved(&findings(&[("site.answers", Ok), ("api.answers", Skip)])), None);
+        assert!(unproved(&findings(&[("site.answers", Fail)])).unwrap().contains("does not answer"));
+        assert!(unproved(&findings(&[])).is_some());
+        let late = Findings { unfinished: Some("late".to_owned()), ..findings(&[("site.answers", Ok)]) };
+        assert_eq!(unproved(&late).as_deref(), Some("late"));
     }
 }

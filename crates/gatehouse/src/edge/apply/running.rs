@@ -6,14 +6,14 @@
 //! Never here: starting and stopping nginx; the service manager does.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use crate::config::edge::NginxFiles;
 use crate::edge::check::reading::{Read, first_line};
-use crate::edge::workers::{self, Worker};
+use crate::edge::workers::{self, Holder, Worker};
 use crate::edge::{nginx, program};
 
 /// New workers are there within this, or not at all.
@@ -36,7 +36,10 @@ pub(super) enum Reloaded {
 
 /// Sends the signal and waits for what comes of it.
 pub(super) async fn reload(nginx: &NginxFiles, read: &Read) -> anyhow::Result<Reloaded> {
-    let Some(master) = master(&read.pid_file()) else { return Ok(Reloaded::NotRunning) };
+    // A signal goes to whatever has that number now; nginx itself does not look.
+    let Holder::Nginx(master) = workers::holder(&read.pid_file(), &nginx.program) else {
+        return Ok(Reloaded::NotRunning);
+    };
     let log = ErrorLog::of(read);
     let before = workers::of(master);
     let words = ["-c".as_ref(), nginx.main_file.as_os_str(), "-s".as_ref(), "reload".as_ref()];
@@ -65,12 +68,6 @@ fn taken_over(before: &[Worker], now: &[Worker]) -> bool {
     let old = |worker: &&Worker| before.iter().any(|known| known.pid == worker.pid);
     let fresh = now.iter().any(|worker| !worker.leaving && !old(&worker));
     fresh && now.iter().filter(old).all(|worker| worker.leaving)
-}
-
-/// The master's process id, where it runs.
-fn master(pid_file: &Path) -> Option<u32> {
-    let pid: u32 = fs::read_to_string(pid_file).ok()?.trim().parse().ok()?;
-    Path::new(&format!("/proc/{pid}")).is_dir().then_some(pid)
 }
 
 /// The end of nginx's error log from a moment on.

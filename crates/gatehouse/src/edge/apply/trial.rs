@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::around;
+
 use crate::config::edge::NginxFiles;
-use crate::edge::check::reading::{Files, first_line};
+
+use crate::edge::check::reading::{Directive, Files, first_line};
 use crate::edge::{nginx, program};
 
 /// What nginx says.
@@ -110,6 +113,18 @@ pub(crate) fn hint(said: &str, files: &NginxFiles, site_file: &Path) -> String {
     }
     if said.contains("cannot load certificate") {
         return "the certificate is not there or not readable: `gatehouse cert check` looks at it, `gatehouse edge cert` asks for one".to_owned();
+    }
+    if said.contains("server_names_hash") {
+        let stated = around::stated(files);
+        let lines: Vec<_> = stated.iter().map(Directive::shown).collect();
+        let whose = if lines.is_empty() { "the site's own line".to_owned() } else { lines.join(", ") };
+        return format!(
+            "nginx's table of names is too small for this one ({whose}): put `server_names_hash_bucket_size 512;` there, or into the `http` block of {}",
+            files.main_file.display()
+        );
+    }
+    if said.contains("open()") && said.contains("No such file or directory") {
+        return "make the folder that it names (`mkdir -p`), or name another file: `edge.access_log` for the log of requests".to_owned();
     }
     "mend what it names; where that is the rendered site itself, tell the maintainers".to_owned()
 }

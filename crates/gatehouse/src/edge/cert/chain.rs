@@ -10,6 +10,8 @@ use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use crate::edge::chain::{misplaced, without_mark};
+
 /// More is no chain but an attempt to keep us busy.
 const LENGTH_MAX: usize = 16;
 /// Digits of a fingerprint that tell two certificates apart at a glance.
@@ -44,8 +46,13 @@ impl Chain {
     }
 
     pub(crate) fn from_pem(text: &[u8]) -> Result<Self, String> {
+        let text = without_mark(text);
         let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).take(LENGTH_MAX + 1).collect();
-        Self::of(ders.map_err(|error| format!("is not PEM: {error}"))?)
+        let ders = ders.map_err(|error| format!("is not PEM: {error}"))?;
+        match misplaced(&ders) {
+            Some(what) => Err(what),
+            None => Self::of(ders),
+        }
     }
 
     /// Who issued whom, for people: `ai.example.com < R12 < ISRG Root X1`.

@@ -15,7 +15,7 @@ use super::disk::Disk;
 use super::outcome::{self, Outcome};
 use super::place::{self, Lies};
 use super::served::{doors, handshake};
-use super::trust::belongs;
+use super::trust::{Misfit, belongs};
 use crate::config::edge::Tls;
 use crate::edge::nginx::Extent;
 use crate::edge::site::Site;
@@ -74,7 +74,10 @@ fn put_to_use(site: &Site, disk: Option<&Disk>) -> Result<(), String> {
     let at = |file: &Path, what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
     let chain = disk.chain.as_ref().map_err(|trouble| at(&disk.files.chain, trouble))?;
     let key = disk.key.as_ref().map_err(|trouble| at(&disk.files.key, trouble))?;
-    belongs(chain, key).map_err(|what| at(&disk.files.key, &what))?;
+    // What this program cannot compare, nginx's own test does.
+    if let Err(what @ Misfit::Another) = belongs(chain, key) {
+        return Err(at(&disk.files.key, &what));
+    }
     match place::lies(site)? {
         // The first certificate: now the site can be whole.
         Lies::Ours(Extent::Challenge) => place::put(site).map(|_| ())?,

@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::chain::Chain;
 use crate::config::edge::CertificateFiles;
+use crate::edge::chain::without_mark;
 
 /// No chain or key is near it.
 const BYTES_MAX: u64 = 1 << 20;
@@ -78,9 +79,19 @@ pub(crate) fn written(file: &Path) -> Option<(PathBuf, Timestamp)> {
 
 fn key(file: &Path) -> Result<Key, Trouble> {
     let (text, mode) = content(file)?;
-    let der = PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|error| Trouble::Broken(format!("holds no private key in PEM: {error}")))?;
+    let der = PrivateKeyDer::from_pem_slice(without_mark(&text)).map_err(|error| {
+        Trouble::Broken(match is_locked(&text) {
+            true => "is locked with a password, for which nobody is there when nginx starts: `openssl pkey -in FILE -out OPEN` takes it off".to_owned(),
+            false => format!("holds no private key in PEM: {error}"),
+        })
+    })?;
     Ok(Key { der, at: file.canonicalize().unwrap_or_else(|_| file.to_owned()), mode })
+}
+
+/// Both forms in which a PEM file says so.
+fn is_locked(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
 }
 
 fn content(file: &Path) -> Result<(Vec<u8>, u32), Trouble> {
@@ -89,6 +100,10 @@ fn content(file: &Path) -> Result<(Vec<u8>, u32), Trouble> {
         ErrorKind::PermissionDenied => Trouble::Closed,
         _ => Trouble::Broken(format!("cannot be read: {error}")),
     };
+    // Opening a pipe would wait for somebody who writes.
+    if !std::fs::metadata(file).map_err(trouble)?.is_file() {
+        return Err(Trouble::Broken("is not a file".to_owned()));
+    }
     let open = File::open(file).map_err(trouble)?;
     let mode = open.metadata().map_err(trouble)?.mode() & 0o7777;
     let mut text = Vec::new();
@@ -112,6 +127,10 @@ mod tests {
 
         std::fs::write(&files.key, "not a key").unwrap();
         assert!(matches!(Disk::read(&files).key, Err(Trouble::Broken(_))));
+
+        let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        std::fs::write(&files.key, locked).unwrap();
+        assert!(Disk::read(&files).key.unwrap_err().to_string().contains("locked with a password"));
 
         let (_, key) = certificate(&["a.example.com"]);
         std::fs::write(&files.key, key).unwrap();

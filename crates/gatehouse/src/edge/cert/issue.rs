@@ -17,7 +17,7 @@ use super::disk::{Disk, Trouble};
 use super::life::{Life, judge};
 use super::place::{self, Lies};
 use super::renewal::Renewal;
-use super::trust::belongs;
+use super::trust::{Misfit, belongs};
 use crate::config::edge::{Name, Tls};
 use crate::edge::findings::{Finding, Findings, Mark};
 use crate::edge::nginx::Extent;
@@ -197,7 +197,12 @@ fn need(site: &Site, folders: &Folders) -> Result<Option<Need>, String> {
         }
     };
     let key = disk.key.as_ref().map_err(ToString::to_string);
-    if let Err(what) = key.and_then(|key| belongs(chain, key)) {
+    // A kind of key that is not known here is nginx's to judge.
+    let fits = |key| match belongs(chain, key) {
+        Err(what @ Misfit::Another) => Err(what.to_string()),
+        Err(Misfit::Unknown(_)) | Ok(()) => Ok(()),
+    };
+    if let Err(what) = key.and_then(fits) {
         return need(format!("{}: {what}: asking for a new certificate", disk.files.key.display()), true);
     }
     let mut wanted: Vec<&str> = site.names.iter().map(Name::as_str).collect();

@@ -5,12 +5,16 @@
 //!
 //! Never here: files of others. What was not written by Gatehouse is left alone.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::call::Call;
+use crate::edge::apply::around;
 use crate::edge::apply::installed::{self, Installed};
-use crate::edge::nginx::{self, Extent, Nginx};
+use crate::edge::check::reading::{self, Files};
+use crate::edge::nginx::{self, Extent};
 use crate::edge::site::Site;
+use crate::edge::workers::{self, Holder};
 
 /// A test reads every file and resolves every name of the configuration.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,7 +63,7 @@ pub(crate) fn put(site: &Site) -> Result<Extent, String> {
             installed.file().display()
         ));
     }
-    let nginx = Nginx::ask(&site.nginx.program).map_err(told)?;
+    let nginx = around::nginx(&site.nginx).map_err(told)?;
     let text = nginx::site(site, &nginx, extent).map_err(|error| error.to_string())?;
     installed.replace(&text).map_err(told)?;
     match test(site) {
@@ -69,6 +73,12 @@ pub(crate) fn put(site: &Site) -> Result<Extent, String> {
             Err(error) => Err(format!("{refusal}; and the old file could not be put back: {error:#}")),
         },
     }
+}
+
+/// Where nginx keeps its process's number, as its files say.
+fn pid_file(site: &Site) -> PathBuf {
+    let tree = Files::on_disk(&site.nginx.main_file).ok().and_then(|files| files.tree().ok());
+    reading::pid_file(&tree.unwrap_or_default())
 }
 
 fn call(site: &Site) -> Call {
@@ -89,6 +99,13 @@ pub(crate) fn test(site: &Site) -> Result<(), String> {
 
 /// Tells nginx to read its files again. It goes on with the old ones when it cannot.
 pub(crate) fn reload(site: &Site) -> Result<(), String> {
+    let file = pid_file(site);
+    if let Holder::Stranger(pid) = workers::holder(&file, &site.nginx.program) {
+        return Err(format!(
+            "nginx does not run: start it (`systemctl start nginx`); {} is left over, and its number {pid} is another program's by now",
+            file.display()
+        ));
+    }
     let [_, reload] = calls(site);
     let ended = reload.run(PATIENCE)?;
     if ended.well {

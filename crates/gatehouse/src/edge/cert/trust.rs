@@ -5,43 +5,20 @@
 //! Never here: connections.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::CryptoProvider;
+use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
+use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::chain::Chain;
 use super::disk::Key;
+use crate::edge::chain::Broken;
 
-/// Every use of TLS here has this one.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-/// The system's roots, and those of a private CA's file.
-pub(crate) fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    // Single unusable roots are no reason to have none.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = ca_file {
-        let shown = file.display();
-        let all = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let all = all.map_err(|error| format!("`edge.acme.ca_file` {shown} cannot be read: {error}"))?;
-        if roots.add_parsable_certificates(all).0 == 0 {
-            return Err(format!("`edge.acme.ca_file` {shown} holds no root"));
-        }
-    }
-    match roots.is_empty() {
-        true => Err("this system has no roots: install ca-certificates".to_owned()),
-        false => Ok(roots),
-    }
-}
+pub(crate) use crate::edge::chain::{provider, roots};
 
 /// Whether a file's roots are all known to the system, to which other programs listen.
 pub(crate) fn system_trusts(file: &Path) -> Result<bool, String> {
@@ -51,28 +28,9 @@ pub(crate) fn system_trusts(file: &Path) -> Result<bool, String> {
     Ok(!own.is_empty() && own.iter().all(|root| known.contains(root)))
 }
 
-/// Whether it leads to one of the roots. Asked for a moment of its leaf's own life: how much is left of that is another question.
-pub(crate) fn leads_to_root(chain: &Chain, roots: &RootCertStore, now: Timestamp) -> Result<(), String> {
-    let at = now.clamp(chain.leaf.not_before, chain.leaf.not_after);
-    let at =
-        UnixTime::since_unix_epoch(std::time::Duration::from_secs(at.as_second().try_into().unwrap_or(0)));
-    let above = chain.ders.get(1..).unwrap_or_default();
-    let algorithms = provider().signature_verification_algorithms.all;
-    let verified = parsed(chain)
-        .and_then(|leaf| verify_server_cert_signed_by_trust_anchor(&leaf, roots, above, at, algorithms));
-    verified.map_err(|error| match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) if above.is_empty() => {
-            "the chain ends with the certificate itself: what its issuer says about itself is missing"
-                .to_owned()
-        }
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the chain ends at a root that this machine does not know".to_owned()
-        }
-        Error::InvalidCertificate(CertificateError::BadSignature) => {
-            "a certificate of the chain was not signed by the one above it".to_owned()
-        }
-        other => other.to_string(),
-    })
+/// Whether it leads to one of the roots.
+pub(crate) fn leads_to_root(chain: &Chain, roots: &RootCertStore, now: Timestamp) -> Result<(), Broken> {
+    crate::edge::chain::leads_to_root(&chain.ders, roots, now)
 }
 
 /// Whether a browser that asks for the name takes it.
@@ -81,14 +39,22 @@ pub(crate) fn is_for(chain: &Chain, name: &str) -> bool {
     parsed(chain).and_then(|leaf| verify_server_name(&leaf, &name)).is_ok()
 }
 
+/// Why a key is not known to be a certificate's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Misfit {
+    #[error("the key is another one's")]
+    Another,
+    /// nginx may well serve it: its library knows more kinds.
+    #[error("this program does not know this kind of key ({0})")]
+    Unknown(String),
+}
+
 /// Whether the key is the one that the certificate speaks of.
-pub(crate) fn belongs(chain: &Chain, key: &Key) -> Result<(), String> {
+pub(crate) fn belongs(chain: &Chain, key: &Key) -> Result<(), Misfit> {
     match CertifiedKey::from_der(chain.ders.clone(), key.der.clone_key(), &provider()) {
         Ok(_) => Ok(()),
-        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            Err("the key is another one's".to_owned())
-        }
-        Err(error) => Err(error.to_string()),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Misfit::Another),
+        Err(error) => Err(Misfit::Unknown(error.to_string())),
     }
 }
 
@@ -103,7 +69,8 @@ mod tests {
     use crate::config::edge::CertificateFiles;
     use crate::edge::cert::chain::tests::certificate;
     use crate::edge::cert::disk::Disk;
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use crate::edge::chain::tests::authority;
+    use rcgen::{CertificateParams, Issuer, KeyPair};
 
     fn key(pem: &str) -> Key {
         let folder = tempfile::tempdir().unwrap();
@@ -116,7 +83,7 @@ mod tests {
     fn a_key_belongs_to_one_certificate() {
         let ((one, mine), (_, other)) = (certificate(&["a.example.com"]), certificate(&["a.example.com"]));
         assert_eq!(belongs(&one, &key(&mine)), Ok(()));
-        assert!(belongs(&one, &key(&other)).unwrap_err().contains("another"));
+        assert_eq!(belongs(&one, &key(&other)), Err(Misfit::Another));
     }
 
     #[test]
@@ -136,12 +103,6 @@ mod tests {
 
     /// A root, an authority below it, and a leaf below that.
     fn three(name: &str) -> (RootCertStore, Vec<CertificateDer<'static>>) {
-        let authority = |name: &str| {
-            let mut params = CertificateParams::new(Vec::new()).unwrap();
-            params.distinguished_name.push(rcgen::DnType::CommonName, name);
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params
-        };
         let (root_key, middle_key, leaf_key) =
             (KeyPair::generate().unwrap(), KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let root = authority(name).self_signed(&root_key).unwrap();
@@ -162,10 +123,10 @@ mod tests {
         let whole = Chain::of(ders.clone()).unwrap();
         assert_eq!(leads_to_root(&whole, &roots, now), Ok(()));
         let alone = Chain::of(ders[..1].to_vec()).unwrap();
-        assert!(leads_to_root(&alone, &roots, now).unwrap_err().contains("itself"));
+        assert!(leads_to_root(&alone, &roots, now).unwrap_err().to_string().contains("itself"));
         for (other, part) in [("another", "does not know"), ("root", "not signed")] {
             let (others, _) = three(other);
-            let said = leads_to_root(&whole, &others, now).unwrap_err();
+            let said = leads_to_root(&whole, &others, now).unwrap_err().to_string();
             assert!(said.contains(part), "{said}");
         }
         // The calendar is another line's.

@@ -16,6 +16,7 @@ pub(crate) mod reading;
 mod samples;
 mod witness;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
 use std::path::PathBuf;
@@ -78,16 +79,50 @@ pub(crate) struct Context<'c> {
 #[error("there is no fact `{0}`; `gatehouse edge check --json` lists all ids")]
 pub(crate) struct UnknownFact(String);
 
+/// Verdicts as they are reached, so that those outlive a check that runs out of time.
+#[derive(Default)]
+pub(crate) struct Ledger(RefCell<Said>);
+
+impl Ledger {
+    fn add(&self, said: Said) {
+        self.0.borrow_mut().extend(said);
+    }
+
+    /// Whether all is known that was asked for.
+    fn is_full(&self, asking: &Asking) -> bool {
+        let said = self.0.borrow();
+        FACTS.iter().all(|fact| !asking.wants(fact.id) || said.iter().any(|(id, _)| *id == fact.id))
+    }
+}
+
 /// Looks at everything, and says how each fact stands.
 pub(crate) async fn run(site: &Site, asking: &Asking) -> Result<Findings, UnknownFact> {
     if let Some(unknown) = asking.only.iter().find(|id| !FACTS.iter().any(|fact| covers(id, fact.id))) {
         return Err(UnknownFact(unknown.clone()));
     }
-    let looked = tokio::time::timeout(WHOLE_TIME, look(site, asking)).await;
-    let (said, otherwise) = looked.unwrap_or_else(|_| {
-        (Said::new(), format!("the check was not done within {} s", WHOLE_TIME.as_secs()))
-    });
-    Ok(findings(said, &otherwise, asking))
+    Ok(within(WHOLE_TIME, site, asking).await)
+}
+
+/// What is known when the time is over.
+async fn within(time: Duration, site: &Site, asking: &Asking) -> Findings {
+    let ledger = Ledger::default();
+    let looked = tokio::time::timeout(time, look(site, asking, &ledger)).await;
+    let late = looked.is_err() && !ledger.is_full(asking);
+    let otherwise =
+        looked.unwrap_or_else(|_| format!("not reached within {} s: the check ended there", time.as_secs()));
+    let mut findings = findings(ledger.0.into_inner(), &otherwise, asking);
+    findings.unfinished = late.then(|| unfinished(time, site));
+    findings
+}
+
+fn unfinished(time: Duration, site: &Site) -> String {
+    let rates = site.rates;
+    format!(
+        "the check was not done within {} s. It keeps to `edge.rates` ({} requests a second, {} at once): look at fewer facts at a time (`--only`), or raise them",
+        time.as_secs(),
+        rates.requests_per_second,
+        rates.burst
+    )
 }
 
 /// An id, or the beginning of several (`tls`).
@@ -95,22 +130,25 @@ fn covers(only: &str, id: &str) -> bool {
     id.strip_prefix(only).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Verdicts, and what is said of facts that nobody could look at.
-async fn look(site: &Site, asking: &Asking) -> (Said, String) {
+/// Fills the ledger: first with what needs no request. Returns what is said of facts that nobody could look at.
+async fn look(site: &Site, asking: &Asking, ledger: &Ledger) -> String {
     let here = asking.address.is_none_or(is_here);
     let reading = match here {
         true => reading::read(&site.nginx).await,
         false => Reading::Unknown(ELSEWHERE.to_owned()),
     };
     let door = Door::new(site, asking.address);
-    let mut said = groups::reach(site, &door).await;
-    said.extend(groups::loads(site, &reading));
+    let said = groups::reach(site, &door).await;
     let reached =
         said.iter().all(|(id, verdict)| *id != "site.answers" || !matches!(verdict, Verdict::Fail(_)));
-    let machine = groups::machine(site, &reading).await;
-    said.extend(machine);
+    ledger.add(said);
+    ledger.add(groups::loads(site, &reading));
+    ledger.add(groups::machine(site, &reading).await);
     if !reached {
-        return (said, "the site does not answer: see site.answers".to_owned());
+        return "the site does not answer: see site.answers".to_owned();
+    }
+    if ledger.is_full(asking) {
+        return String::new();
     }
     let audit = site.audit_file.clone().filter(|_| here);
     let audit =
@@ -118,8 +156,8 @@ async fn look(site: &Site, asking: &Asking) -> (Said, String) {
     let log = tail(groups::log_file(site, &reading).filter(|_| here), "the log is off, or not here").await;
     let samples = Samples::ask(&door, site, asking.key.as_ref()).await;
     let context = Context { site, asking, here, door, reading, audit, log, samples };
-    said.extend(groups::all(&context).await);
-    (said, "not looked at".to_owned())
+    groups::all(&context, ledger).await;
+    "not looked at".to_owned()
 }
 
 /// Whether an address is one of this machine's.
@@ -169,5 +207,29 @@ mod tests {
         assert!(tls.findings.iter().all(|f| f.id.starts_with("tls.") || f.id == "site.answers"));
         assert!(tls.findings.len() > 5);
         assert_eq!(tls.findings.iter().find(|f| f.id == "tls.curves").unwrap().seen, "unknown");
+    }
+
+    /// Somebody takes connections and says nothing.
+    #[tokio::test]
+    async fn what_is_known_outlives_the_time() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut edge = crate::config::edge::EdgeSettings {
+            http_listen: vec![silent.local_addr().unwrap()],
+            tls: crate::config::edge::Tls::Off,
+            ..Default::default()
+        };
+        edge.nginx.program = "/nowhere/nginx".into();
+        let names = vec![crate::config::edge::Name::parse("ai.example.com").unwrap()];
+        let site = Site::new(&crate::config::Settings::default(), &edge, names).unwrap();
+        let time = Duration::from_millis(500);
+        let late = within(time, &site, &Asking::default()).await;
+        assert!(late.unfinished.as_ref().unwrap().contains("`edge.rates`"), "{late:?}");
+        let mark = |all: &Findings, id: &str| all.findings.iter().find(|f| f.id == id).map(|f| f.mark);
+        assert_eq!(mark(&late, "site.answers"), Some(super::super::findings::Mark::Ok));
+        assert_eq!(late.findings.len(), FACTS.len());
+        // What needs no request is not waited for.
+        let asking = Asking { only: vec!["site".into(), "config".into()], ..Asking::default() };
+        let quick = within(Duration::from_secs(20), &site, &asking).await;
+        assert_eq!(quick.unfinished, None, "{quick:?}");
     }
 }

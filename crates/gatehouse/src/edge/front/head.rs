@@ -128,6 +128,8 @@ pub(super) struct Told<'a> {
     pub(super) host: HeaderValue,
     pub(super) id: &'a HeaderValue,
     pub(super) part: Part,
+    /// The gateway's own name for a header with a key.
+    pub(super) key_header: Option<&'a HeaderName>,
 }
 
 /// Makes a request's headers fit to go on.
@@ -148,6 +150,9 @@ pub(super) fn onward(headers: &mut HeaderMap, told: &Told<'_>) {
         // What opens the API is nothing to the page, whose own key never leaves its server.
         headers.remove(AUTHORIZATION);
         headers.remove(X_API_KEY);
+        if let Some(name) = told.key_header {
+            headers.remove(name);
+        }
     }
     headers.insert(HOST, told.host.clone());
     headers.insert(X_REQUEST_ID, told.id.clone());
@@ -278,7 +283,16 @@ mod tests {
         let host = HeaderValue::from_static("ai.example.com");
         let id = HeaderValue::from_static("req_ours");
         let client = "::ffff:192.0.2.7".parse().unwrap();
-        onward(&mut headers, &Told { client, host, id: &id, part });
+        onward(
+            &mut headers,
+            &Told {
+                client,
+                host,
+                id: &id,
+                part,
+                key_header: Some(&HeaderName::from_static("x-company-key")),
+            },
+        );
         headers
     }
 
@@ -329,6 +343,7 @@ mod tests {
         let meant = [
             ("authorization", "Bearer k"),
             ("x-api-key", "k"),
+            ("x-company-key", "k"),
             ("content-type", "application/json"),
             ("accept", "text/event-stream"),
             ("cookie", "a=b"),
@@ -337,7 +352,9 @@ mod tests {
         let headers = sent(&meant, Part::Gateway);
         assert!(meant.iter().all(|(name, value)| headers.get(*name).unwrap() == value));
         let headers = sent(&meant, Part::Page);
-        assert!(!headers.contains_key("authorization") && !headers.contains_key("x-api-key"));
+        for name in ["authorization", "x-api-key", "x-company-key"] {
+            assert!(!headers.contains_key(name), "{name}");
+        }
         assert_eq!(headers.get("cookie").unwrap(), "a=b");
     }
 

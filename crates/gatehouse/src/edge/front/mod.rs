@@ -251,7 +251,7 @@ fn keeper(
     let (names, certificate) = (site.names.clone(), Arc::clone(certificate));
     match source {
         Source::Files(files) => {
-            let keeper = Keeper::new(files.clone(), names, certificate, terminal)?;
+            let keeper = Keeper::new(files.clone(), names, site.acme.ca_file.clone(), certificate, terminal)?;
             Ok((tokio::spawn(keeper.keep(Arc::clone(told))), None))
         }
         Source::Acme(dir) => {

@@ -3,7 +3,7 @@
 //! Why here: a pair that does not fit together, has run out or is for another name breaks every connection. It is refused
 //! with the reason while the one before it goes on.
 //!
-//! Never here: chains up to a root. Which roots clients trust is theirs; `gatehouse cert check` looks at that.
+//! Never here: refusing a chain that leads to no root of this machine. Which roots clients trust is theirs; it is told.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +21,7 @@ use x509_parser::parse_x509_certificate;
 
 use super::tls;
 use crate::config::edge::{CertificateFiles, Name};
+use crate::edge::chain::{leads_to_root, misplaced, roots, without_mark};
 
 /// No chain or key is longer; a wrong path may well name something that is.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -61,6 +62,8 @@ pub(crate) enum PairError {
     Unreadable { file: PathBuf, what: String },
     #[error("{} holds no certificate: it has to begin with -----BEGIN CERTIFICATE-----", .0.display())]
     NoCertificate(PathBuf),
+    #[error("{} {what}", file.display())]
+    Misplaced { file: PathBuf, what: String },
     #[error("{} holds no private key in PEM form, without a password", .0.display())]
     NoKey(PathBuf),
     #[error("the certificate cannot be used: {0}")]
@@ -157,7 +160,10 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PairError> 
     let text = read(file)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match chain {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(chain) if !chain.is_empty() => match misplaced(&chain) {
+            Some(what) => Err(PairError::Misplaced { file: file.to_owned(), what }),
+            None => Ok(chain),
+        },
         _ => Err(PairError::NoCertificate(file.to_owned())),
     }
 }
@@ -165,12 +171,27 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PairError> 
 fn read(file: &Path) -> Result<Vec<u8>, PairError> {
     let unreadable = |what: String| PairError::Unreadable { file: file.to_owned(), what };
     let mut text = Vec::new();
+    // Opening a pipe would wait for somebody who writes.
+    let seen = std::fs::metadata(file).map_err(|error| unreadable(error.to_string()))?;
+    if !seen.is_file() {
+        return Err(unreadable("it is not a file".to_owned()));
+    }
     let opened = std::fs::File::open(file).map_err(|error| unreadable(error.to_string()))?;
     opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(|error| unreadable(error.to_string()))?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
         return Err(unreadable(format!("it is longer than {FILE_BYTES_MAX} bytes")));
     }
-    Ok(text)
+    Ok(without_mark(&text).to_vec())
+}
+
+/// What to say of a chain that does not lead to a root. It may be right all the same: which roots clients know is theirs.
+pub(crate) fn doubt(pair: &Pair, ca_file: Option<&Path>, now: SystemTime) -> Option<String> {
+    let now = jiff::Timestamp::try_from(now).ok()?;
+    let broken = leads_to_root(&pair.key.cert, &roots(ca_file).ok()?, now).err()?;
+    Some(format!(
+        "the certificate's chain will be refused by clients that know no more than this machine: {broken}; {}",
+        broken.fix()
+    ))
 }
 
 /// What to say of a key that others can read.
@@ -183,6 +204,7 @@ pub(crate) fn open_to_others(key: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::chain::tests::authority;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     struct Made {
@@ -232,6 +254,11 @@ mod tests {
         let crossed = CertificateFiles { chain: one.files.chain.clone(), key: two.files.key };
         let swapped = CertificateFiles { chain: one.files.key.clone(), key: one.files.chain.clone() };
         let absent = CertificateFiles { chain: one.dir.path().join("none"), key: one.files.key.clone() };
+        let authority = authority("the authority").self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+        let turned = one.dir.path().join("turned.pem");
+        std::fs::write(&turned, authority + &std::fs::read_to_string(&one.files.chain).unwrap()).unwrap();
+        let turned = CertificateFiles { chain: turned, key: one.files.key.clone() };
+        let folder = CertificateFiles { chain: one.dir.path().into(), key: one.files.key.clone() };
         let no_key = CertificateFiles { chain: one.files.chain.clone(), key: one.files.chain.clone() };
         for (files, names, year, wanted) in [
             (&one.files, &["ai.example.com"][..], 2031, "ran out on 2030-01-01"),
@@ -239,6 +266,8 @@ mod tests {
             (&one.files, &["b.example.com"], 2025, "is for ai.example.com, not for b.example.com"),
             (&crossed, &["ai.example.com"], 2025, "is not the key of the certificate"),
             (&swapped, &["ai.example.com"], 2025, "holds no certificate"),
+            (&turned, &["ai.example.com"], 2025, "certificate of an authority (the authority)"),
+            (&folder, &["ai.example.com"], 2025, "it is not a file"),
             (&absent, &["ai.example.com"], 2025, "none cannot be read"),
             (&no_key, &["ai.example.com"], 2025, "holds no private key"),
         ] {

@@ -35,6 +35,7 @@ pub(super) struct Passage {
     names: Vec<Name>,
     gateway: SocketAddr,
     page: Option<Page>,
+    key_header: Option<HeaderName>,
     /// On every answer.
     dress: Vec<(HeaderName, HeaderValue)>,
     body_bytes_max: (u64, u64),
@@ -63,6 +64,7 @@ impl Passage {
             names: site.names.clone(),
             gateway,
             page: page.map(|at| Page { at, allow, people }),
+            key_header: site.key_header.clone(),
             dress: dress(site.hsts),
             body_bytes_max: (site.body_bytes_max as u64, site.body_bytes() as u64),
             patience: site.read_patience(),
@@ -127,7 +129,10 @@ impl Passage {
         held._permit = Some(permit);
         let (bytes_max, announced) = self.body_bytes_max(part);
         let upload = body.bounded(bytes_max, announced)?;
-        head::onward(&mut parts.headers, &Told { client: peer, host, id, part });
+        head::onward(
+            &mut parts.headers,
+            &Told { client: peer, host, id, part, key_header: self.key_header.as_ref() },
+        );
         // Byte for byte as it came: the parts behind compare it themselves.
         parts.uri = origin_form(&parts.uri)?;
         parts.version = Version::HTTP_11;

@@ -6,6 +6,7 @@
 //! Never here: what a good pair is.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +28,8 @@ type Stamp = [Option<(i64, i64, i64, u64, u64)>; 2];
 pub(super) struct Keeper {
     files: CertificateFiles,
     names: Vec<Name>,
+    /// The root of a private CA.
+    ca_file: Option<PathBuf>,
     certificate: Arc<Certificate>,
     terminal: Terminal,
     /// What is in force or was refused: not looked at again.
@@ -43,6 +46,7 @@ impl Keeper {
     pub(super) fn new(
         files: CertificateFiles,
         names: Vec<Name>,
+        ca_file: Option<PathBuf>,
         certificate: Arc<Certificate>,
         terminal: Terminal,
     ) -> Result<Self, pair::PairError> {
@@ -52,11 +56,13 @@ impl Keeper {
             tracing::warn!("{what}");
             terminal.note(&format!("Warning: {what}."));
         }
+        tell_doubt(&pair, ca_file.as_deref(), terminal);
         tracing::info!(until = pair.life.day_of_end(), "the certificate is in force");
         certificate.put(pair.key);
         Ok(Self {
             files,
             names,
+            ca_file,
             certificate,
             terminal,
             known,
@@ -121,9 +127,17 @@ impl Keeper {
     fn take(&mut self, pair: Pair) {
         let until = pair.life.day_of_end();
         (self.life, self.warned) = (pair.life, None);
+        tell_doubt(&pair, self.ca_file.as_deref(), self.terminal);
         tracing::info!(until, "a new certificate is in force");
         self.certificate.put(pair.key);
         self.terminal.note(&format!("A new certificate is in force, until {until}."));
+    }
+}
+
+fn tell_doubt(pair: &Pair, ca_file: Option<&Path>, terminal: Terminal) {
+    if let Some(what) = pair::doubt(pair, ca_file, SystemTime::now()) {
+        tracing::warn!("{what}");
+        terminal.note(&format!("Warning: {what}."));
     }
 }
 
@@ -163,7 +177,7 @@ mod tests {
         write(&chain, &key);
         let names = vec![Name::parse("ai.example.com").unwrap()];
         let terminal = Terminal { colour: false };
-        let mut keeper = Keeper::new(files.clone(), names, Arc::default(), terminal).unwrap();
+        let mut keeper = Keeper::new(files.clone(), names, None, Arc::default(), terminal).unwrap();
         let first = leaf(&keeper);
         write(&chain2, &key);
         keeper.look(false);

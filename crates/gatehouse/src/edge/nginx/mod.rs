@@ -5,6 +5,7 @@
 //!
 //! Never here: running nginx. Nothing that a client writes decides what goes on; no rewrite, no `if`, no regex.
 
+mod hash;
 mod headers;
 mod places;
 mod servers;
@@ -19,6 +20,7 @@ use super::refusals::REFUSALS;
 use super::site::Site;
 use crate::config::edge::{Outer, Tls};
 
+pub(crate) use hash::DIRECTIVES as NAMES_HASH;
 pub(crate) use version::{Nginx, Version, program};
 use writer::Writer;
 
@@ -80,6 +82,7 @@ pub(crate) fn site(site: &Site, nginx: &Nginx, extent: Extent) -> Result<String,
     check_modules(site, nginx)?;
     let mut out = Writer::default();
     head(site, nginx, extent, &mut out);
+    hash::room(site, nginx, &mut out);
     context(site, &mut out);
     servers::all(site, nginx, extent, &mut out);
     Ok(out.into_text())
@@ -92,7 +95,9 @@ pub(crate) fn whole(
     extent: Extent,
     user: Option<&str>,
 ) -> Result<String, RenderError> {
-    let inner = site(served, nginx, extent)?;
+    // Nothing else is read beside it.
+    let alone = Nginx { stated: Vec::new(), ..nginx.clone() };
+    let inner = site(served, &alone, extent)?;
     let mut out = Writer::default();
     out.comment("A whole main configuration: nginx serves this site alone.");
     if let Some(user) = user {

@@ -4,6 +4,7 @@
 //!
 //! Never here: what holds for every path; that stands on the server.
 
+use http::HeaderName;
 use wire::Format;
 
 use super::headers::added;
@@ -25,7 +26,7 @@ const CREDENTIALS: [&str; 2] = ["Authorization", "X-Api-Key"];
 pub(super) fn all(site: &Site, nginx: &Nginx, out: &mut Writer) {
     out.gap();
     out.comment("What the parts are told. The page gets no credentials: it has none of its callers'.");
-    out.lines(told(site)).lines(CREDENTIALS.iter().map(|name| format!("proxy_set_header {name} \"\"")));
+    out.lines(told(site)).lines(credentials(site).map(|name| format!("proxy_set_header {name} \"\"")));
     out.gap();
     out.comment(
         "The API. `^~`: nothing else catches its paths. No path behind the name: it goes on byte for byte.",
@@ -51,6 +52,13 @@ pub(super) fn all(site: &Site, nginx: &Nginx, out: &mut Writer) {
         out.line("return 404");
     });
     errors(out);
+}
+
+/// Headers that hold a caller's key; the gateway's may have a name of its own.
+fn credentials(site: &Site) -> impl Iterator<Item = &str> {
+    let own = site.key_header.as_ref().map(HeaderName::as_str);
+    let own = own.filter(|own| !CREDENTIALS.iter().any(|known| known.eq_ignore_ascii_case(own)));
+    CREDENTIALS.into_iter().chain(own)
 }
 
 /// The folder that the CA looks into, and nothing beside it.

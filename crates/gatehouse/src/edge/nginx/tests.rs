@@ -13,7 +13,11 @@ fn settings(change: impl FnOnce(&mut EdgeSettings)) -> Site {
 }
 
 fn rendered(version: Version, change: impl FnOnce(&mut EdgeSettings)) -> String {
-    site(&settings(change), &Nginx::of_version(version), Extent::Whole).unwrap()
+    site(&settings(change), &of(version), Extent::Whole).unwrap()
+}
+
+fn of(version: Version) -> Nginx {
+    Nginx::of_version(version).unwrap()
 }
 
 const OLD: Version = Version(1, 22, 1);
@@ -101,7 +105,7 @@ fn the_page_may_be_absent_or_guarded() {
 
 #[test]
 fn before_there_is_a_certificate_only_the_challenge_is_served() {
-    let nginx = Nginx::of_version(OLD);
+    let nginx = of(OLD);
     let text = site(&settings(|_| {}), &nginx, Extent::Challenge).unwrap();
     assert!(
         text.contains("acme-challenge") && !text.contains("ssl_certificate") && !text.contains("proxy_pass")
@@ -110,7 +114,7 @@ fn before_there_is_a_certificate_only_the_challenge_is_served() {
 
 #[test]
 fn a_file_says_how_much_of_the_site_it_holds() {
-    let nginx = Nginx::of_version(OLD);
+    let nginx = of(OLD);
     for extent in [Extent::Whole, Extent::Challenge] {
         assert_eq!(Extent::written(&site(&settings(|_| {}), &nginx, extent).unwrap()), Some(extent));
     }
@@ -173,10 +177,43 @@ fn an_outer_proxy_is_believed_by_name() {
     let poor = Nginx {
         version: OLD,
         built_with: vec!["--with-http_ssl_module".into(), "--with-http_v2_module".into()],
+        stated: Vec::new(),
     };
     let edge = settings(|edge| edge.outer = Outer::Header(vec!["192.0.2.1/32".parse().unwrap()]));
     assert!(matches!(
         site(&edge, &poor, Extent::Whole),
         Err(RenderError::Module(_, "http_realip_module", _))
     ));
+}
+
+#[test]
+fn long_names_and_many_get_room_unless_another_file_gives_it() {
+    let named = |names: Vec<Name>, nginx: &Nginx| {
+        let tls = Tls::Files(CertificateFiles { chain: "/c/chain.pem".into(), key: "/c/key.pem".into() });
+        let edge = EdgeSettings { tls, ..EdgeSettings::default() };
+        let served = Site::new(&Settings::default(), &edge, names).unwrap();
+        let written = site(&served, nginx, Extent::Whole).unwrap();
+        (written, whole(&served, nginx, Extent::Whole, None).unwrap())
+    };
+    let name = |length: usize| Name::parse(&format!("{}.example.com", "a".repeat(length - 12))).unwrap();
+    let (bucket, table) = ("server_names_hash_bucket_size", "server_names_hash_max_size");
+    assert!(!named(vec![name(46)], &of(OLD)).0.contains("server_names_hash"));
+    assert!(named(vec![name(47)], &of(OLD)).0.contains(&format!("\n{bucket} 128;\n")));
+    let many = (0..400).map(|number| Name::parse(&format!("a{number}.example")).unwrap()).collect();
+    assert!(named(many, &of(OLD)).0.contains(&format!("\n{table} 2048;\n")));
+    let stated = Nginx { stated: vec![bucket.to_owned()], ..of(OLD) };
+    let (beside, alone) = named(vec![name(47)], &stated);
+    assert!(!beside.contains(bucket), "a second line would be an error");
+    assert!(alone.contains(bucket), "nothing stands beside a whole configuration");
+}
+
+#[test]
+fn the_gateway_s_own_header_for_keys_ends_before_the_page() {
+    let mut served = settings(|_| {});
+    served.key_header = Some(http::HeaderName::from_static("x-company-key"));
+    let text = site(&served, &of(OLD), Extent::Whole).unwrap();
+    assert_eq!(text.matches("proxy_set_header x-company-key \"\";").count(), 1);
+    served.key_header = Some(http::HeaderName::from_static("x-api-key"));
+    let text = site(&served, &of(OLD), Extent::Whole).unwrap();
+    assert!(text.contains("proxy_set_header X-Api-Key \"\";") && !text.contains("x-api-key"));
 }

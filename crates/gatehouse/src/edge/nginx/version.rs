@@ -6,11 +6,10 @@
 //! Never here: writing configuration.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::edge::program::find;
+use crate::edge::program::{find, run_and_wait};
 
 /// What `nginx -V` says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +17,8 @@ pub(crate) struct Nginx {
     pub version: Version,
     /// `--with-...` and further arguments of its build. Empty where only a version is known: then all is assumed to be there.
     pub built_with: Vec<String>,
+    /// Directives that may stand once, and that another file than the site's has already.
+    pub stated: Vec<String>,
 }
 
 /// `1.22.1`
@@ -49,27 +50,30 @@ impl Version {
     }
 }
 
+/// It would show a certificate to whoever asks for another name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("nginx {0} is too old: {oldest} or newer is needed to refuse unknown names", oldest = Version::OLDEST)]
+pub(crate) struct TooOld(Version);
+
 impl Nginx {
     /// One that is not installed here.
-    pub(crate) fn of_version(version: Version) -> Self {
-        Self { version, built_with: Vec::new() }
+    pub(crate) fn of_version(version: Version) -> Result<Self, TooOld> {
+        let nginx = Self { version, built_with: Vec::new(), stated: Vec::new() };
+        if version < Version::OLDEST { Err(TooOld(version)) } else { Ok(nginx) }
     }
 
     /// Asks the installed program.
     pub(crate) fn ask(program: &Path) -> anyhow::Result<Self> {
-        let asked = Command::new(self::program(program)).arg("-V").output();
+        let asked = run_and_wait(&self::program(program), &["-V"]);
         let shown = program.display();
         let answer = asked.with_context(|| {
             format!("cannot run `{shown} -V`: install nginx, name it in `edge.nginx.program`, or give --nginx-version")
         })?;
-        let text = String::from_utf8_lossy(&answer.stderr);
-        let Some(nginx) = Self::read(&text) else { bail!("`{shown} -V` does not say which version it is") };
+        let Some(nginx) = Self::read(&answer.complaint) else {
+            bail!("`{shown} -V` does not say which version it is: name nginx itself in `edge.nginx.program`")
+        };
         if nginx.version < Version::OLDEST {
-            bail!(
-                "nginx {} is too old: {} or newer is needed to refuse unknown names",
-                nginx.version,
-                Version::OLDEST
-            );
+            return Err(TooOld(nginx.version).into());
         }
         Ok(nginx)
     }
@@ -82,6 +86,7 @@ impl Nginx {
         Some(Self {
             version: Version::parse(number)?,
             built_with: arguments.split_whitespace().map(str::to_owned).collect(),
+            stated: Vec::new(),
         })
     }
 
@@ -112,7 +117,8 @@ mod tests {
             None,
             "four numbers are somebody else's"
         );
-        assert!(Nginx::of_version(Version(1, 25, 1)).has("anything"));
+        assert!(Nginx::of_version(Version(1, 25, 1)).unwrap().has("anything"));
+        assert!(Nginx::of_version(Version(1, 18, 0)).unwrap_err().to_string().contains("1.19.4 or newer"));
         for (version, directive) in
             [(Version(1, 22, 1), false), (Version(1, 25, 1), true), (Version(1, 30, 0), true)]
         {

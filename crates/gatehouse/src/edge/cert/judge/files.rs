@@ -6,7 +6,7 @@ use super::View;
 use crate::config::edge::Tls;
 use crate::edge::cert::chain::Chain;
 use crate::edge::cert::disk::{Key, Trouble};
-use crate::edge::cert::trust::{belongs, is_for, leads_to_root, roots};
+use crate::edge::cert::trust::{Misfit, belongs, is_for, leads_to_root, roots};
 use crate::edge::findings::Finding;
 
 pub(super) fn lines(view: &View<'_>) -> Vec<Finding> {
@@ -41,7 +41,11 @@ fn key(view: &View<'_>) -> Finding {
     };
     match belongs(chain, key) {
         Ok(()) => Finding::ok(id, fact, chain.leaf.short()),
-        Err(what) => {
+        Err(what @ Misfit::Unknown(_)) => {
+            let compare = "these two print the same where it is: `openssl x509 -pubkey -noout -in CERTIFICATE`, `openssl pkey -pubout -in KEY`";
+            Finding::skip(id, fact, format!("{what}; {compare}"))
+        }
+        Err(what @ Misfit::Another) => {
             let fix = match view.site.tls {
                 Tls::Certbot { .. } => "`gatehouse edge cert` asks for a certificate with a new key",
                 _ => {
@@ -84,12 +88,7 @@ fn chain(view: &View<'_>) -> Finding {
     let wrong = all.iter().find_map(|chain| Some((chain, leads_to_root(chain, &roots, view.now).err()?)));
     match wrong {
         None => Finding::ok(id, fact, chain.path()),
-        Some((chain, what)) => Finding::fail(
-            id,
-            fact,
-            format!("{}: {what}", chain.path()),
-            "put the CA's intermediate certificates below the certificate in the chain's file; name the root of a private CA in `edge.acme.ca_file`",
-        ),
+        Some((chain, what)) => Finding::fail(id, fact, format!("{}: {what}", chain.path()), what.fix()),
     }
 }
 

@@ -21,35 +21,44 @@ mod stream;
 mod tls;
 mod upstream;
 
+use std::pin::Pin;
+
 pub(super) use log::file as log_file;
 pub(super) use machine::look as machine;
 pub(super) use reach::{loads, reach};
 
-use super::Context;
 use super::facts::Said;
+use super::{Context, Ledger};
 
-/// Everything that needs a site that answers.
-pub(super) async fn all(context: &Context<'_>) -> Said {
-    let (tls, certificate, names, paths, api, stream, address, page, log) = tokio::join!(
-        tls::look(context),
-        certificate::look(context),
-        names::look(context),
-        paths::look(context),
-        api::look(context),
-        stream::look(context),
-        address::look(context),
-        page::look(context),
-        log::look(context),
-    );
-    let mut said = Said::new();
-    for group in [tls, certificate, names, paths, api, stream, address, page, log] {
-        said.extend(group);
+/// Everything that needs a site that answers; each group's verdicts are kept as soon as it has them.
+pub(super) async fn all(context: &Context<'_>, ledger: &Ledger) {
+    ledger.add(headers::look(context));
+    ledger.add(reach::behind(context));
+    // Without these two options its facts are read, and cost nothing.
+    let asks_more = context.asking.burst || context.asking.slow;
+    if !asks_more {
+        ledger.add(Box::pin(bounds::look(context)).await);
     }
-    said.extend(headers::look(context));
-    said.extend(reach::behind(context));
+    tokio::join!(
+        keep(ledger, Box::pin(stream::look(context))),
+        keep(ledger, Box::pin(page::look(context))),
+        keep(ledger, Box::pin(certificate::look(context))),
+        keep(ledger, Box::pin(log::look(context))),
+        keep(ledger, Box::pin(names::look(context))),
+        keep(ledger, Box::pin(address::look(context))),
+        keep(ledger, Box::pin(api::look(context))),
+        keep(ledger, Box::pin(tls::look(context))),
+        keep(ledger, Box::pin(paths::look(context))),
+    );
     // Alone: it counts, and others would be counted with it.
-    said.extend(upstream::look(context).await);
-    // Last, and alone: it takes from everybody behind the same address.
-    said.extend(bounds::look(context).await);
-    said
+    ledger.add(Box::pin(upstream::look(context)).await);
+    if asks_more {
+        // Last, and alone: it takes from everybody behind the same address.
+        ledger.add(Box::pin(bounds::look(context)).await);
+    }
+}
+
+/// On the heap: all groups side by side are too much for one thread's stack.
+async fn keep(ledger: &Ledger, group: Pin<Box<impl Future<Output = Said>>>) {
+    ledger.add(group.await);
 }

@@ -126,8 +126,13 @@ impl Read {
 
     /// Where the files of the process lie: `pid` of the main file, or what most builds use.
     pub(crate) fn pid_file(&self) -> PathBuf {
-        self.main().value("pid").map_or_else(|| PathBuf::from("/run/nginx.pid"), PathBuf::from)
+        pid_file(&self.tree)
     }
+}
+
+/// The same of a tree that was not asked of nginx.
+pub(crate) fn pid_file(tree: &[Directive]) -> PathBuf {
+    Scope::root(tree).value("pid").map_or_else(|| PathBuf::from("/run/nginx.pid"), PathBuf::from)
 }
 
 /// The port of a `listen`.
