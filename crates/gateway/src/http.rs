@@ -6,7 +6,7 @@
 //! Never here: keys, limits, models.
 
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,8 +22,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::Core;
@@ -36,6 +37,8 @@ use crate::stop::Phase;
 
 /// Connections the kernel may hold for us.
 const BACKLOG: i32 = 1_024;
+/// What a connection without a socket holds of each direction, as a socket's buffers would.
+const WITHIN_BYTES: usize = 16 << 10;
 /// What a connection takes at its busiest: the HTTP library's two buffers and the tasks around them. Their number has a
 /// bound of its own; here they leave less room for bodies, so that both together stay under one ceiling.
 const CONNECTION_BYTES: usize = 15 << 10;
@@ -71,15 +74,68 @@ fn bind_exactly(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Where connections come from.
+pub trait Source: Send + 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn next(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+}
+
+impl Source for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.accept().await?;
+        // That fails only for a peer that has gone.
+        stream.set_nodelay(true).map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+        Ok((stream, peer))
+    }
+}
+
+/// A way in without a socket, for who stands in front of this rim in the same process. What comes through it is a client on this
+/// machine, and is treated as one.
+#[derive(Clone, Debug)]
+pub struct Entrance(mpsc::Sender<DuplexStream>);
+
+/// The other end of [`Entrance`].
+#[derive(Debug)]
+pub struct Within(mpsc::Receiver<DuplexStream>);
+
+impl Entrance {
+    pub fn new() -> (Self, Within) {
+        let (sender, receiver) = mpsc::channel(BACKLOG as usize);
+        (Self(sender), Within(receiver))
+    }
+
+    /// Opens a connection; refused when nobody takes one any more.
+    pub async fn open(&self) -> io::Result<DuplexStream> {
+        let (near, far) = tokio::io::duplex(WITHIN_BYTES);
+        self.0.send(far).await.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+        Ok(near)
+    }
+}
+
+impl Source for Within {
+    type Stream = DuplexStream;
+
+    async fn next(&mut self) -> io::Result<(DuplexStream, SocketAddr)> {
+        match self.0.recv().await {
+            Some(stream) => Ok((stream, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))),
+            // Whoever stood in front has gone.
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Accepts until the process drains, then waits for what runs, at most until the drain is over.
-pub async fn accept(core: Arc<Core>, listener: TcpListener) {
+pub async fn accept<S: Source>(core: Arc<Core>, mut source: S) {
     let mut connections = JoinSet::new();
     let mut draining = core.stop.listen().reached(Phase::Drain);
     loop {
         let accepted = tokio::select! {
             () = &mut draining => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = listener.accept(), if connections.len() < core.snapshot().config.input.connections_max => accepted,
+            accepted = source.next(), if connections.len() < core.snapshot().config.input.connections_max => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -87,9 +143,7 @@ pub async fn accept(core: Arc<Core>, listener: TcpListener) {
                     core.metrics.address_refused();
                     continue; // the drop closes it: not a byte is read or written
                 }
-                if stream.set_nodelay(true).is_ok() {
-                    connections.spawn(serve(core.clone(), stream, peer));
-                }
+                connections.spawn(serve(core.clone(), stream, peer));
             }
             // The peer had already gone: nothing is wrong with us.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -99,7 +153,7 @@ pub async fn accept(core: Arc<Core>, listener: TcpListener) {
             }
         }
     }
-    drop(listener);
+    drop(source);
     let mut cut = core.stop.listen().reached(Phase::Cut);
     tokio::select! {
         () = &mut cut => {}

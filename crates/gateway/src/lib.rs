@@ -51,6 +51,7 @@ use crate::dial::{Dial, Tcp};
 use crate::filter::FilterError;
 /// For who stands in front of this rim with a rim of its own.
 pub use crate::guard::HeadScan;
+pub use crate::http::Entrance;
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
@@ -171,6 +172,7 @@ pub struct Listeners {
 pub struct Gateway {
     core: Arc<Core>,
     api: Vec<(SocketAddr, JoinHandle<()>)>,
+    within: Vec<JoinHandle<()>>,
     admin: Option<(SocketAddr, JoinHandle<()>)>,
 }
 
@@ -196,7 +198,14 @@ impl Gateway {
             .collect();
         let admin =
             admin.map(|(address, listener)| (address, tokio::spawn(admin::run(core.clone(), listener))));
-        Ok(Self { core, api, admin })
+        Ok(Self { core, api, within: Vec::new(), admin })
+    }
+
+    /// A way in for who stands in front in the same process.
+    pub fn entrance(&mut self) -> Entrance {
+        let (entrance, within) = Entrance::new();
+        self.within.push(tokio::spawn(http::accept(self.core.clone(), within)));
+        entrance
     }
 
     pub fn api_addresses(&self) -> Vec<SocketAddr> {
@@ -251,9 +260,9 @@ impl Gateway {
     /// Stops accepting, lets streams run for the configured drain, ends the rest with an error event, writes the audit.
     pub async fn drain(self) {
         let patience = self.core.snapshot().config.clocks.drain;
-        let Self { core, api, admin } = self;
+        let Self { core, api, within, admin } = self;
         let finished = async {
-            for (_, accepting) in api {
+            for accepting in api.into_iter().map(|(_, accepting)| accepting).chain(within) {
                 drop(accepting.await);
             }
         };

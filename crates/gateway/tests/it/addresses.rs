@@ -117,6 +117,28 @@ async fn an_address_on_the_list_is_served() {
     assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&bytes));
 }
 
+/// Who stands in front in the same process opens connections without sockets. They are judged like those of a client here.
+#[tokio::test]
+async fn what_comes_from_within_is_a_client_on_this_machine() {
+    for (allowed, served) in [("127.0.0.1/32", true), ("192.168.0.0/16", false)] {
+        let rig = Rig::with(|config| config.addresses.allow = Some(vec![allowed.parse().unwrap()])).await;
+        let (entrance, within) = gateway::Entrance::new();
+        let accepting = tokio::spawn(gateway::http::accept(rig.core.clone(), within));
+        let mut near = entrance.open().await.unwrap();
+        let head =
+            format!("GET /v1/models HTTP/1.1\r\nhost: g\r\nx-api-key: {KEY}\r\nconnection: close\r\n\r\n");
+        // Who is not on the list finds the door shut, before or after it has spoken.
+        let _ = near.write_all(head.as_bytes()).await;
+        let mut bytes = Vec::new();
+        near.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(bytes.starts_with(b"HTTP/1.1 200 OK\r\n"), served, "{}", String::from_utf8_lossy(&bytes));
+        assert_eq!(bytes.is_empty(), !served);
+        rig.core.drain(std::time::Duration::from_secs(1), async { drop(accepting.await) }).await;
+        assert!(entrance.open().await.is_err(), "nobody takes one after the drain");
+        drop(rig.records().await);
+    }
+}
+
 #[tokio::test]
 async fn no_more_connections_are_taken_than_configured() {
     let rig = Rig::with(|config| config.input.connections_max = 2).await;

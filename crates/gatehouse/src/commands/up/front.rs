@@ -5,7 +5,6 @@
 //!
 //! Never here: serving.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -105,12 +104,6 @@ fn names(options: &Up, edge: &EdgeSettings, source: &Source) -> anyhow::Result<V
         ensure!(!names.is_empty(), "the certificate names no host: say which with --domain");
     }
     Ok(names)
-}
-
-/// Where the gateway that was started is reached.
-pub(super) fn gateway_at(gateway: &gateway::Gateway) -> anyhow::Result<SocketAddr> {
-    let addresses = gateway.api_addresses();
-    addresses.first().copied().map(reached).context("the gateway listens nowhere")
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub(super) async fn run(options: Up, terminal: &Terminal) -> anyhow::Result<Outc
         let site = running.site.insert(site);
         if let (Some(plan), Some(sockets)) = (&front, sockets) {
             let parts = Parts {
-                gateway: front::gateway_at(&running.gateway)?,
+                gateway: edge::front::Way::Within(running.gateway.entrance()),
                 page: plan.has_page().then_some(site.address),
             };
             running.front = Some(Front::start(&plan.site, &plan.source, sockets, parts, *terminal)?);

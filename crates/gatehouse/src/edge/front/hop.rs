@@ -3,11 +3,13 @@
 //! Why here: the answer's body owns the connection. Whoever drops the body, because a client has left or takes nothing, closes the
 //! connection in the same moment, and the part behind stops its work. Nothing is kept for the next request: two
 //! callers never share a connection, so neither can leave anything in it for the other, and none is used that has just been
-//! closed. On this machine a new one costs a tenth of a millisecond (docs/decisions/0023).
+//! closed. The gateway's need no socket (docs/decisions/0023).
 //!
 //! Never here: other machines, what requests and answers say.
 
+use std::fmt;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use gateway::Entrance;
 use http::header::EXPECT;
 use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -23,6 +26,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::ext::on_informational;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -31,7 +35,28 @@ use tokio::time::{Duration, Instant, Sleep, sleep, timeout};
 use super::bounds;
 use super::refuse::Refusal;
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Upload>;
+/// Where a part of this program is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// By a connection on this machine.
+    Socket(SocketAddr),
+    /// By a connection inside the process.
+    Within(Entrance),
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(at) => at.fmt(f),
+            Self::Within(_) => f.write_str("the gateway"),
+        }
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+type Connection = http1::Connection<TokioIo<Box<dyn Stream>>, Upload>;
 
 /// A request's body on its way in: its data, up to a bound.
 pub(super) struct Upload {
@@ -207,7 +232,7 @@ pub(super) enum Cut {
 
 /// Sends a request and waits for the answer's head.
 pub(super) async fn send(
-    at: SocketAddr,
+    way: &Way,
     mut request: Request<Upload>,
     patience: Duration,
 ) -> Result<Response<Download>, Refusal> {
@@ -222,10 +247,10 @@ pub(super) async fn send(
         if let Some(refusal) = fate.refusal() {
             return refusal;
         }
-        tracing::warn!(%at, %error, "a part of this program broke off before it answered");
+        tracing::warn!(at = %way, %error, "a part of this program broke off before it answered");
         Refusal::Unreachable
     };
-    let (mut sender, connection) = connect(at).await?;
+    let (mut sender, connection) = connect(way).await?;
     let mut connection = Some(Box::new(connection));
     let exchange = async {
         let answer = sender.send_request(request);
@@ -249,18 +274,27 @@ pub(super) async fn send(
     Ok(answer.map(|body| Download { body, connection, patience, heard: Instant::now(), alarm }))
 }
 
-async fn connect(at: SocketAddr) -> Result<(http1::SendRequest<Upload>, Connection), Refusal> {
-    let opened = timeout(bounds::CONNECT, TcpStream::connect(at)).await;
-    let stream = opened.map_err(std::io::Error::other).and_then(|opened| opened);
-    let stream = stream.map_err(|error| {
-        tracing::warn!(%at, %error, "a part of this program cannot be reached");
+async fn connect(way: &Way) -> Result<(http1::SendRequest<Upload>, Connection), Refusal> {
+    let opened = timeout(bounds::CONNECT, open(way)).await;
+    let stream = opened.map_err(io::Error::other).and_then(|opened| opened).map_err(|error| {
+        tracing::warn!(at = %way, %error, "a part of this program cannot be reached");
         Refusal::Unreachable
     })?;
-    // Small events must leave at once; failing to ask for that costs speed only.
-    let _set = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
     builder.max_buf_size(bounds::READ_AHEAD_BYTES);
     builder.handshake(TokioIo::new(stream)).await.map_err(|_| Refusal::Unreachable)
+}
+
+async fn open(way: &Way) -> io::Result<Box<dyn Stream>> {
+    match way {
+        Way::Within(entrance) => Ok(Box::new(entrance.open().await?)),
+        Way::Socket(at) => {
+            let stream = TcpStream::connect(at).await?;
+            // Small events must leave at once; failing to ask for that costs speed only.
+            let _set = stream.set_nodelay(true);
+            Ok(Box::new(stream))
+        }
+    }
 }
 
 impl Download {

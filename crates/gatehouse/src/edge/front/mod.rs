@@ -4,7 +4,7 @@
 //! the same names, paths, headers, bounds and rates, from the same [`Site`].
 //!
 //! How a request travels: `door` accepts, shakes hands and drives the connection (`line`, `watch`, `frames` and `stall` bound it);
-//! `pass` judges the request (`rates`, `head`, `paths`) and sends it over loopback (`hop`); `answer` owns what is held until
+//! `pass` judges the request (`rates`, `head`, `paths`) and sends it on (`hop`); `answer` owns what is held until
 //! the last byte. Certificates come from files (`reload`) or a CA (`acme`), and are checked (`pair`) before they count.
 //!
 //! Never here: other machines as upstreams, proxies in front, caching, compression, a second opinion on keys. For those
@@ -55,6 +55,7 @@ use crate::terminal::Terminal;
 
 pub(crate) use self::bounds::NAMES as NAMES_MAX;
 pub(crate) use self::head::SERVER_NAME;
+pub(crate) use self::hop::Way;
 pub(crate) use self::pair::names_of;
 
 /// Where certificates come from.
@@ -117,9 +118,9 @@ fn people(site: &Site) -> anyhow::Result<Option<Arc<People>>> {
 }
 
 /// Where the parts behind answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Parts {
-    pub(crate) gateway: SocketAddr,
+    pub(crate) gateway: Way,
     pub(crate) page: Option<SocketAddr>,
 }
 

@@ -19,7 +19,7 @@ use tokio::time::Duration;
 
 use super::answer::{Answer, Held};
 use super::head::{self, Told};
-use super::hop::{self, Download, Upload};
+use super::hop::{self, Download, Upload, Way};
 use super::paths::{self, Part};
 use super::people::People;
 use super::rates::Addresses;
@@ -33,7 +33,7 @@ use crate::edge::site::Site;
 /// What every request is judged and sent on by.
 pub(super) struct Passage {
     names: Vec<Name>,
-    gateway: SocketAddr,
+    gateway: Way,
     page: Option<Page>,
     key_header: Option<HeaderName>,
     /// On every answer.
@@ -45,7 +45,7 @@ pub(super) struct Passage {
 }
 
 struct Page {
-    at: SocketAddr,
+    at: Way,
     /// Empty: everybody.
     allow: Vec<IpNet>,
     people: Option<Arc<People>>,
@@ -54,7 +54,7 @@ struct Page {
 impl Passage {
     pub(super) fn new(
         site: &Site,
-        gateway: SocketAddr,
+        gateway: Way,
         page: Option<SocketAddr>,
         people: Option<Arc<People>>,
         addresses: Arc<Addresses>,
@@ -63,7 +63,7 @@ impl Passage {
         Self {
             names: site.names.clone(),
             gateway,
-            page: page.map(|at| Page { at, allow, people }),
+            page: page.map(|at| Page { at: Way::Socket(at), allow, people }),
             key_header: site.key_header.clone(),
             dress: dress(site.hsts),
             body_bytes_max: (site.body_bytes_max as u64, site.body_bytes() as u64),
@@ -124,7 +124,7 @@ impl Passage {
         let (mut parts, body) = request.into_parts();
         let host = head::host(&parts, &self.names)?;
         let part = paths::part(parts.uri.path()).ok_or(Refusal::NoPath)?;
-        let at = self.at(part, peer, &parts.headers).await?;
+        let way = self.way(part, peer, &parts.headers).await?;
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Crowded)?;
         held._permit = Some(permit);
         let (bytes_max, announced) = self.body_bytes_max(part);
@@ -137,7 +137,7 @@ impl Passage {
         parts.uri = origin_form(&parts.uri)?;
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
-        hop::send(at, Request::from_parts(parts, upload), self.patience).await
+        hop::send(way, Request::from_parts(parts, upload), self.patience).await
     }
 
     /// For a body of unknown length, and for one that is announced.
@@ -148,10 +148,10 @@ impl Passage {
         }
     }
 
-    /// Where the part is, for those who may ask it.
-    async fn at(&self, part: Part, peer: IpAddr, headers: &HeaderMap) -> Result<SocketAddr, Refusal> {
+    /// The way to the part, for those who may ask it.
+    async fn way(&self, part: Part, peer: IpAddr, headers: &HeaderMap) -> Result<&Way, Refusal> {
         let page = match part {
-            Part::Gateway => return Ok(self.gateway),
+            Part::Gateway => return Ok(&self.gateway),
             Part::Page => self.page.as_ref().ok_or(Refusal::NoPath)?,
         };
         let peer = peer.to_canonical();
@@ -161,7 +161,7 @@ impl Passage {
         if let Some(people) = &page.people {
             people.admit(headers).await?;
         }
-        Ok(page.at)
+        Ok(&page.at)
     }
 }
 

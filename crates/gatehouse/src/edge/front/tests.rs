@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::TcpListener;
 
+use super::hop::Way;
 use super::line::Line;
 use super::pass::Passage;
 use super::rates::Addresses;
@@ -51,7 +52,7 @@ fn passage(at: SocketAddr) -> Arc<Passage> {
     let names = vec![Name::parse("ai.example.com").unwrap()];
     let site = Site::new(&Settings::default(), &edge, names).unwrap();
     let addresses = Addresses::new(site.rates);
-    Arc::new(Passage::new(&site, at, Some(at), None, addresses))
+    Arc::new(Passage::new(&site, Way::Socket(at), Some(at), None, addresses))
 }
 
 /// One exchange; the body's end is an error where it was cut.
