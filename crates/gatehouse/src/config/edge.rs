@@ -12,7 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::Context;
-use super::addresses::{address, networks};
+use super::addresses::{address, is_everybody, networks};
 use super::document::{Mark, Node, Value};
 use super::report::Report;
 use super::section::{At, Reading, Section, clipped};
@@ -117,6 +117,13 @@ pub(crate) struct Page {
     pub allow: Vec<IpNet>,
     /// Names and passwords, as htpasswd writes them.
     pub password_file: Option<PathBuf>,
+}
+
+impl Page {
+    /// Whether it asks who somebody is, or where from. A list that keeps nobody out is none.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.password_file.is_some() || !(self.allow.is_empty() || is_everybody(&self.allow))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,6 +68,8 @@ pub(crate) struct Page {
     pub at: SocketAddr,
     pub allow: Vec<IpNet>,
     pub password_file: Option<PathBuf>,
+    /// Somebody is kept out: there is a password, or a list that is one.
+    pub guarded: bool,
 }
 
 /// Why no site can be made.
@@ -201,6 +203,7 @@ fn page(settings: &Settings, edge: &EdgeSettings) -> Option<Page> {
         at: reached(at),
         allow: edge.page.allow.clone(),
         password_file: edge.page.password_file.clone(),
+        guarded: edge.page.is_guarded(),
     })
 }
 

@@ -83,5 +83,6 @@ fn the_page_learns_its_names_and_its_door() {
     assert!(
         chat("  page: {allow: [10.0.0.0/8]}\n").guarded && chat("  page: {password_file: people}\n").guarded
     );
+    assert!(!chat("  page: {allow: [10.0.0.0/8, \"0.0.0.0/0\"]}\n").guarded, "everybody is no list");
     assert!(chat("  page: {address: \"off\"}\n").names.is_empty(), "nobody reaches it by a name");
 }
