@@ -250,6 +250,27 @@ def test_no_filter_is_the_filter_s_line(server):
     assert told.wrong() == {"l1.filter": "fail"} and told.around()[0] == "yes"
 
 
+def test_without_nft_a_machine_without_a_filter_is_not_passed_over(server):
+    """The program that would show the rules is the one that is missing; the answer must not be silence."""
+    server.runtime()
+    server.gateway_and_page()
+    server.front()
+    hidden = [tool("unshare"), "--mount", "sh", "-c", f'mount --bind /dev/null {tool("nft")} && exec "$@"', "sh"]
+    told = server.report(prefix=hidden)
+    assert told.wrong() == {"l1.filter": "fail"} and told.code == 1 and told.around()[0] == "yes"
+    assert "apt-get install nftables" in told.lines["l1.filter"]["fix"]
+    assert told.lines["l1.published"]["mark"] == "skip"
+    if not tool("iptables"):
+        return
+    run(*server.machine.inside, tool("iptables"), "-A", "INPUT", "!", "-i", "lo", "-p", "tcp", "--dport", "11434", "-j", "DROP")
+    told = server.report(prefix=hidden)
+    assert told.wrong() == {"l1.filter": "warn"} and told.around()[0] == "unknown"
+    without = [tool("setpriv"), "--bounding-set=-all", "--inh-caps=-all"]
+    told = server.report(prefix=[*hidden, *without])
+    assert told.lines["l1.filter"]["mark"] == "skip" and "root" in told.lines["l1.filter"]["seen"]
+    assert told.around()[0] == "unknown"
+
+
 def test_a_gateway_for_everybody_without_a_filter_is_reached_beside_https(server):
     server.gateway |= {"listen": f"0.0.0.0:{GATEWAY}", "whitelist": {"ips": ["127.0.0.1", "10.0.0.0/16"]}}
     server.runtime()
@@ -385,6 +406,10 @@ def test_published_ports_are_found_in_the_rules(good):
     good.machine.nft("-f", "-", rules="flush table ip nat\n" + publish % "{ 443, 5432 }")
     told = good.report()
     assert told.wrong() == {"l1.published": "warn"} and "5432" in told.lines["l1.published"]["seen"]
+    mapped = (publish % "5433").replace("tcp dport 5433 dnat to 198.51.100.2", "dnat to tcp dport map { 5433 : 198.51.100.2 }")
+    good.machine.nft("-f", "-", rules="flush table ip nat\n" + mapped)
+    told = good.report()
+    assert told.wrong() == {"l1.published": "warn"} and "5433" in told.lines["l1.published"]["seen"]
     good.machine.nft("-f", "-", rules="flush table ip nat\n" + publish % "11434")
     told = good.report()
     assert told.wrong() == {"l4.bind": "fail"}, "closed by our chain `forward`, and still not this machine's alone"
@@ -455,6 +480,7 @@ def test_who_is_not_root_is_told_what_cannot_be_seen(good):
     told = good.report(prefix=without)
     assert told.wrong() == {}
     assert told.lines["l1.filter"]["mark"] == "skip" and "root" in told.lines["l1.filter"]["seen"]
+    assert told.lines["l1.published"]["mark"] == "skip", "what cannot be read is not absent"
     assert told.around()[0] == "unknown"
     assert "a program that cannot be seen from here" in told.lines["l1.listeners"]["seen"]
     told = good.report("--probe", prefix=without)

@@ -82,11 +82,9 @@ impl Facts {
         if listeners.iter().all(|listener| listener.is_local()) && !published {
             return Exposure { reach: Reach::Local, seen: shown };
         }
-        let shown = if published {
-            format!("{shown}{port} is published by a container engine or rewritten")
-        } else {
-            shown
-        };
+        let published = published.then(|| format!("{port} is published by a container engine or rewritten"));
+        let shown = [(!shown.is_empty()).then_some(shown), published];
+        let shown = shown.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let (reach, why) = match &self.outside {
             Outside::Seen(seen) => self.proved(port, seen),
             _ => self.inferred(port),
@@ -213,8 +211,13 @@ pub(super) mod tests {
     #[test]
     fn a_published_port_counts_without_a_listener() {
         let published = BTreeSet::from([11_434]);
-        let facts = facts(Filter::Read(Ruleset { published, ..Ruleset::default() }), Vec::new());
-        assert_eq!(facts.exposure(11_434).reach, Reach::Everybody);
+        let rules = || Filter::Read(Ruleset { published: published.clone(), ..Ruleset::default() });
+        let exposure = facts(rules(), Vec::new()).exposure(11_434);
+        assert_eq!(exposure.reach, Reach::Everybody);
+        assert!(exposure.seen.starts_with("11434 is published"), "{}", exposure.seen);
+        // Evidence is read by people: each piece is apart from the next.
+        let seen = facts(rules(), vec![listener("127.0.0.1:11434", "ollama")]).exposure(11_434).seen;
+        assert!(seen.contains("user nobody); 11434 is published"), "{seen}");
     }
 
     #[test]

@@ -9,12 +9,15 @@ mod application;
 mod ask;
 mod facts;
 mod line;
+mod listing;
 mod model;
 mod network;
 mod outside;
+mod published;
 mod ruleset;
 mod table;
 mod transport;
+mod without_nft;
 
 use std::path::PathBuf;
 
