@@ -245,7 +245,7 @@ pub(crate) const FACTS: &[Fact] = &[
     row("main.shutdown", Machine, "a reload cuts no answer", "`worker_shutdown_timeout`",
         "remove `worker_shutdown_timeout`, or set it above `gateway.timeouts.total_ms`"),
     row("main.stop", Machine, "a stop leaves answers time to end", "`systemctl show nginx`",
-        "a drop-in for the unit with a longer stop, as deploy/systemd has it"),
+        "give its unit a longer stop: `gatehouse edge host nginx --apply`"),
     row("config.plain", Site, "no `if`, no rewrite with captures, no map with expressions", "the servers of the site",
         "such rules sit on memory faults of 2026; `return` and exact locations do without: `gatehouse edge apply`"),
 ];
@@ -269,6 +269,8 @@ mod tests {
             for text in [fact.holds, fact.seen_by, fact.fix] {
                 assert!(!text.is_empty() && !text.contains(['|', '\n']), "{}", fact.id);
             }
+            // A path of this repository helps nobody who has installed the package.
+            assert!(!fact.fix.contains("deploy/"), "{}", fact.id);
         }
     }
 
