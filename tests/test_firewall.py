@@ -252,6 +252,22 @@ def test_what_may_not_be_meant_is_said(tmp_path):
     assert f"tcp dport {MODEL} accept" in text and "refused_model" not in text
 
 
+@pytest.mark.parametrize(
+    "changes, keys",
+    [
+        ({"ssh_port": MODEL}, ["edge.firewall.ssh_port", "the model's"]),
+        ({"ssh_port": GATEWAY}, ["edge.firewall.ssh_port", "edge.gateways"]),
+        ({"ssh_port": 443, "ssh_from": [FRIEND]}, ["edge.firewall.ssh_port", "edge.https_listen", "edge.firewall.ssh_from"]),
+    ],
+    ids=["the model's", "the gateway's", "everybody's"],
+)
+def test_settings_that_contradict_each_other_make_no_rules(tmp_path, changes, keys):
+    file = written(tmp_path, firewall(**changes))
+    done = subprocess.run([BINARY, "edge", "firewall", "--config", file], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and not done.stdout, done.stdout
+    assert all(key in done.stderr for key in keys), done.stderr
+
+
 class Operator:
     """Somebody at a terminal of the server who loads rules."""
 

@@ -62,6 +62,8 @@ pub(crate) struct Ports {
     /// Empty: from everywhere.
     pub ssh_from: Vec<IpNet>,
     pub gateway_from: Vec<IpNet>,
+    /// Settings that contradict each other, in words; rules from them would open what one of them closes.
+    pub conflicts: Vec<String>,
 }
 
 impl Ports {
@@ -82,7 +84,9 @@ impl Ports {
             ssh: firewall.ssh_port,
             ssh_from: outside(&firewall.ssh_from),
             gateway_from: outside(&site.gateway_from),
+            conflicts: Vec::new(),
         };
+        ports.conflicts = ports.about_ssh(site);
         for guarded in candidates(site) {
             if !ports.guarded.iter().any(|known| known.port == guarded.port) {
                 ports.guarded.push(guarded);
@@ -107,6 +111,26 @@ impl Ports {
             || self.open.contains(&port)
             || port == self.ssh && (self.ssh_from.is_empty() || listed(&self.ssh_from))
             || self.part(port) == Some(Part::Gateway) && listed(&self.gateway_from)
+    }
+
+    /// A port is open to ssh's list before it is closed as a part's, and open to everybody before it asks for that list.
+    fn about_ssh(&self, site: &Site) -> Vec<String> {
+        let port = self.ssh;
+        let part = candidates(site).into_iter().find(|guarded| guarded.port == port);
+        let part = part.map(|guarded| {
+            let (part, setting) = (guarded.part.word(), guarded.setting);
+            format!("`edge.firewall.ssh_port` is {port}, which is the {part}'s ({setting}): where ssh is let in, the {part} would be, too. Give one of the two another port")
+        });
+        let public = self.public.iter().find(|public| public.at.port() == port).map(|public| public.setting);
+        let open = self.open.contains(&port).then_some("edge.firewall.open_ports");
+        let everybody = public.or(open).filter(|_| !self.ssh_from.is_empty()).map(|setting| {
+            format!("`edge.firewall.ssh_port` is {port}, which `{setting}` opens to everybody: the list in `edge.firewall.ssh_from` would keep nobody out. Give one of the two another port")
+        });
+        // An empty list means everywhere, which is the opposite of what such a list says.
+        let nobody = (self.ssh_from.is_empty() && !site.firewall.ssh_from.is_empty()).then(|| {
+            "`edge.firewall.ssh_from` names loopback alone, which no filter sees: name the networks that you come from, or leave it out for everywhere".to_owned()
+        });
+        part.into_iter().chain(everybody).chain(nobody).collect()
     }
 
     /// What an operator may not have meant.
@@ -281,6 +305,37 @@ mod tests {
             assert!(notes.contains(word), "{word}: {notes}");
         }
         assert!(!notes.contains("9000"));
+    }
+
+    #[test]
+    fn ssh_at_another_part_s_port_is_a_contradiction() {
+        let list = || vec![net("192.0.2.0/24")];
+        for (ssh_port, ssh_from, open, keys) in [
+            (18_789, vec![], vec![], vec!["edge.firewall.ssh_port", "edge.gateways"]),
+            (11_434, list(), vec![], vec!["edge.firewall.ssh_port", "Ollama's own port"]),
+            (8_080, vec![], vec![], vec!["edge.firewall.ssh_port", "chat.server"]),
+            (18_790, vec![], vec![], vec!["edge.firewall.ssh_port", "gateway.admin_listen"]),
+            (
+                443,
+                list(),
+                vec![],
+                vec!["edge.firewall.ssh_port", "edge.https_listen", "edge.firewall.ssh_from"],
+            ),
+            (22, list(), vec![22], vec!["edge.firewall.open_ports", "edge.firewall.ssh_from"]),
+            (22, vec![], vec![22], vec![]),
+            (22, list(), vec![], vec![]),
+            (443, vec![], vec![], vec![]),
+            (22, vec![net("127.0.0.1/32")], vec![], vec!["edge.firewall.ssh_from"]),
+        ] {
+            let ports = Ports::of(&site(|site| {
+                site.firewall.ssh_port = ssh_port;
+                site.firewall.ssh_from.clone_from(&ssh_from);
+                site.firewall.open_ports.clone_from(&open);
+            }));
+            let said = ports.conflicts.join("\n");
+            assert_eq!(said.is_empty(), keys.is_empty(), "{ssh_port}: {said}");
+            assert!(keys.iter().all(|key| said.contains(key)), "{ssh_port}: {said}");
+        }
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub(super) fn run(options: &EdgeFirewall, terminal: &Terminal) -> anyhow::Result
     for note in ports.notes(&site) {
         terminal.note(&format!("warning: {note}"));
     }
+    if !ports.conflicts.is_empty() {
+        ports.conflicts.iter().for_each(|conflict| terminal.complain(conflict));
+        return Ok(Outcome::Refused);
+    }
     let rules = rules(&site, &ports);
     if !options.apply {
         terminal.say(rules.trim_end());

@@ -249,6 +249,7 @@ mod tests {
             ssh: 2_222,
             ssh_from: vec![net("192.0.2.0/24")],
             gateway_from: vec![net("10.0.0.0/16"), net("fd00::/8")],
+            conflicts: Vec::new(),
         }
     }
 

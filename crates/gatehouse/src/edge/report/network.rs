@@ -68,6 +68,12 @@ fn with_others(what: &str, set: &Ruleset) -> String {
 
 fn current(facts: &Facts) -> Finding {
     let mut line = Line::new("l1.current", "the rules in force are those that the configuration makes now");
+    for conflict in &facts.ports.conflicts {
+        line.fail(conflict, "until then `gatehouse edge firewall` makes no rules");
+    }
+    if !facts.ports.conflicts.is_empty() {
+        return line.finding();
+    }
     match &facts.filter {
         Filter::Read(Ruleset { ours: Ours::Loaded { same, .. }, .. }) => match same {
             Same::Yes => line.ok("read back from an empty namespace, they are the same"),
