@@ -447,6 +447,18 @@ def test_plain_http_that_serves_is_a_way_around(server):
     assert told.around()[1] == "yes"
 
 
+def test_a_gateway_for_a_lan_without_a_domain_has_a_report(server):
+    """No site, no page for others: rules and report are wanted there no less, and that nothing is encrypted is said."""
+    del server.edge["domain"]
+    server.gateway |= {"listen": f"0.0.0.0:{GATEWAY}", "whitelist": {"ips": ["127.0.0.1", "10.0.0.0/16"]}}
+    server.runtime()
+    server.gateway_and_page()
+    server.load()
+    told = server.report("--probe")
+    assert told.wrong() == {"l2.tls": "warn"} and told.code == 0
+    assert "nothing is encrypted" in told.lines["l2.tls"]["seen"] and told.around()[:2] == ["no", "yes"]
+
+
 def test_a_certificate_for_another_name(server, authority):
     other = authority.leaf("other.example.com")
     server.edge |= {"certificate": str(other.chain), "certificate_key": str(other.key)}

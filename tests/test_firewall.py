@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +128,23 @@ def test_who_is_let_in(served, tmp_path, here, friend, stranger):
     assert server.reach(None, *targets) == everything, "this machine itself, by its outside address"
     local = [("127.0.0.1" if "." in here else "::1", port) for _, port in targets]
     assert set(server.reach(None, *local).values()) == {"open"}
+
+
+def test_without_a_domain_the_machine_is_closed_all_the_same(served, tmp_path):
+    """A gateway for a LAN has no site; its rules open ssh and its list."""
+    server, client, *_ = served
+    text, said = rules(tmp_path, {"firewall": {"gateway_from": [FRIEND]}})
+    assert "for this machine" in text and "80 and 443 as a rule, stay closed" in said
+    server.nft("-f", "-", rules=text)
+    for source, admitted in ((FRIEND, {SSH, GATEWAY}), (STRANGER, {SSH})):
+        reached = client.reach(source, *((SERVER, port) for port in (80, 443, SSH, GATEWAY, PAGE, MODEL)))
+        assert {port for (_, port), how in reached.items() if how == "open"} == admitted, source
+
+
+def test_the_packaged_configuration_has_rules():
+    packaged = Path(__file__).parent.parent / "deploy/gatehouse.yaml"
+    done = subprocess.run([BINARY, "edge", "firewall", "--config", packaged], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "tcp dport 11434" in done.stdout, done.stderr
 
 
 def ask(machine, source, target, key):

@@ -136,6 +136,9 @@ impl Ports {
     /// What an operator may not have meant.
     pub(crate) fn notes(&self, site: &Site) -> Vec<String> {
         let mut notes = Vec::new();
+        if site.names.is_empty() {
+            notes.push("no domain is named (`edge.domain`, or --domain), so no site is served here: the ports of `edge.http_listen` and `edge.https_listen`, 80 and 443 as a rule, stay closed".to_owned());
+        }
         for guarded in candidates(site) {
             if everybody(&self.public, &self.open, guarded.port) {
                 notes.push(format!(
@@ -232,6 +235,7 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::config::edge::{EdgeSettings, Name};
+    use crate::edge::site::SiteError;
 
     fn site(change: impl FnOnce(&mut Site)) -> Site {
         let names = vec![Name::parse("ai.example.com").unwrap()];
@@ -305,6 +309,25 @@ mod tests {
             assert!(notes.contains(word), "{word}: {notes}");
         }
         assert!(!notes.contains("9000"));
+    }
+
+    #[test]
+    fn without_a_domain_only_ssh_and_the_list_are_let_in() {
+        let edge = EdgeSettings::default();
+        let mut site = Site::perhaps_unnamed(&Settings::default(), &edge, Vec::new()).unwrap();
+        assert_eq!(Site::new(&Settings::default(), &edge, Vec::new()).unwrap_err(), SiteError::Unnamed);
+        site.gateway_from = vec![net("10.0.0.0/8")];
+        let ports = Ports::of(&site);
+        for (from, to, admitted) in [
+            ("203.0.113.9", "192.0.2.1:443", false),
+            ("203.0.113.9", "192.0.2.1:80", false),
+            ("203.0.113.9", "192.0.2.1:22", true),
+            ("10.9.9.9", "192.0.2.1:18789", true),
+            ("203.0.113.9", "192.0.2.1:18789", false),
+        ] {
+            assert_eq!(ports.admits(from.parse().unwrap(), to.parse().unwrap()), admitted, "{from} to {to}");
+        }
+        assert!(ports.notes(&site).join("\n").contains("stay closed"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) fn run(options: &EdgeFirewall, terminal: &Terminal) -> anyhow::Result
     if options.guard {
         return serve(guard(terminal));
     }
-    let Some(site) = super::site(&options.from, terminal)? else { return Ok(Outcome::Refused) };
+    let Some((_, site)) = super::sections(&options.from, terminal)? else { return Ok(Outcome::Refused) };
     let ports = Ports::of(&site);
     for note in ports.notes(&site) {
         terminal.note(&format!("warning: {note}"));

@@ -99,6 +99,11 @@ impl Facts {
             return (reach, format!("{why}; too many ports to look at each from outside"));
         }
         match tried.find(|(_, answer)| **answer == Answer::Open) {
+            // Who looks from there is a stranger; whoever is on the list gets in.
+            None if self.filter.is_ours() && self.is_listed(port) => {
+                let (reach, why) = self.inferred(port);
+                (reach, format!("{why}, and nobody else"))
+            }
             None => {
                 (Reach::Filtered, "no address of this machine lets another network namespace in".to_owned())
             }
@@ -111,6 +116,10 @@ impl Facts {
         }
     }
 
+    fn is_listed(&self, port: u16) -> bool {
+        self.ports.part(port) == Some(Part::Gateway) && !self.ports.gateway_from.is_empty()
+    }
+
     fn inferred(&self, port: u16) -> (Reach, String) {
         // Nobody's address: what it may reach, everybody may.
         let stranger = [IpAddr::from([203, 0, 113, 254]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfe])];
@@ -120,7 +129,7 @@ impl Facts {
         if self.filter.is_ours() {
             return match () {
                 () if targets().any(open) => (Reach::Everybody, "the rules let everybody in".to_owned()),
-                () if self.ports.part(port) == Some(Part::Gateway) && !self.ports.gateway_from.is_empty() => {
+                () if self.is_listed(port) => {
                     let nets: Vec<_> = self.ports.gateway_from.iter().map(ToString::to_string).collect();
                     (Reach::Listed, format!("the rules let in {}", nets.join(", ")))
                 }
