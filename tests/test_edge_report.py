@@ -75,6 +75,7 @@ class Server:
             "assets_dir": str(folder / "assets"),
             "access_log": str(folder / "access.log"),
             "acme": {"webroot": str(folder / "acme")},
+            "page": {"allow": ["127.0.0.1", "10.0.0.0/16"]},
             "nginx": {"program": program(), "main_file": str(folder / "nginx.conf"), "site_file": str(folder / "sites/gatehouse.conf")},
         }
         (folder / "chat.key").write_text(KEY)
@@ -298,6 +299,21 @@ def test_a_page_for_everybody_is_its_own_line(server):
     assert told.around()[1] == "no"
 
 
+@pytest.mark.parametrize("page", [{}, {"allow": ["127.0.0.1", "0.0.0.0/0"]}, {"allow": ["0.0.0.0/1", "128.0.0.0/1"]}], ids=["open", "everybody", "in halves"])
+def test_a_page_that_asks_nobody_is_a_way_around_keys(server, page):
+    server.edge["page"] = page
+    server.runtime()
+    server.gateway_and_page()
+    server.front()
+    server.load()
+    told = server.report()
+    assert told.wrong() == {"l3.page": "fail"} and told.code == 1
+    assert "FROM OUTSIDE, through the page at 443" in told.layers["L3"]["because"] and told.around()[2] == "yes"
+    server.edge["page"] = page | {"password_file": "/etc/hostname"}
+    server.write()
+    assert "l3.page" not in server.report().wrong()
+
+
 def test_a_gateway_that_asks_nobody_for_a_key(server):
     server.gateway["auth"] = {"enabled": False}
     server.runtime()
@@ -334,9 +350,10 @@ def test_each_weakness_of_the_runtime_is_its_own_line(server, runtime, expected)
     "change, expected",
     [
         ({"rate_limit": {"enabled": False}}, {"l3.limits": "warn"}),
+        ({"whitelist": {"ips": ["127.0.0.1", "0.0.0.0/0"]}}, {"l3.addresses": "warn"}),
         ({"auth": {"enabled": True, "keys": [{"id": "m", "digest": digest(KEY), "manage": ["pull"]}]}}, {"l4.pull": "warn"}),
     ],
-    ids=["no limits", "a key that may pull"],
+    ids=["no limits", "a list of everybody", "a key that may pull"],
 )
 def test_each_leave_of_the_configuration_is_its_own_line(server, change, expected):
     server.gateway |= change

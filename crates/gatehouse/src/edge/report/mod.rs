@@ -13,6 +13,7 @@ mod listing;
 mod model;
 mod network;
 mod outside;
+mod page;
 mod published;
 mod ruleset;
 mod table;
