@@ -314,6 +314,33 @@ def test_a_page_that_asks_nobody_is_a_way_around_keys(server, page):
     assert "l3.page" not in server.report().wrong()
 
 
+OTHER = """server {
+    listen 443 ssl;
+    server_name ollama.lan;
+    ssl_certificate %s;
+    ssl_certificate_key %s;
+    location / { proxy_pass http://127.0.0.1:%s; proxy_set_header Host localhost; }
+}
+"""
+
+
+def test_another_site_of_the_same_nginx_walks_around_everything(server):
+    server.runtime()
+    server.gateway_and_page()
+    (server.folder / "sites").mkdir()
+    other = server.folder / "sites/other.conf"
+    other.write_text(OTHER % (server.leaf.chain, server.leaf.key, MODEL))
+    server.front()
+    server.load()
+    told = server.report("--probe")
+    assert told.wrong() == {"l2.foreign-sites": "fail"} and told.code == 1
+    assert f"ollama.lan ({other}:6)" in told.lines["l2.foreign-sites"]["seen"]
+    assert told.around() == ["no", "yes", "yes", "yes"]
+    assert "FROM OUTSIDE" in told.layers["L3"]["because"] and "ollama.lan" in told.layers["L4"]["because"]
+    other.write_text(OTHER % (server.leaf.chain, server.leaf.key, 3000))
+    assert server.report().wrong() == {}, "a site that serves something else is nobody's affair"
+
+
 def test_a_gateway_that_asks_nobody_for_a_key(server):
     server.gateway["auth"] = {"enabled": False}
     server.runtime()

@@ -122,6 +122,8 @@ pub(crate) const FACTS: &[Fact] = &[
         "mend the named line, or write the site anew for this nginx: `gatehouse edge apply`; until then no reload, and no new certificate, takes effect"),
     row("config.included", Machine, "the site is part of nginx's configuration", "`nginx -T`",
         "write the site (`gatehouse edge apply`), and see that the `http` block of nginx's main file includes the folder it lies in (`edge.nginx.site_file`)"),
+    row("config.foreign-proxy", Machine, "no other site of this nginx leads to gateway, page or model", "`nginx -T`",
+        "remove that location, then `systemctl reload nginx`: it hands out what keys, lists and passwords of this site guard"),
     row("api.answers", House, "the gateway answers behind the site", "GET /v1/models without a key",
         "start the gateway (`systemctl start gatehouse-gateway`), and see that `edge.gateways` names where it listens"),
     row("page.answers", House, "the chat page answers behind the site", "GET /",

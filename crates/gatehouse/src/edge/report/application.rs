@@ -14,7 +14,7 @@ use super::facts::{Exposure, Facts, Reach};
 use super::line::Line;
 use super::model::Runtime;
 use super::table::{Around, Layer};
-use super::{Judged, page};
+use super::{Judged, beside, page};
 use crate::config::addresses::is_everybody;
 use crate::edge::findings::{Finding, Mark};
 use crate::edge::ports::Part;
@@ -37,6 +37,7 @@ pub(super) async fn judge(
     let (keys, mut open) = keys(site).await;
     let page = page::door(facts, site);
     open.extend(page.ways);
+    open.extend(beside::to_the_model(facts));
     let known = Known { open, doubts: page.doubts };
     let findings = vec![
         keys,

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::outside::{Answer, Seen};
 use super::ruleset::Filter;
+use crate::edge::check::reading::Foreign;
 use crate::edge::machine::listeners::Listener;
 use crate::edge::ports::{Part, Ports};
 
@@ -26,6 +27,8 @@ pub(super) struct Facts {
     pub ports: Ports,
     pub listeners: Vec<Listener>,
     pub filter: Filter,
+    /// Other sites of nginx that lead to our parts; else why that is not known.
+    pub foreign: Result<Vec<Foreign>, String>,
     pub outside: Outside,
 }
 
@@ -173,7 +176,13 @@ pub(super) mod tests {
     }
 
     pub(in crate::edge::report) fn facts(filter: Filter, listeners: Vec<Listener>) -> Facts {
-        Facts { ports: Ports::of(&site()), listeners, filter, outside: Outside::NotAsked }
+        Facts {
+            ports: Ports::of(&site()),
+            listeners,
+            filter,
+            foreign: Ok(Vec::new()),
+            outside: Outside::NotAsked,
+        }
     }
 
     fn reach(filter: Filter, at: &str) -> Reach {

@@ -7,6 +7,7 @@
 
 mod application;
 mod ask;
+mod beside;
 mod facts;
 mod line;
 mod listing;
@@ -93,6 +94,7 @@ pub(crate) async fn report(about: About<'_>) -> Report {
 async fn facts(about: &About<'_>, ports: Ports) -> Facts {
     let listeners = listeners();
     let filter = ruleset::read(&rules(about.site, &ports)).await;
+    let foreign = beside::look(about.site, &ports).await;
     let outside = match about.probe {
         false => Outside::NotAsked,
         true => match outside::look(&Facts::worth_a_look(&ports, &listeners, &filter)).await {
@@ -100,5 +102,5 @@ async fn facts(about: &About<'_>, ports: Ports) -> Facts {
             Err(error) => Outside::Failed(format!("{error:#}")),
         },
     };
-    Facts { ports, listeners, filter, outside }
+    Facts { ports, listeners, filter, foreign, outside }
 }

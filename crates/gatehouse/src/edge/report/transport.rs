@@ -10,11 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::HeaderMap;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::Judged;
 use super::ask::{Answer, Question, Secured};
 use super::facts::{Exposure, Facts, Reach};
 use super::line::Line;
 use super::table::{Around, Layer};
+use super::{Judged, beside};
 use crate::config::edge::{Outer, Tls};
 use crate::edge::findings::{Finding, Mark};
 use crate::edge::ports::Part;
@@ -27,8 +27,14 @@ const LISTENERS_MAX: usize = 4;
 
 pub(super) async fn judge(facts: &Facts, site: &Site) -> Judged {
     let (tls, secured) = if site.names.is_empty() { (nameless(facts), None) } else { tls(site).await };
-    let findings =
-        vec![tls, headers(site).await, redirect(site).await, page_direct(facts, site), gateway_direct(facts)];
+    let findings = vec![
+        tls,
+        headers(site).await,
+        redirect(site).await,
+        page_direct(facts, site),
+        gateway_direct(facts),
+        beside::judge(facts, site),
+    ];
     let layer = layer(facts, site, &findings, secured.as_deref());
     Judged { findings, layer }
 }
