@@ -20,7 +20,7 @@ import pytest
 from harness.certificates import Authority
 from harness.client import KEY
 from harness.edge import main_configuration, program
-from harness.house import House, gatehouse
+from harness.house import NAME, House, gatehouse
 from harness.play import PlayedOllama
 from harness.processes import Process, accepts, free_port, wait_until
 
@@ -253,6 +253,21 @@ def test_a_certificate_is_judged_and_stops_nothing(red, mark, leaf, served, good
         found = served.findings()
     other = {name: row for name, row in found.items() if row["mark"] != good[name]["mark"]}
     assert set(other) == {red} and other[red]["mark"] == mark, other
+
+
+@pytest.mark.parametrize("extension,mark", [([], "fail"), (["-addext", "basicConstraints=critical,CA:FALSE"], "ok")], ids=["a CA", "as the fix says"])
+def test_a_certificate_made_by_itself_is_told_in_plain_words(extension, mark, served, tmp_path):
+    """`openssl req -x509` makes a CA unless told otherwise; no chain helps there, so the fix is another one."""
+    chain, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    wanted = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", chain, "-days", "365"]
+    named = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
+    subprocess.run(["openssl", "req", "-x509", *wanted, *named, *extension], check=True, capture_output=True, timeout=60)
+    with served.site(served.good.replace(str(served.house.leaf.chain), str(chain)).replace(str(served.house.leaf.key), str(key))):
+        line = served.findings("--only", "cert", "--ca-file", chain, roots=False)["cert.chain"]
+    assert line["mark"] == mark, line
+    if mark == "fail":
+        assert "CA's own (basicConstraints CA:TRUE" in line["seen"] and "CaUsedAsEndEntity" not in line["seen"]
+        assert "CA:FALSE" in line["fix"] and "fullchain" not in line["fix"]
 
 
 def test_nobody_there(served):

@@ -48,6 +48,11 @@ pub(crate) enum Verdict {
     Ok(String),
     Warn(String),
     Fail(String),
+    /// Fails, and is mended in another way than the fact's own.
+    Mend {
+        seen: String,
+        fix: &'static str,
+    },
     /// Cannot be known, and why.
     Skip(String),
 }

@@ -154,6 +154,7 @@ fn findings(said: Said, otherwise: &str, asking: &Asking) -> Findings {
             Verdict::Ok(seen) => Finding::ok(fact.id, fact.holds, seen),
             Verdict::Warn(seen) => Finding::warn(fact.id, fact.holds, seen, fact.fix),
             Verdict::Fail(seen) => Finding::fail(fact.id, fact.holds, seen, fact.fix),
+            Verdict::Mend { seen, fix } => Finding::fail(fact.id, fact.holds, seen, fix),
             Verdict::Skip(why) => Finding::skip(fact.id, fact.holds, why),
         });
     }
