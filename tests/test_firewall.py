@@ -223,6 +223,30 @@ def test_a_port_is_open_at_the_configured_address_and_family_only(served, tmp_pa
     assert client.reach(STRANGER6, (SERVER6, 80), (SERVER6, 443)) == {(SERVER6, 80): "silent", (SERVER6, 443): "silent"}
 
 
+def test_a_port_of_udp_is_open_where_it_is_named(lan, tmp_path):
+    server, client = lan
+    text, _ = rules(tmp_path, firewall(open_ports=["51820/udp", "51821/tcp"]))
+    server.nft("-f", "-", rules=text)
+
+    def datagrams(address, port):
+        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        one.bind((address, port))
+        one.settimeout(2)
+        return one
+
+    named, other = (server.call(datagrams, SERVER, port) for port in (51820, 51821))
+    with named, other, client.call(datagrams, STRANGER, 0) as sender:
+        for port in (51820, 51821):
+            sender.sendto(b"hello", (SERVER, port))
+        assert named.recv(16) == b"hello"
+        with pytest.raises(TimeoutError):
+            other.recv(16)
+    held = server.listen("0.0.0.0", 51820, 51821)
+    assert client.reach(STRANGER, (SERVER, 51820), (SERVER, 51821)) == {(SERVER, 51820): "silent", (SERVER, 51821): "open"}
+    for one in held:
+        one.close()
+
+
 def test_what_a_container_publishes_does_not_walk_around_the_rules(lan, machines, tmp_path):  # noqa: F811
     """A published port is rewritten before the chain `input` and never sees it."""
     server, client = lan

@@ -4,6 +4,7 @@
 //!
 //! Never here: how a filter is written, what listens.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
@@ -57,7 +58,9 @@ pub(crate) struct Ports {
     pub public: Vec<Public>,
     /// Each port once, whatever several settings say of it.
     pub guarded: Vec<Guarded>,
+    /// Of TCP, like everything else here but the next.
     pub open: Vec<u16>,
+    pub open_udp: Vec<u16>,
     pub ssh: u16,
     /// Empty: from everywhere.
     pub ssh_from: Vec<IpNet>,
@@ -74,13 +77,12 @@ impl Ports {
             let outside = listen.iter().filter(|at| !at.ip().is_loopback());
             outside.map(move |at| Public { at: *at, setting })
         });
-        let mut open = firewall.open_ports.clone();
-        open.sort_unstable();
-        open.dedup();
+        let once = |ports: &[u16]| BTreeSet::from_iter(ports.iter().copied()).into_iter().collect();
         let mut ports = Self {
             public: public.collect(),
             guarded: Vec::new(),
-            open,
+            open: once(&firewall.open_ports),
+            open_udp: once(&firewall.open_udp_ports),
             ssh: firewall.ssh_port,
             ssh_from: outside(&firewall.ssh_from),
             gateway_from: outside(&site.gateway_from),

@@ -251,7 +251,8 @@ fn opened(facts: &Facts) -> String {
     let ports = &facts.ports;
     let public = ports.public.iter().map(|public| public.at.port());
     let open: BTreeSet<u16> = public.chain(ports.open.iter().copied()).chain([ports.ssh]).collect();
-    let open: Vec<_> = open.iter().map(ToString::to_string).collect();
+    let udp = ports.open_udp.iter().map(|port| format!("{port}/udp"));
+    let open: Vec<_> = open.iter().map(ToString::to_string).chain(udp).collect();
     let mut text = format!("closes all ports but {}", open.join(", "));
     let nets: Vec<_> = ports.gateway_from.iter().map(ToString::to_string).collect();
     let gateways = ports.guarded.iter().filter(|guarded| guarded.part == Part::Gateway);
