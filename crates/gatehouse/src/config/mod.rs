@@ -5,7 +5,7 @@
 //!
 //! Never here: starting anything.
 
-mod addresses;
+pub(crate) mod addresses;
 pub(crate) mod chat;
 mod context;
 mod document;
@@ -186,7 +186,9 @@ fn sections(root: &Node, reading: &Reading<'_>, expectation: Expectation, contex
     if let (Some(chat), Some(edge)) = (&mut settings.chat, &settings.edge) {
         chat.behind(edge);
     }
-    for clash in ports::clashes(&settings) {
+    // Without a name no site is served, unless a command line gives one.
+    let named = settings.edge.as_ref().is_some_and(|edge| !edge.names.is_empty());
+    for clash in ports::clashes(&settings).into_iter().filter(|_| named) {
         let place = Place { mark: Some(mark_of(root, clash.key)), path: shown(root, clash.key).to_owned() };
         reading.report.error(&place, clash.what, clash.fix);
     }

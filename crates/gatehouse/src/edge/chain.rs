@@ -17,6 +17,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::unbelieved::Unbelieved;
+
 /// Every use of TLS here has this one.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
@@ -41,65 +43,40 @@ pub(crate) fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     }
 }
 
-/// Where a chain breaks off.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Broken {
-    #[error("the chain ends with the certificate itself: what its issuer says about itself is missing")]
-    Alone,
-    #[error("the chain ends at a root that this machine does not know")]
-    Foreign,
-    #[error("a certificate of the chain was not signed by the one above it")]
-    Unsigned,
-    #[error("a certificate of the chain above it has ended: {name}, on {on}")]
-    Ended { name: String, on: String },
-    #[error("{0}")]
-    Other(String),
-}
-
-impl Broken {
-    pub(crate) fn fix(&self) -> &'static str {
-        match self {
-            Self::Ended { .. } => {
-                "get the CA's intermediate certificate of today, and put it into the place of the one that has ended"
-            }
-            _ => {
-                "put the CA's intermediate certificates below the certificate in the chain's file; name the root of a private CA in `edge.acme.ca_file`"
-            }
-        }
-    }
-}
-
 /// Whether it leads to one of the roots. Asked for a moment of its leaf's own life: how much is left of that is another question.
 pub(crate) fn leads_to_root(
     ders: &[CertificateDer<'_>],
     roots: &RootCertStore,
     now: Timestamp,
-) -> Result<(), Broken> {
-    let other = |error: Error| Broken::Other(error.to_string());
-    let (leaf, above) = ders.split_first().ok_or_else(|| other(Error::NoCertificatesPresented))?;
-    let (begins, ends) = life(leaf).ok_or_else(|| Broken::Other("it cannot be read".to_owned()))?;
+) -> Result<(), Unbelieved> {
+    let unbelieved = |error: &Error| Unbelieved::of(error, ders);
+    let nothing = Error::NoCertificatesPresented;
+    let (leaf, above) = ders.split_first().ok_or_else(|| unbelieved(&nothing))?;
+    let parsed = ParsedCertificate::try_from(leaf).map_err(|error| unbelieved(&error))?;
+    let (begins, ends) = life(leaf).ok_or_else(|| unbelieved(&nothing))?;
     let second = now.as_second().clamp(begins, ends.max(begins));
     let at = UnixTime::since_unix_epoch(Duration::from_secs(second.try_into().unwrap_or(0)));
     let algorithms = provider().signature_verification_algorithms.all;
-    let parsed = ParsedCertificate::try_from(leaf).map_err(other)?;
-    let Err(error) = verify_server_cert_signed_by_trust_anchor(&parsed, roots, above, at, algorithms) else {
-        return Ok(());
-    };
-    Err(match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) if above.is_empty() => Broken::Alone,
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => Broken::Foreign,
-        Error::InvalidCertificate(CertificateError::BadSignature) => Broken::Unsigned,
+    let verified = verify_server_cert_signed_by_trust_anchor(&parsed, roots, above, at, algorithms);
+    verified.map_err(|error| match &error {
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            above.iter().find_map(|der| ended(der, second)).unwrap_or_else(|| other(error))
+            above.iter().find_map(|der| ended(der, second)).unwrap_or_else(|| unbelieved(&error))
         }
-        error => other(error),
+        error => unbelieved(error),
     })
 }
 
-fn ended(der: &CertificateDer<'_>, second: i64) -> Option<Broken> {
+fn ended(der: &CertificateDer<'_>, second: i64) -> Option<Unbelieved> {
     let (_, ends) = life(der)?;
     let on = Timestamp::from_second(ends).ok().filter(|_| ends < second)?;
-    Some(Broken::Ended { name: name(der), on: on.strftime("%Y-%m-%d").to_string() })
+    let what = format!(
+        "a certificate of the chain, above the first, has ended: {}, on {}",
+        name(der),
+        on.strftime("%Y-%m-%d")
+    );
+    let fix =
+        "get the CA's intermediate certificate of today, and put it into the place of the one that has ended";
+    Some(Unbelieved { what, fix })
 }
 
 /// From which second to which.
@@ -165,12 +142,13 @@ pub(super) mod tests {
     #[test]
     fn one_that_has_ended_above_is_named() {
         let (roots, ders) = three(2020);
-        let broken = leads_to_root(&ders, &roots, Timestamp::now()).unwrap_err();
-        assert_eq!(broken, Broken::Ended { name: "middle".into(), on: "2020-12-31".into() });
-        assert!(broken.fix().contains("of today"));
+        let why = leads_to_root(&ders, &roots, Timestamp::now()).unwrap_err();
+        assert!(why.what.ends_with("has ended: middle, on 2020-12-31"), "{why:?}");
+        assert!(why.fix.contains("of today"));
         let (roots, ders) = three(4000);
         assert_eq!(leads_to_root(&ders, &roots, Timestamp::now()), Ok(()));
-        assert_eq!(leads_to_root(&ders[..1], &roots, Timestamp::now()), Err(Broken::Alone));
+        let why = leads_to_root(&ders[..1], &roots, Timestamp::now()).unwrap_err();
+        assert!(why.what.starts_with("the chain ends with the certificate itself"), "{why:?}");
     }
 
     #[test]

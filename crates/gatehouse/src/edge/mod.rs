@@ -24,4 +24,5 @@ mod program;
 pub(crate) mod refusals;
 pub(crate) mod report;
 pub(crate) mod site;
+mod unbelieved;
 mod workers;

@@ -16,7 +16,7 @@ use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::chain::Chain;
 use super::disk::Key;
-use crate::edge::chain::Broken;
+use crate::edge::unbelieved::Unbelieved;
 
 pub(crate) use crate::edge::chain::{provider, roots};
 
@@ -29,7 +29,7 @@ pub(crate) fn system_trusts(file: &Path) -> Result<bool, String> {
 }
 
 /// Whether it leads to one of the roots.
-pub(crate) fn leads_to_root(chain: &Chain, roots: &RootCertStore, now: Timestamp) -> Result<(), Broken> {
+pub(crate) fn leads_to_root(chain: &Chain, roots: &RootCertStore, now: Timestamp) -> Result<(), Unbelieved> {
     crate::edge::chain::leads_to_root(&chain.ders, roots, now)
 }
 
@@ -70,7 +70,7 @@ mod tests {
     use crate::edge::cert::chain::tests::certificate;
     use crate::edge::cert::disk::Disk;
     use crate::edge::chain::tests::authority;
-    use rcgen::{CertificateParams, Issuer, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
     fn key(pem: &str) -> Key {
         let folder = tempfile::tempdir().unwrap();
@@ -123,14 +123,35 @@ mod tests {
         let whole = Chain::of(ders.clone()).unwrap();
         assert_eq!(leads_to_root(&whole, &roots, now), Ok(()));
         let alone = Chain::of(ders[..1].to_vec()).unwrap();
-        assert!(leads_to_root(&alone, &roots, now).unwrap_err().to_string().contains("itself"));
+        assert!(leads_to_root(&alone, &roots, now).unwrap_err().what.contains("itself"));
         for (other, part) in [("another", "does not know"), ("root", "not signed")] {
             let (others, _) = three(other);
-            let said = leads_to_root(&whole, &others, now).unwrap_err().to_string();
+            let said = leads_to_root(&whole, &others, now).unwrap_err().what;
             assert!(said.contains(part), "{said}");
         }
+        assert!(leads_to_root(&alone, &roots, now).unwrap_err().fix.contains("intermediate"));
         // The calendar is another line's.
         let later = whole.leaf.not_after + jiff::SignedDuration::from_hours(24);
         assert_eq!(leads_to_root(&whole, &roots, later), Ok(()));
+    }
+
+    /// `openssl req -x509` makes a CA unless told otherwise, and that is what people have.
+    #[test]
+    fn a_ca_of_its_own_is_told_apart_from_a_chain_that_misses_something() {
+        for (kind, good) in [(IsCa::Ca(BasicConstraints::Unconstrained), false), (IsCa::ExplicitNoCa, true)] {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(vec!["ai.example.com".to_owned()]).unwrap();
+            params.is_ca = kind;
+            let der = params.self_signed(&key).unwrap().der().clone();
+            let mut roots = RootCertStore::empty();
+            roots.add(der.clone()).unwrap();
+            let said = leads_to_root(&Chain::of(vec![der]).unwrap(), &roots, Timestamp::now());
+            match said {
+                Ok(()) => assert!(good),
+                Err(why) => {
+                    assert!(!good && why.what.contains("CA:TRUE") && why.fix.contains("CA:FALSE"), "{why:?}");
+                }
+            }
+        }
     }
 }

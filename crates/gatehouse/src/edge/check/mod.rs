@@ -36,6 +36,8 @@ use witness::Tail;
 const WHOLE_TIME: Duration = Duration::from_secs(55);
 const ELSEWHERE: &str = "the site is asked on another machine, and this one's files say nothing of it";
 
+const UP: &str = "`gatehouse up` serves here, and an nginx that may be installed does not";
+
 /// How the check was asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asking {
@@ -133,17 +135,24 @@ fn covers(only: &str, id: &str) -> bool {
 /// Fills the ledger: first with what needs no request. Returns what is said of facts that nobody could look at.
 async fn look(site: &Site, asking: &Asking, ledger: &Ledger) -> String {
     let here = asking.address.is_none_or(is_here);
-    let reading = match here {
-        true => reading::read(&site.nginx).await,
-        false => Reading::Unknown(ELSEWHERE.to_owned()),
-    };
     let door = Door::new(site, asking.address);
     let said = groups::reach(site, &door).await;
     let reached =
         said.iter().all(|(id, verdict)| *id != "site.answers" || !matches!(verdict, Verdict::Fail(_)));
     ledger.add(said);
+    if ledger.is_full(asking) {
+        return String::new();
+    }
+    let other = match here {
+        false => Some(ELSEWHERE),
+        true => samples::is_up(&door).await.then_some(UP),
+    };
+    let reading = match other {
+        Some(why) => Reading::Unknown(why.to_owned()),
+        None => reading::read(&site.nginx).await,
+    };
     ledger.add(groups::loads(site, &reading));
-    ledger.add(groups::machine(site, &reading).await);
+    ledger.add(groups::machine(site, &reading, other).await);
     if !reached {
         return "the site does not answer: see site.answers".to_owned();
     }
@@ -186,6 +195,7 @@ fn findings(said: Said, otherwise: &str, asking: &Asking) -> Findings {
             Verdict::Ok(seen) => Finding::ok(fact.id, fact.holds, seen),
             Verdict::Warn(seen) => Finding::warn(fact.id, fact.holds, seen, fact.fix),
             Verdict::Fail(seen) => Finding::fail(fact.id, fact.holds, seen, fact.fix),
+            Verdict::Mend { seen, fix } => Finding::fail(fact.id, fact.holds, seen, fix),
             Verdict::Skip(why) => Finding::skip(fact.id, fact.holds, why),
         });
     }
@@ -228,7 +238,7 @@ mod tests {
         assert_eq!(mark(&late, "site.answers"), Some(super::super::findings::Mark::Ok));
         assert_eq!(late.findings.len(), FACTS.len());
         // What needs no request is not waited for.
-        let asking = Asking { only: vec!["site".into(), "config".into()], ..Asking::default() };
+        let asking = Asking { only: vec!["site".into()], ..Asking::default() };
         let quick = within(Duration::from_secs(20), &site, &asking).await;
         assert_eq!(quick.unfinished, None, "{quick:?}");
     }

@@ -187,10 +187,10 @@ fn read(file: &Path) -> Result<Vec<u8>, PairError> {
 /// What to say of a chain that does not lead to a root. It may be right all the same: which roots clients know is theirs.
 pub(crate) fn doubt(pair: &Pair, ca_file: Option<&Path>, now: SystemTime) -> Option<String> {
     let now = jiff::Timestamp::try_from(now).ok()?;
-    let broken = leads_to_root(&pair.key.cert, &roots(ca_file).ok()?, now).err()?;
+    let why = leads_to_root(&pair.key.cert, &roots(ca_file).ok()?, now).err()?;
     Some(format!(
-        "the certificate's chain will be refused by clients that know no more than this machine: {broken}; {}",
-        broken.fix()
+        "the certificate will be refused by clients that know no more than this machine: {}. {}",
+        why.what, why.fix
     ))
 }
 
