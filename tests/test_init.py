@@ -122,6 +122,21 @@ def test_registry_names_stay_inside(folder, start):
     assert '- name: "qwen3:4b"' in text and 'model: "qwen3:32b"' in text
 
 
+@pytest.mark.parametrize("models", [("registry.internal/a:1", "a:1"), ("a:1", "registry.internal/a:1")])
+def test_two_models_that_would_share_a_name_are_both_served(terminal, folder, start, models):
+    """Told by nobody, and by Enter on a terminal."""
+    play = start(models=models)
+    alone = folder / "alone.yaml"
+    document("--config", alone, "--ollama", play.url)
+    person = terminal("--ollama", play.url, "--key", "alice")
+    for question in ("Domain", "Who reaches it", "Models to serve", "Write"):
+        person.answers(question, "")
+    assert person.ends() == 0, person.text
+    for file in (alone, folder / "gatehouse.yaml"):
+        text = file.read_text()
+        assert re.findall(r'name: "([^"]+)"', text) == ["ollama", *models] and "internal:" not in text, text
+
+
 def test_what_ollama_is_warned_of(folder, start):
     """An old version, a port for everybody, and a model that is not there yet."""
     play = start(listen="0.0.0.0:0")
@@ -135,6 +150,20 @@ def test_what_ollama_is_warned_of(folder, start):
     assert f"port {port} listens on every interface" in found and "0.16.9 has known holes" in found
     assert "`ollama pull qwen3:4b`" in found
     assert f'url: "http://127.0.0.1:{port}"' in (folder / "gatehouse.yaml").read_text()
+
+
+def test_lines_for_another_key_are_pasted_as_they_are_printed(folder):
+    file = folder / "gatehouse.yaml"
+    document("--config", file, "--ollama", nobody(), "--key", "alice")
+    made = subprocess.run([BINARY, "keys", "new", "--id", "bob"], capture_output=True, text=True, timeout=20)
+    key, lines = made.stdout.split("\n", 1)
+    text = file.read_text()
+    entry = re.search(r'      - id: "alice"\n        digest: ".*"\n', text)[0]
+    for pasted in (entry + lines, lines + entry, lines):
+        file.write_text(text.replace(entry, pasted))
+        checked = subprocess.run([BINARY, "check", file], capture_output=True, text=True, timeout=30)
+        assert checked.stdout.strip() == f"{file}: ok", checked.stderr
+        assert digest(key) in file.read_text()
 
 
 def test_without_nginx_the_page_asks_for_a_password_unless_networks_are_named(folder):
