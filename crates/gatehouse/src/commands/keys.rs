@@ -83,9 +83,9 @@ mod tests {
         );
         let packaged = include_str!("../../../../deploy/gatehouse.yaml");
         let nobodys = packaged.lines().find(|line| line.contains("id: \"nobody\"")).unwrap();
-        let (beside, instead) = (format!("{nobodys}\n{lines}"), lines.clone());
-        for pasted in [beside, instead] {
-            let text = packaged.replace(nobodys, &pasted);
+        let beside = format!("{nobodys}\n{lines}");
+        for pasted in [&beside, &lines] {
+            let text = packaged.replace(nobodys, pasted);
             let nothing = |_: &str| None;
             let file = std::path::Path::new("");
             let loaded = read_text(file, &text, Expectation::default(), &Context::new(file, &nothing));
