@@ -67,6 +67,12 @@ fn network(text: &str) -> Result<IpNet, String> {
     Ok(net)
 }
 
+/// Whether a list keeps nobody out: it holds a whole family of addresses, in one network or in parts (`0.0.0.0/1` and
+/// `128.0.0.0/1`). Who stands in front of a door with such a list stands in front of an open one.
+pub(crate) fn is_everybody(nets: &[IpNet]) -> bool {
+    IpNet::aggregate(&nets.to_vec()).iter().any(|net| net.prefix_len() == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +92,23 @@ mod tests {
         }
         let every = address(":18789").unwrap();
         assert!(every.ip().is_unspecified() && every.port() == 18_789);
+    }
+
+    #[test]
+    fn a_list_that_keeps_nobody_out() {
+        for (list, everybody) in [
+            (&["0.0.0.0/0"][..], true),
+            (&["10.0.0.0/8", "::/0"], true),
+            (&["0.0.0.0/1", "128.0.0.0/1"], true),
+            (&["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/2"], true),
+            (&["::/1", "8000::/1"], true),
+            (&["0.0.0.0/1", "8000::/1"], false),
+            (&["10.0.0.0/8", "fd00::/8"], false),
+            (&[], false),
+        ] {
+            let nets: Vec<IpNet> = list.iter().map(|text| text.parse().unwrap()).collect();
+            assert_eq!(is_everybody(&nets), everybody, "{list:?}");
+        }
     }
 
     #[test]

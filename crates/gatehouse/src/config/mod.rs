@@ -5,7 +5,7 @@
 //!
 //! Never here: starting anything.
 
-mod addresses;
+pub(crate) mod addresses;
 pub(crate) mod chat;
 mod context;
 mod document;
