@@ -7,6 +7,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use crate::config::addresses::is_everybody;
+
 /// Where Ollama listens unless told otherwise.
 pub(super) const OLLAMA: &str = "http://127.0.0.1:11434";
 /// The name of a key that nobody has named.
@@ -116,9 +118,14 @@ impl Answers {
     }
 }
 
-/// Who comes from anywhere is asked for a password; a list of networks is a choice already made.
+/// Who comes from anywhere is asked for a password; a list of networks is a choice already made, if it keeps anybody out.
 pub(super) fn page_unless_told(allow: &[String]) -> Page {
-    if allow.is_empty() { Page::Password } else { Page::Open }
+    if allow.is_empty() || lets_everybody_in(allow) { Page::Password } else { Page::Open }
+}
+
+/// Whether a list holds every address of a family. What is no network is somebody else's to refuse.
+pub(super) fn lets_everybody_in(allow: &[String]) -> bool {
+    is_everybody(&allow.iter().filter_map(|text| text.parse().ok()).collect::<Vec<_>>())
 }
 
 impl Model {
@@ -223,6 +230,21 @@ mod tests {
         }
         let two = named_apart([names[0], names[1]].map(Model::of_runtime));
         assert_eq!(two.iter().map(|model| model.name.as_str()).collect::<Vec<_>>(), ["qwen3:32b", names[1]]);
+    }
+
+    #[test]
+    fn a_list_of_everybody_is_no_list() {
+        for (allow, page) in [
+            (&["10.0.0.0/16"][..], Page::Open),
+            (&["10.0.0.7"], Page::Open),
+            (&["0.0.0.0/0"], Page::Password),
+            (&["10.0.0.0/16", "::/0"], Page::Password),
+            (&["0.0.0.0/1", "128.0.0.0/1"], Page::Password),
+            (&[], Page::Password),
+        ] {
+            let allow: Vec<_> = allow.iter().map(|text| (*text).to_owned()).collect();
+            assert_eq!(page_unless_told(&allow), page, "{allow:?}");
+        }
     }
 
     #[test]
