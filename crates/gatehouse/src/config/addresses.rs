@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use http::uri::Authority;
 use ipnet::IpNet;
 
 use super::section::{At, Section, clipped};
@@ -34,6 +35,19 @@ fn every_interface() -> IpAddr {
         Ipv6Addr::UNSPECIFIED.into()
     } else {
         Ipv4Addr::UNSPECIFIED.into()
+    }
+}
+
+/// Why nothing can be reached at the host and port of a URL, if that is so.
+pub(crate) fn unreachable(authority: &Authority) -> Option<&'static str> {
+    let at = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let port = at.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
+    if authority.host().is_empty() {
+        Some("names no host")
+    } else if port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
+        Some("has no port from 1 to 65535")
+    } else {
+        None
     }
 }
 
@@ -67,6 +81,12 @@ fn network(text: &str) -> Result<IpNet, String> {
     Ok(net)
 }
 
+/// Whether a list keeps nobody out: it holds a whole family of addresses, in one network or in parts (`0.0.0.0/1` and
+/// `128.0.0.0/1`). Who stands in front of a door with such a list stands in front of an open one.
+pub(crate) fn is_everybody(nets: &[IpNet]) -> bool {
+    IpNet::aggregate(&nets.to_vec()).iter().any(|net| net.prefix_len() == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +106,23 @@ mod tests {
         }
         let every = address(":18789").unwrap();
         assert!(every.ip().is_unspecified() && every.port() == 18_789);
+    }
+
+    #[test]
+    fn a_list_that_keeps_nobody_out() {
+        for (list, everybody) in [
+            (&["0.0.0.0/0"][..], true),
+            (&["10.0.0.0/8", "::/0"], true),
+            (&["0.0.0.0/1", "128.0.0.0/1"], true),
+            (&["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/2"], true),
+            (&["::/1", "8000::/1"], true),
+            (&["0.0.0.0/1", "8000::/1"], false),
+            (&["10.0.0.0/8", "fd00::/8"], false),
+            (&[], false),
+        ] {
+            let nets: Vec<IpNet> = list.iter().map(|text| text.parse().unwrap()).collect();
+            assert_eq!(is_everybody(&nets), everybody, "{list:?}");
+        }
     }
 
     #[test]

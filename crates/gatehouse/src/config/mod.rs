@@ -5,7 +5,7 @@
 //!
 //! Never here: starting anything.
 
-mod addresses;
+pub(crate) mod addresses;
 pub(crate) mod chat;
 mod context;
 mod document;
@@ -26,6 +26,7 @@ use self::report::{Place, Report};
 use self::section::{Reading, Section, join};
 
 pub(crate) use self::context::{CREDENTIAL, Context, Secrets};
+pub(crate) use self::section::clipped;
 
 /// A part of the program that a file can configure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

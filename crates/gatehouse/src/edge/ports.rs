@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use ipnet::IpNet;
 
 use super::site::Site;
+use crate::config::addresses::is_everybody;
 
 /// Where Ollama listens unless told otherwise; closed whatever the configuration names.
 pub(crate) const OLLAMA: u16 = 11_434;
@@ -122,7 +123,7 @@ impl Ports {
         }
         notes.sort();
         notes.dedup();
-        if self.gateway_from.iter().any(|net| net.prefix_len() == 0) {
+        if is_everybody(&self.gateway_from) {
             notes.push("the gateway's port is opened to the whole internet: name networks in `edge.firewall.gateway_from`, or `[]` for nobody".to_owned());
         }
         let loopback = |at: &SocketAddr| at.ip().is_loopback();
@@ -130,7 +131,7 @@ impl Ports {
             && !site.gateway_listen.is_empty()
             && site.gateway_listen.iter().all(loopback)
         {
-            notes.push("the gateway listens on loopback alone, so what `edge.firewall.gateway_from` (or `gateway.whitelist`) opens leads nowhere".to_owned());
+            notes.push("the gateway listens on loopback alone, so what `edge.firewall.gateway_from` opens leads nowhere".to_owned());
         }
         notes
     }

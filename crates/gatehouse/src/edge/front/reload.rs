@@ -162,7 +162,7 @@ mod tests {
         let ((chain, key), (chain2, key2)) = (pair(), pair());
         write(&chain, &key);
         let names = vec![Name::parse("ai.example.com").unwrap()];
-        let terminal = Terminal { colour: false };
+        let terminal = Terminal::default();
         let mut keeper = Keeper::new(files.clone(), names, Arc::default(), terminal).unwrap();
         let first = leaf(&keeper);
         write(&chain2, &key);
