@@ -5,12 +5,14 @@ Never here: what runs on it (`test_init_runs.py`).
 
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
 
 import pytest
 
+from harness.certificates import Authority
 from harness.first import KEY_FORM, document, init, nobody
 from harness.gateway import digest
 from harness.play import JSON
@@ -57,11 +59,11 @@ def terminal(folder):
 def test_flags_alone_write_everything(folder, play):
     file = folder / "deep/er/gatehouse.yaml"
     told = document(
-        *("--config", file, "--ollama", play.url, "--domain", "ai.example.com", "--domain", "chat.example.com"),
+        *("--config", file, "--ollama", play.url, "--domain", "ai.company.com", "--domain", "chat.company.com"),
         *("--email", "ops@example.com", "--allow", "10.0.0.0/16", "--page", "password"),
         *("--key", "alice", "--key", "batch-1"),
     )
-    assert told["config"] == str(file) and told["url"] == "https://ai.example.com/"
+    assert told["config"] == str(file) and told["url"] == "https://ai.company.com/"
     assert [key["id"] for key in told["keys"]] == ["alice", "batch-1"]
     assert all(KEY_FORM.fullmatch(key["key"]) for key in told["keys"])
     assert told["warnings"] == [] and len(told["next"]) == 3
@@ -122,6 +124,44 @@ def test_registry_names_stay_inside(folder, start):
     assert '- name: "qwen3:4b"' in text and 'model: "qwen3:32b"' in text
 
 
+@pytest.mark.parametrize("models", [("registry.internal/a:1", "a:1"), ("a:1", "registry.internal/a:1")])
+def test_two_models_that_would_share_a_name_are_both_served(terminal, folder, start, models):
+    """Told by nobody, and by Enter on a terminal."""
+    play = start(models=models)
+    alone = folder / "alone.yaml"
+    document("--config", alone, "--ollama", play.url)
+    person = terminal("--ollama", play.url, "--key", "alice")
+    for question in ("Domain", "Who reaches it", "Models to serve", "Write"):
+        person.answers(question, "")
+    assert person.ends() == 0, person.text
+    for file in (alone, folder / "gatehouse.yaml"):
+        text = file.read_text()
+        assert re.findall(r'name: "([^"]+)"', text) == ["ollama", *models] and "internal:" not in text, text
+
+
+def test_a_number_is_one_of_the_list(terminal, folder, start):
+    play = start(models=tuple(f"m:{number}" for number in range(300)))
+    person = terminal("--ollama", play.url, "--key", "alice")
+    person.answers("Domain", "")
+    person.answers("Who reaches it", "here")
+    assert "and 100 more, which can be named" in person.answers("Models to serve", "450")
+    assert "write a number from 1 to 200, or a name" in person.answers("Models to serve", "250")
+    person.answers("Models to serve", "200 m:299")
+    person.answers("Write", "")
+    assert person.ends() == 0, person.text
+    assert re.findall(r'name: "(m:.+)"', (folder / "gatehouse.yaml").read_text()) == ["m:199", "m:299"]
+
+
+def test_a_name_without_a_certificate_is_told_at_its_question(terminal, folder):
+    person = terminal("--ollama", nobody(), "--model", "a", "--key", "alice", "--page", "open")
+    person.answers("Domain", "gpu.lan")
+    asked = person.answers("Who does HTTPS", "")
+    assert "no public authority issues a certificate" in asked and "[off]" in asked
+    person.answers("Addresses and networks", "10.0.0.0/8")
+    person.answers("Write", "")
+    assert person.ends() == 0 and 'tls: "off"' in (folder / "gatehouse.yaml").read_text()
+
+
 def test_what_ollama_is_warned_of(folder, start):
     """An old version, a port for everybody, and a model that is not there yet."""
     play = start(listen="0.0.0.0:0")
@@ -169,8 +209,42 @@ def test_the_default_place_is_the_units(folder):
     text = (copy / "gatehouse.yaml").read_text()
     assert 'file: "/var/log/gatehouse/audit.jsonl"' in text and 'data_dir: "/var/lib/gatehouse-chat"' in text
     assert 'api_key_file: "chat.key"' in text
-    services = "systemctl enable --now gatehouse-gateway gatehouse-chat"
+    units = "gatehouse-gateway gatehouse-chat"
+    services = f"systemctl enable {units} && systemctl restart {units}"
     assert told["next"] == [services, "gatehouse edge cert", "gatehouse edge apply"]
+
+
+@ROOT
+def test_the_unit_is_let_out_to_an_ollama_elsewhere(folder):
+    """Its command is run as it is printed, up to systemd's own part."""
+    script = 'mount -t tmpfs tmpfs /etc && "$@" && cp -a /etc/gatehouse "$0/copy"'
+    before = ("unshare", "--mount", "sh", "-c", script, str(folder))
+    told = document("--ollama", "http://192.0.2.9:11434", before=before)
+    command, reload = told["next"][0].rsplit(" && ", 1)
+    assert reload == "systemctl daemon-reload" and len(told["next"]) == 4
+    subprocess.run(command.replace("/etc/", f"{folder}/etc/"), shell=True, check=True, timeout=10)
+    written = folder / "etc/systemd/system/gatehouse-gateway.service.d/runtime.conf"
+    assert written.read_text() == "[Service]\nIPAddressAllow=192.0.2.9\n"
+
+
+@ROOT
+def test_a_distributions_nginx_is_mended_by_a_line_to_copy(folder):
+    stock = "user www-data;\nevents {\n\tworker_connections 768;\n\t# multi_accept on;\n}\nhttp {}\n"
+    (folder / "nginx.conf").write_text(stock)
+    script = 'mount -t tmpfs tmpfs /etc && mkdir /etc/nginx && cp "$0/nginx.conf" /etc/nginx/ && "$@"'
+    before = ("unshare", "--mount", "sh", "-c", script, str(folder))
+    arguments = ("--yes", "--ollama", nobody(), "--domain", "ai.example.com")
+    command = next(line for line in init(*arguments, before=before).stdout.splitlines() if line.startswith("  sed "))
+    subprocess.run(command.replace("/etc/nginx", str(folder)), shell=True, check=True, timeout=10)
+    assert (folder / "nginx.conf").read_text() == "worker_rlimit_nofile 65536;\n" + stock.replace("768", "4096")
+    assert "  sed " not in init(*arguments, before=before).stdout, "once is enough"
+
+
+@ROOT
+def test_without_a_page_its_service_is_not_started(folder):
+    before = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /etc && "$@"', str(folder))
+    told = document("--ollama", nobody(), "--domain", "ai.example.com", "--page", "off", before=before)
+    assert told["next"][0] == "systemctl enable gatehouse-gateway && systemctl restart gatehouse-gateway"
 
 
 # --- questions ---
@@ -190,7 +264,7 @@ def test_a_person_is_asked_told_why_and_given_keys(terminal, folder, start):
     assert "TLS to upstreams is not built yet" in person.answers("Where Ollama answers", play.address)
     listed = person.answers("Models to serve", "3")
     assert "Ollama 0.33.0 answers, models: 2" in listed and "1 qwen3:4b" in listed and "served as qwen3:32b" in listed
-    # There is no third one, and a name of one letter is a name.
+    assert "there is no model 3 in the list" in person.answers("Models to serve", "x")
     person.answers("Addresses and networks that may come", "10.0.0.1/16")
     assert "did you mean `10.0.0.0/16`" in person.answers("Addresses and networks", "10.0.0.0/16, 192.168.1.20")
     assert "[open]" in person.answers("Who may open the chat page", "password")
@@ -234,15 +308,30 @@ def test_a_network_without_a_domain_is_plain_http_and_says_so(terminal, folder):
     assert 'domain: ["gpu-1.lan", "192.168.1.20"]' in text and 'tls: "off"' in text and "password_file" in text
 
 
+def test_an_address_as_domain_is_plain_http_and_nobody_is_asked_who_does_https(terminal, folder):
+    person = terminal("--ollama", nobody(), "--model", "qwen3:4b", "--key", "alice")
+    person.answers("Domain", "192.168.1.20")
+    person.answers("Addresses and networks", "")
+    person.answers("Who may open the chat page", "")
+    person.answers("Write", "")
+    assert person.ends() == 0, person.text
+    assert "HTTPS is served by name: plain HTTP is what there is" in person.text and "Who does HTTPS" not in person.text
+    assert 'tls: "off"' in (folder / "gatehouse.yaml").read_text()
+
+
 def test_own_certificates_are_looked_for(terminal, folder):
-    (folder / "ai.pem").write_text("")
-    (folder / "ai.key").write_text("")
+    authority = Authority(folder / "authority")
+    leaf, other = authority.leaf("ai.example.com"), authority.leaf("ai.example.com", stem="other").key
+    shutil.copy(leaf.chain, folder / "ai.pem")
+    shutil.copy(leaf.key, folder / "ai.key")
     person = terminal("--ollama", nobody(), "--model", "a", "--key", "alice", "--page", "open", "--allow", "10.0.0.0/8", cwd=folder)
     person.answers("Domain", "ai.example.com")
     person.answers("Who does HTTPS", "files")
     person.answers("Certificate with its chain", "nowhere.pem")
-    assert f"there is no file {folder}/nowhere.pem" in person.answers("Certificate with its chain", "ai.pem")
-    person.answers("Its key", "ai.key")
+    assert f"there is no file {folder}/nowhere.pem" in person.answers("Certificate with its chain", "/etc/passwd")
+    assert "/etc/passwd: " in person.answers("Certificate with its chain", "ai.pem")
+    person.answers("Its key", str(other))
+    assert "the key is another one's" in person.answers("Its key", "ai.key")
     person.answers("Write", "")
     assert person.ends() == 0, person.text
     assert f'certificate: "{folder}/ai.pem"' in (folder / "gatehouse.yaml").read_text()

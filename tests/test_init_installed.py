@@ -11,7 +11,7 @@ import pytest
 
 from harness.client import chat_body
 from harness.machine import Machine, impossible
-from harness.processes import PLAYER, wait_until
+from harness.processes import PLAYER, ROOT, wait_until
 
 reason = impossible()
 pytestmark = [
@@ -46,6 +46,8 @@ def ask(machine, path, key, body=None):
 
 
 def test_two_commands_after_the_package_a_question_is_answered(machine):
+    # With the package's own file, which lets nobody in: what runs already has to be told of the new one.
+    machine.shell("systemctl start gatehouse-gateway gatehouse-chat")
     told = json.loads(machine.run("gatehouse", "init", "--json", "--domain", "ai.example.com", "--key", "alice").stdout)
     assert told["config"] == "/etc/gatehouse/gatehouse.yaml" and told["kept"] == ["/etc/gatehouse/gatehouse.yaml.old-1"]
     modes = machine.shell("stat -c '%U:%G %a' /etc/gatehouse /etc/gatehouse/gatehouse.yaml /etc/gatehouse/chat.key /etc/gatehouse/page.passwd")
@@ -64,3 +66,37 @@ def test_two_commands_after_the_package_a_question_is_answered(machine):
     again = machine.run("gatehouse", "init", "--yes", check=False)
     assert again.returncode == 1 and "is there already" in again.stderr
     assert machine.run("gatehouse", "check", "/etc/gatehouse/gatehouse.yaml").stdout.strip().endswith(": ok")
+    # So has what runs with the file before.
+    told = json.loads(machine.run("gatehouse", "init", "--json", "--force", "--domain", "ai.example.com", "--key", "bob").stdout)
+    machine.shell(told["next"][0])
+    assert ask(machine, "http://127.0.0.1:18789/v1/models", told["keys"][0]["key"])["data"]
+
+
+ELSEWHERE = "192.0.2.77"
+
+
+def test_an_ollama_on_another_machine_is_reached_by_the_unit(machine):
+    """An address that is no loopback's is what the unit's wall is about, wherever it leads."""
+    machine.shell(f"ip addr add {ELSEWHERE}/32 dev lo")
+    models = ("--models", "far:1")
+    player = machine.spawn(["/mnt/shared/play-ollama", "--listen", f"{ELSEWHERE}:11434", *models], machine.shared / "far.log")
+    wait_until(lambda: player.text().endswith("\n"), 20, "the player listens")
+    told = json.loads(machine.run("gatehouse", "init", "--json", "--ollama", f"http://{ELSEWHERE}:11434", "--key", "alice").stdout)
+    let_out, check, services, _ = told["next"]
+    machine.shell(f"{check} && {services}")
+    said = "reaches none that `IPAddressAllow` does not name"
+    wait_until(lambda: said in machine.journal("gatehouse-gateway"), 20, "the log names the wall")
+    machine.shell(f"{let_out} && {services}")
+    key = told["keys"][0]["key"]
+    wait_until(lambda: ask(machine, "http://127.0.0.1:18789/v1/models", key).get("data"), 20, "the runtime is reached")
+    answer = ask(machine, "http://127.0.0.1:18789/v1/chat/completions", key, chat_body(model="far:1"))
+    assert answer["choices"][0]["message"]["content"]
+    player.stop()
+
+
+def test_a_socket_is_enabled_as_the_page_says(machine):
+    machine.shell("systemctl enable --now gatehouse-gateway")
+    lines = (ROOT / "docs/install.md").read_text().split("**Sockets.**")[1].split("```sh\n")[1].split("```")[0]
+    machine.shell(f"set -e\n{lines}")
+    for unit in ("gatehouse-gateway.socket", "gatehouse-gateway.service"):
+        assert machine.property(unit, "ActiveState") == "active", machine.journal(unit)

@@ -1,6 +1,7 @@
 """Start, reload and end of the process, with clients on it."""
 
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -12,7 +13,7 @@ import pytest
 from harness.client import Raw, bearer, chat_body, http, post_bytes, stream
 from harness.gateway import Gateway, digest as digest_of, settings
 from harness.play import line, stream as lines
-from harness.processes import BINARY, Process, accepts, wait_until
+from harness.processes import BINARY, ROOT, Process, accepts, wait_until
 
 
 def in_background(call):
@@ -184,6 +185,32 @@ def test_keys_new_prints_a_key_once_and_a_digest_that_works(start, play, tmp_pat
         assert client.get("/v1/models", headers=bearer(key)).status_code == 200
         assert client.get("/v1/models", headers=bearer(key[:-1])).status_code == 401
     assert key not in gateway.log()
+
+
+ANSWERS = [
+    ("keys", "new"),
+    ("reference",),
+    ("reference", "man"),
+    ("--help",),
+    ("--version",),
+    ("edge", "firewall", "--domain", "ai.example.com"),
+    ("edge", "nginx", "--domain", "ai.example.com"),
+    ("edge", "cert", "--dry-run", "--domain", "ai.gatehouse.dev"),
+    ("check", ROOT / "deploy/gatehouse.yaml"),
+]
+
+
+@pytest.mark.parametrize("arguments", ANSWERS, ids=lambda words: " ".join(map(str, words[:2])))
+def test_an_answer_that_is_lost_is_no_success(arguments):
+    """A full disk is told; a reader that has read enough is not."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BINARY, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert done.returncode == 3 and "the answer could not be written: No space left on device" in done.stderr, done.stderr
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([BINARY, *arguments], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=20)
+    os.close(writing)
+    assert done.returncode == 0 and "could not be written" not in done.stderr, done.stderr
 
 
 def test_ready_in_milliseconds(start, play):

@@ -165,16 +165,33 @@ def test_every_file_is_where_its_reader_looks(system):
         "/usr/lib/systemd/system/gatehouse-gateway.service", "/usr/lib/systemd/system/gatehouse-chat.socket",
         "/usr/lib/sysusers.d/gatehouse.conf", "/usr/lib/tmpfiles.d/gatehouse.conf", "/etc/logrotate.d/gatehouse",
         "/usr/share/doc/gatehouse/README.md", "/usr/share/doc/gatehouse/changelog.gz", "/usr/share/doc/gatehouse/copyright",
-        "/usr/share/doc/gatehouse/install.md", "/usr/share/doc/gatehouse/gatehouse.cdx.json.gz",
+        "/usr/share/doc/gatehouse/docs/install.md", "/usr/share/doc/gatehouse/gatehouse.cdx.json.gz",
     ):
         assert name in listed, name
     assert system.run("dpkg", "--verify", "gatehouse").stdout == ""
 
 
+def test_documents_lead_to_documents(system):
+    """Each relative link of each page, to a file of the package or, as the licence, of Debian."""
+    folder = system.path("usr/share/doc/gatehouse")
+    pages = sorted(folder.rglob("*.md"))
+    assert {"README.md", "docs/clients.md", "docs/wire.md", "docs/decisions/README.md"} <= {str(page.relative_to(folder)) for page in pages}
+    lost, found = [], 0
+    for page in pages:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if re.match(r"[a-z]+:|#", target):
+                continue
+            found += 1
+            place = page.parent / target.split("#")[0]
+            if not place.exists() or not place.resolve().is_relative_to(system.path("usr/share").resolve()):
+                lost.append(f"{page.relative_to(folder)}: {target}")
+    assert lost == [] and found > 30, lost
+
+
 def test_an_upgrade_keeps_what_the_operator_has(system, packages):
     mine = system.path(CONFIG).read_text() + "# mine\n"
     system.path(CONFIG).write_text(mine)
-    for name in ("etc/gatehouse/chat.key", "var/lib/gatehouse-chat/chats.sqlite", "var/log/gatehouse/audit.jsonl"):
+    for name in ("etc/gatehouse/chat.key", "var/lib/gatehouse-chat/chats.sqlite", "var/lib/gatehouse/api.key", "var/log/gatehouse/audit.jsonl"):
         system.path(name).parent.mkdir(parents=True, exist_ok=True)
         system.path(name).write_text("kept")
     system.install(packages.later)
@@ -200,13 +217,13 @@ def test_a_new_default_configuration_does_not_overwrite_an_edited_one(system, pa
 
 def test_a_removal_keeps_data_and_a_purge_deletes_it(system):
     """Last on this system, because it takes the package away."""
-    kept = (CONFIG, "etc/gatehouse/chat.key", "var/lib/gatehouse-chat/chats.sqlite", "var/log/gatehouse/audit.jsonl")
+    kept = (CONFIG, "etc/gatehouse/chat.key", "var/lib/gatehouse-chat/chats.sqlite", "var/lib/gatehouse/api.key", "var/log/gatehouse/audit.jsonl")
     system.run("dpkg", "--remove", "gatehouse")
     assert system.state().startswith("deinstall ok config-files")
     assert not system.path("usr/bin/gatehouse").exists() and all(system.path(name).exists() for name in kept)
     system.run("dpkg", "--purge", "gatehouse")
     assert system.state() == ""
-    for name in (*kept, "etc/gatehouse", "var/lib/gatehouse-chat", "var/lib/gatehouse-edge", "var/log/gatehouse", "etc/logrotate.d/gatehouse"):
+    for name in (*kept, "etc/gatehouse", "var/lib/gatehouse", "var/lib/gatehouse-chat", "var/lib/gatehouse-edge", "var/log/gatehouse", "etc/logrotate.d/gatehouse"):
         assert not system.path(name).exists(), name
     # Numbers that were theirs must not become somebody else's.
     assert system.run("getent", "passwd", "gatehouse").returncode == 0
@@ -276,5 +293,5 @@ def test_the_tarball_is_an_installation(tmp_path):
     assert ".SH NAME" in page
     needs = (prefix / "share/doc/gatehouse/NEEDS").read_text()
     assert re.search(r"needs (glibc \d+\.\d+ or newer|no C library of the system)", needs)
-    for name in ("share/gatehouse/etc/gatehouse/gatehouse.yaml", "share/zsh/site-functions/_gatehouse", "share/doc/gatehouse/LICENSE"):
+    for name in ("share/gatehouse/etc/gatehouse/gatehouse.yaml", "share/zsh/site-functions/_gatehouse", "share/doc/gatehouse/LICENSE", "share/doc/gatehouse/docs/install.md"):
         assert (prefix / name).exists(), name

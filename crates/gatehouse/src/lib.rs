@@ -36,14 +36,14 @@ pub enum Outcome {
     Failed,
 }
 
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
+impl Outcome {
+    fn code(self) -> u8 {
         // 2 is the code for a wrong command line; clap gives it.
-        ExitCode::from(match outcome {
+        match self {
             Outcome::Done => 0,
             Outcome::Refused => 1,
             Outcome::Failed => 3,
-        })
+        }
     }
 }
 
@@ -53,16 +53,23 @@ pub fn main(args: ArgsOs) -> ExitCode {
     let invocation = match cli::parse(args) {
         Ok(invocation) => invocation,
         Err(error) => {
-            // clap knows what goes to standard output (help, version) and what does not; a closed pipe is no failure.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            // clap knows what goes to standard output (help, version) and what does not.
+            terminal.remember(error.print());
+            return ended(u8::try_from(error.exit_code()).unwrap_or(2), &terminal);
         }
     };
-    match commands::run(invocation, &terminal) {
-        Ok(outcome) => outcome.into(),
-        Err(error) => {
-            terminal.complain(&format!("{error:#}"));
-            Outcome::Failed.into()
-        }
-    }
+    let outcome = commands::run(invocation, &terminal).unwrap_or_else(|error| {
+        terminal.complain(&format!("{error:#}"));
+        Outcome::Failed
+    });
+    ended(outcome.code(), &terminal)
+}
+
+/// An answer that was lost is no success, whatever the command did.
+fn ended(code: u8, terminal: &Terminal) -> ExitCode {
+    let Some(why) = terminal.lost() else { return ExitCode::from(code) };
+    terminal.complain(&format!(
+        "the answer could not be written: {why}. Look at where standard output goes, then run this again"
+    ));
+    ExitCode::from(if code == 0 { Outcome::Failed.code() } else { code })
 }

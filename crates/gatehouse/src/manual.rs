@@ -42,6 +42,34 @@ const ENVIRONMENT: [(&str, &str); 4] = [
     ("NO_COLOR", "No colour on the terminal."),
 ];
 
+/// How a command can end: when well, and when with 1. What 2 and 3 mean is the same for all.
+fn endings(name: &str) -> [&'static str; 2] {
+    match name {
+        "gatehouse-init" => [
+            "The files are written, and the keys were shown.",
+            "Nothing is written: a file is there, a flag is wrong, or somebody ended it.",
+        ],
+        "gatehouse-check" => ["No file has an error.", "A file has errors, which have been printed."],
+        "gatehouse-edge-apply" => [
+            "The site is served and proved; what was wrong before is listed.",
+            "It was put back, nginx does not run, or the configuration has errors.",
+        ],
+        "gatehouse-edge-check" | "gatehouse-edge-report" | "gatehouse-cert-check" => [
+            "Nothing fails; with --strict, nothing is warned of either.",
+            "Something fails, or the configuration has errors.",
+        ],
+        "gatehouse-edge-cert" => [
+            "The certificate is there and served.",
+            "The CA was not asked, because it would have failed, or the configuration has errors.",
+        ],
+        "gatehouse-edge-firewall" => [
+            "The rules are printed, or loaded and kept.",
+            "The rules were taken back or refused, or the configuration has errors.",
+        ],
+        _ => ["It ended well.", "A configuration has errors, which have been printed."],
+    }
+}
+
 /// The pages of the commands, their subcommands and the configuration file.
 pub(crate) fn pages(commands: &[Command]) -> io::Result<Vec<Page>> {
     let mut pages = Vec::new();
@@ -77,6 +105,14 @@ fn printed(command: &Command, name: &str) -> io::Result<String> {
     }
     let mut roff = Roff::default();
     afterwards(command, &mut roff);
+    let [well, refused] = endings(name);
+    let rows = [
+        ("0", well),
+        ("1", refused),
+        ("2", "The command line is wrong."),
+        ("3", "It could not start, or failed."),
+    ];
+    list(&mut roff, "EXIT STATUS", &rows, |text| vec![bold(text)]);
     let whole = command.get_version().is_some();
     if whole {
         list(&mut roff, "FILES", &FILES, |text| vec![italic(text)]);
@@ -101,9 +137,10 @@ fn afterwards(command: &Command, roff: &mut Roff) {
                 roff.text([roman(lines)]);
                 roff.control("fi", []);
             }
+            // For the help's readers; a page has a section for it.
+            _ if paragraph.starts_with("Exit codes") => {}
             _ => {
-                let codes = paragraph.starts_with("Exit codes");
-                roff.control("SH", [if codes { "EXIT STATUS" } else { "NOTES" }]);
+                roff.control("SH", ["NOTES"]);
                 roff.text([roman(paragraph)]);
             }
         }
@@ -154,6 +191,29 @@ mod tests {
         for page in &pages {
             assert!(names.iter().filter(|name| **name == page.name).count() == 1, "{}", page.name);
             assert!(page.text.contains(".SH NAME\n"), "{}", page.name);
+            let endings = page.text.matches(".SH \"EXIT STATUS\"").count();
+            assert_eq!(endings, usize::from(page.section == "1"), "{}", page.name);
+        }
+    }
+
+    #[test]
+    fn endings_of_their_own_are_those_of_commands_that_are_there() {
+        let pages = all();
+        let own = [
+            "init",
+            "check",
+            "edge-apply",
+            "edge-check",
+            "edge-report",
+            "cert-check",
+            "edge-cert",
+            "edge-firewall",
+        ];
+        for name in own.map(|name| format!("gatehouse-{name}")) {
+            let page = pages.iter().find(|page| page.name == name);
+            let [well, _] = endings(&name);
+            assert_ne!(well, endings("gatehouse")[0], "{name}");
+            assert!(page.is_some_and(|page| page.text.contains(well.get(..20).unwrap())), "{name}");
         }
     }
 

@@ -4,28 +4,47 @@
 //!
 //! Never here: secrets, except the one time that a key is made for the person at the screen.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Terminal {
     /// Standard error is a screen that wants colour.
     pub(crate) colour: bool,
+    /// Why an answer was lost, if one was. Kept here, so that no command has to think of it, and asked for at the end.
+    lost: Arc<OnceLock<String>>,
 }
 
 impl Terminal {
     pub(crate) fn of_this_process() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty());
-        Self { colour: wanted && io::stderr().is_terminal() }
+        Self { colour: wanted && io::stderr().is_terminal(), ..Self::default() }
     }
 
     /// The answer to a command.
     pub(crate) fn say(&self, text: &str) {
-        put(io::stdout().lock(), text);
+        self.remember(put(io::stdout().lock(), text));
+    }
+
+    /// Whether an answer reached whom it was for; a command that ended well has not done so where it did not. A reader that
+    /// went away is no reason to fail: it had enough.
+    pub(crate) fn remember(&self, written: io::Result<()>) {
+        if let Err(error) = written
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            // The first reason is the one to mend.
+            let _ = self.lost.set(error.to_string());
+        }
+    }
+
+    /// Why an answer was lost, if one was.
+    pub(crate) fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
     }
 
     /// News about what the program does.
     pub(crate) fn note(&self, text: &str) {
-        put(io::stderr().lock(), text);
+        let _ = put(io::stderr().lock(), text);
     }
 
     /// A question; the answer is typed behind it.
@@ -36,26 +55,41 @@ impl Terminal {
 
     /// What can be said only once, so that the caller has to know whether it was.
     pub(crate) fn hand_over(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{text}").and_then(|()| out.flush())
+        put(io::stdout().lock(), text)
     }
 
     /// The reason why it ends.
     pub(crate) fn complain(&self, text: &str) {
         let word = if self.colour { "\x1b[31;1merror\x1b[0m" } else { "error" };
-        put(io::stderr().lock(), &format!("{word}: {text}"));
+        let _ = put(io::stderr().lock(), &format!("{word}: {text}"));
     }
 
     /// A report, as it stands.
     pub(crate) fn report(&self, report: &crate::config::report::Report) {
         let text = report.render(self.colour);
         if !text.is_empty() {
-            put(io::stderr().lock(), text.trim_end());
+            let _ = put(io::stderr().lock(), text.trim_end());
         }
     }
 }
 
-/// A reader that went away is no reason to fail.
-fn put(mut out: impl Write, text: &str) {
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+fn put(mut out: impl Write, text: &str) -> io::Result<()> {
+    writeln!(out, "{text}").and_then(|()| out.flush())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_left_is_no_loss_and_a_full_disk_is() {
+        let terminal = Terminal::default();
+        terminal.remember(Ok(()));
+        terminal.remember(Err(ErrorKind::BrokenPipe.into()));
+        assert_eq!(terminal.lost(), None);
+        let copy = terminal.clone();
+        copy.remember(Err(ErrorKind::StorageFull.into()));
+        copy.remember(Err(ErrorKind::Other.into()));
+        assert_eq!(terminal.lost(), Some("no storage space"));
+    }
 }

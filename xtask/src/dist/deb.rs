@@ -4,7 +4,7 @@
 //! same things in another place.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -60,6 +60,9 @@ fn debians_own(tree: &Path, release: &Release, version: &str) -> anyhow::Result<
     let scripts = release.root.join("deploy/debian");
     let docs = tree.join("usr/share/doc/gatehouse");
     stage::copy(&scripts.join("copyright"), &docs.join("copyright"))?;
+    // Debian has the text already, and every package that repeats it is asked why.
+    let licence = docs.join("LICENSE");
+    symlink("../../common-licenses/Apache-2.0", &licence).context("cannot link the licence")?;
     let overrides = tree.join("usr/share/lintian/overrides/gatehouse");
     stage::copy(&scripts.join("lintian-overrides"), &overrides)?;
     let time = output(&release.root, "date", &["-R", "-u", "-d", &format!("@{}", release.epoch)])?;

@@ -40,8 +40,8 @@ const UNITS: [&str; 4] = [
     "gatehouse-chat.service",
     "gatehouse-chat.socket",
 ];
-const PAGES: [&str; 7] =
-    ["install.md", "operations.md", "config.md", "api.md", "edge.md", "filter.md", "security.md"];
+/// Beside the folder `docs`, with which they refer to each other as in the repository.
+const PAGES: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 /// The seed's names for the program.
 const LINKS: [&str; 2] = ["qwen-gateway", "clawdbot"];
 /// As the units in the repository call the program.
@@ -103,16 +103,11 @@ fn from_the_program(prefix: &Path, layout: &Layout) -> anyhow::Result<()> {
 }
 
 fn documents(folder: &Path, release: &Release, inputs: &Inputs) -> anyhow::Result<()> {
-    copy(&release.root.join("README.md"), &folder.join("README.md"))?;
-    copy(&release.root.join("CHANGELOG.md"), &folder.join("changelog"))?;
-    let docs = release.root.join("docs");
     for page in PAGES {
-        // A page that is not written yet is not packaged; a link to it fails a test of the documentation.
-        if docs.join(page).exists() {
-            copy(&docs.join(page), &folder.join(page))?;
-        }
+        copy(&release.root.join(page), &folder.join(page))?;
     }
-    copy(&docs.join("examples/gateway.yaml"), &folder.join("examples/gateway.yaml"))?;
+    copy(&release.root.join("CHANGELOG.md"), &folder.join("changelog"))?;
+    copy_all(&release.root.join("docs"), &folder.join("docs"))?;
     let mut large = vec![folder.join("changelog")];
     for (source, name) in [(&inputs.bill, "gatehouse.cdx.json"), (&inputs.notices, "THIRD-PARTY-NOTICES")] {
         if let Some(source) = source {
@@ -140,6 +135,19 @@ pub(super) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     make_folder(to)?;
     fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
     Ok(fs::set_permissions(to, fs::Permissions::from_mode(0o644))?)
+}
+
+/// A folder with everything below it.
+fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_all(&entry.path(), &place)?,
+            false => copy(&entry.path(), &place)?,
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn put(place: &Path, text: &str) -> anyhow::Result<()> {

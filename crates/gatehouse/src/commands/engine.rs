@@ -27,7 +27,7 @@ pub(super) const READY: &str = "ready ";
 
 pub(super) fn run(command: Engine, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match command {
-        Engine::Serve(options) => super::serve(serve(options, *terminal)),
+        Engine::Serve(options) => super::serve(serve(options, terminal.clone())),
         Engine::Pull { model } => {
             let file = pull(&model)?;
             terminal.say(&file.display().to_string());

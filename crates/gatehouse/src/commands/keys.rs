@@ -31,15 +31,18 @@ fn make(id: Option<&str>, speaks_for_users: bool, terminal: &Terminal) -> anyhow
     let made = key::Key::generate().context("cannot make a key")?;
     terminal.note("This key is shown once and stored nowhere. Give it to its owner:\n");
     terminal.say(&made.text);
-    terminal.note("\nThe gateway's configuration needs these lines under `auth.keys`:\n");
+    terminal.note(
+        "\nThese lines go into the gateway's configuration, below `keys:` in `gateway.auth`, as deep as the entries there:\n",
+    );
     terminal.say(&lines(id.unwrap_or(made.id.as_str()), &made.digest, speaks_for_users));
     Ok(Outcome::Done)
 }
 
+/// As deep as in the files that the package brings and `init` writes, so that they can be pasted there as they are.
 fn lines(id: &str, digest: &[u8; 32], speaks_for_users: bool) -> String {
-    let mut lines = format!("    - id: \"{id}\"\n      digest: \"{}\"", key::digest_text(digest));
+    let mut lines = format!("      - id: \"{id}\"\n        digest: \"{}\"", key::digest_text(digest));
     if speaks_for_users {
-        lines.push_str("\n      speaks_for_users: true");
+        lines.push_str("\n        speaks_for_users: true");
     }
     lines
 }
@@ -57,6 +60,8 @@ fn read(input: impl Read) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Context, Expectation, read as read_text};
+    use gateway::config::Auth;
 
     #[test]
     fn keys_are_read_without_their_line_end() {
@@ -67,14 +72,27 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_are_yaml_of_the_right_shape() {
+    fn the_lines_fit_the_files_that_come_with_the_program() {
         let lines = lines("alice", &[0xab; 32], true);
+        let digest = "ab".repeat(32);
         assert_eq!(
             lines,
             format!(
-                "    - id: \"alice\"\n      digest: \"sha256:{}\"\n      speaks_for_users: true",
-                "ab".repeat(32)
+                "      - id: \"alice\"\n        digest: \"sha256:{digest}\"\n        speaks_for_users: true"
             )
         );
+        let packaged = include_str!("../../../../deploy/gatehouse.yaml");
+        let nobodys = packaged.lines().find(|line| line.contains("id: \"nobody\"")).unwrap();
+        let beside = format!("{nobodys}\n{lines}");
+        for pasted in [&beside, &lines] {
+            let text = packaged.replace(nobodys, pasted);
+            let nothing = |_: &str| None;
+            let file = std::path::Path::new("");
+            let loaded = read_text(file, &text, Expectation::default(), &Context::new(file, &nothing));
+            assert!(!loaded.report.has_errors(), "{}", loaded.report.render(false));
+            let (settings, _) = loaded.settings().unwrap();
+            let Auth::Keys { keys, .. } = settings.gateway.unwrap().config.auth else { panic!("keys") };
+            assert!(keys.iter().any(|key| key.id == "alice" && key.speaks_for_users));
+        }
     }
 }

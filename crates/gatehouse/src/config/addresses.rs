@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use http::uri::Authority;
 use ipnet::IpNet;
 
 use super::section::{At, Section, clipped};
@@ -34,6 +35,19 @@ fn every_interface() -> IpAddr {
         Ipv6Addr::UNSPECIFIED.into()
     } else {
         Ipv4Addr::UNSPECIFIED.into()
+    }
+}
+
+/// Why nothing can be reached at the host and port of a URL, if that is so.
+pub(crate) fn unreachable(authority: &Authority) -> Option<&'static str> {
+    let at = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let port = at.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
+    if authority.host().is_empty() {
+        Some("names no host")
+    } else if port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
+        Some("has no port from 1 to 65535")
+    } else {
+        None
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use gateway::config::Secret;
 use http::Uri;
 
+use super::addresses::unreachable;
 use super::edge::{EdgeSettings, Name, PageAt};
 use super::section::{At, Section, clipped, without_userinfo};
 use super::{Context, LogSettings};
@@ -126,7 +127,7 @@ fn api_base(backend: &Section<'_>) -> String {
     let trimmed = text.value.trim_end_matches('/');
     let uri = trimmed.parse::<Uri>().ok();
     let plain = uri.as_ref().is_some_and(|uri| {
-        let host = uri.authority().is_some_and(|a| !a.as_str().contains('@'));
+        let host = uri.authority().is_some_and(|a| !a.as_str().contains('@') && unreachable(a).is_none());
         uri.scheme_str() == Some("http") && host && uri.query().is_none()
     });
     if !plain {

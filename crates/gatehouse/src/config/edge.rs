@@ -239,8 +239,9 @@ fn names(section: &Section<'_>, tls: &Tls) -> Vec<Name> {
                 section.report().error(&text.place, format!("{name} is listed twice"), "keep one of the two");
             }
             Ok(name) if name.is_address() && *tls != Tls::Off => {
-                let what = format!("{name} is an address: HTTPS is served by name");
-                section.report().error(&text.place, what, ADDRESS_FIX);
+                let what = format!("{name} is an address, and HTTPS is served by name");
+                section.report().error(&section.place_of("tls"), what, ADDRESS_FIX);
+                all.push(name);
             }
             Ok(name) => all.push(name),
             Err(what) => section.report().error(&text.place, what, NAME_FIX),
@@ -251,7 +252,7 @@ fn names(section: &Section<'_>, tls: &Tls) -> Vec<Name> {
 
 fn listeners(section: &Section<'_>, key: &str, port: u16) -> Vec<SocketAddr> {
     let mut all = match section.texts(key) {
-        Some(texts) => addresses(section, texts.value),
+        Some(texts) => once(section, texts.value),
         None => address(&format!(":{port}")).into_iter().collect(),
     };
     // Every interface in both families is one listener here, however it is written.
@@ -261,17 +262,26 @@ fn listeners(section: &Section<'_>, key: &str, port: u16) -> Vec<SocketAddr> {
     all
 }
 
+/// Addresses that nginx, too, may be told once.
+fn once(section: &Section<'_>, texts: Vec<At<String>>) -> Vec<SocketAddr> {
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for text in texts {
+        let place = text.place.clone();
+        for found in addresses(section, vec![text]) {
+            if all.contains(&found) {
+                section.report().error(&place, format!("{found} is listed twice"), "keep one of the two");
+            } else {
+                all.push(found);
+            }
+        }
+    }
+    all
+}
+
 fn addresses(section: &Section<'_>, texts: Vec<At<String>>) -> Vec<SocketAddr> {
     let mut all = Vec::new();
     for text in texts {
         match address(&text.value) {
-            Ok(found) if all.contains(&found) => {
-                section.report().error(
-                    &text.place,
-                    format!("{found} is listed twice"),
-                    "keep one of the two",
-                );
-            }
             Ok(found) => all.push(found),
             Err(what) => {
                 section.report().error(

@@ -27,6 +27,7 @@ use self::report::{Place, Report};
 use self::section::{Reading, Section, join};
 
 pub(crate) use self::context::{CREDENTIAL, Context, Secrets};
+pub(crate) use self::section::clipped;
 
 /// A part of the program that a file can configure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

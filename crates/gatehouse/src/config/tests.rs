@@ -216,7 +216,7 @@ fn models() {
             "6 models[0]: `name` is missing",
             "7 models[1].upstream: no upstream is called `nobody`",
             "8 models[2].name: `q` is listed twice",
-            "9 models[3].name: is not a model name",
+            "9 models[3].name: `a b` is not a model name",
         ],
     );
     let two = "upstreams: [{name: a, url: \"http://a:1\"}, {name: b, url: \"http://b:1\"}]\nauth: {enabled: false}\n";
@@ -266,7 +266,7 @@ fn keys() {
             "5 auth.keys[1]: `id` is missing",
             "6 auth.keys[2].digest: hexadecimal digits",
             "7 auth.keys[3]: more than one source",
-            "8 auth.keys[4].id: is not an id",
+            "8 auth.keys[4].id: `e f` is not an id",
             "9 auth.keys[5].secret_env: is not set",
             "11 auth.keys[7]: the id `h` is used twice",
             "11 auth.keys[7]: is the same key as `h`",

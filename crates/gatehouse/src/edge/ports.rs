@@ -160,7 +160,7 @@ impl Ports {
             && !site.gateway_listen.is_empty()
             && site.gateway_listen.iter().all(loopback)
         {
-            notes.push("the gateway listens on loopback alone, so what `edge.firewall.gateway_from` (or `gateway.whitelist`) opens leads nowhere".to_owned());
+            notes.push("the gateway listens on loopback alone, so what `edge.firewall.gateway_from` opens leads nowhere".to_owned());
         }
         notes
     }

@@ -109,6 +109,8 @@ impl Site {
     ) -> Result<Self, SiteError> {
         let gateway = settings.gateway.as_ref().map(|gateway| &gateway.config);
         let gateway_listen = gateway.map(|config| config.listen.clone()).unwrap_or_default();
+        // A list of who may come is none of who may come past nginx, where no listener could be reached so.
+        let direct = gateway_listen.iter().any(|at| !at.ip().is_loopback());
         let listed = gateway_listen.iter().copied().map(reached).collect::<Vec<_>>();
         let gateways =
             edge.gateways.clone().unwrap_or(if listed.is_empty() { vec![GATEWAY] } else { listed });
@@ -152,7 +154,7 @@ impl Site {
                 Auth::Open => None,
             }),
             gateway_listen,
-            gateway_from: edge.firewall.gateway_from.clone().or(allow).unwrap_or_default(),
+            gateway_from: edge.firewall.gateway_from.clone().or(allow.filter(|_| direct)).unwrap_or_default(),
             upstreams: gateway
                 .map(|config| {
                     config.upstreams.iter().map(|upstream| upstream.authority.to_string()).collect()

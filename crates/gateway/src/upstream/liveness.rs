@@ -76,12 +76,22 @@ pub(super) async fn run(upstream: &Upstream, liveness: Liveness) {
         tracing::warn!(
             upstream = %upstream.name,
             silent_ms = millis(liveness.dead_after),
-            "breaker open: the upstream does not answer its probe"
+            "breaker open: the upstream does not answer its probe{}",
+            wall(upstream.pool.is_here(), std::env::var_os("INVOCATION_ID").is_some()),
         );
         open(upstream, liveness).await;
         // It has been away, perhaps restarted: what it failed before says nothing of it now.
         upstream.outlier.pardon();
         tracing::info!(upstream = %upstream.name, "breaker closed: the upstream answers again");
+    }
+}
+
+/// A unit may be walled in, and a packet to another machine is then lost without a word.
+fn wall(here: bool, in_unit: bool) -> &'static str {
+    if in_unit && !here {
+        "; it is another machine, and the packaged unit reaches none that `IPAddressAllow` does not name"
+    } else {
+        ""
     }
 }
 
@@ -153,4 +163,15 @@ fn jittered(pause: Duration) -> Duration {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wall;
+
+    #[test]
+    fn a_wall_is_thought_of_where_there_may_be_one() {
+        assert!(wall(false, true).contains("IPAddressAllow"));
+        assert_eq!((wall(true, true), wall(false, false)), ("", ""));
+    }
 }

@@ -12,6 +12,7 @@ mod exchange;
 mod head;
 mod idle;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,12 @@ impl Pool {
             lines,
             idle: Arc::default(),
         }))
+    }
+
+    /// Whether the upstream is known by this machine's own address.
+    pub(super) fn is_here(&self) -> bool {
+        let host = self.0.authority.host().trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
     }
 
     pub async fn get(&self, path: &str) -> Result<Answer, SendError> {

@@ -55,6 +55,21 @@ async fn a_reload_changes_settings_and_keeps_the_server() {
 }
 
 #[tokio::test]
+async fn an_upstream_of_this_machine_is_known_by_its_address() {
+    for (authority, here) in [
+        ("127.0.0.1:1", true),
+        ("localhost:1", true),
+        ("[::1]:1", true),
+        ("[::ffff:127.0.0.1]:1", true),
+        ("10.0.0.9:1", false),
+        ("upstream.test:1", false),
+    ] {
+        let config = changed(|config| config.authority = Authority::from_static(authority));
+        assert_eq!(Upstream::new(config, Arc::new(Nowhere)).pool.is_here(), here, "{authority}");
+    }
+}
+
+#[tokio::test]
 async fn another_server_is_not_adopted() {
     let upstream = Upstream::new(config(), Arc::new(Nowhere));
     let other_slots = |config: &mut config::Upstream| config.slots = Some(9);

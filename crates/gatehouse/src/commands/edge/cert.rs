@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use crate::Outcome;
 use crate::cli::{EdgeCert, From};
 use crate::config::edge::Tls;
-use crate::edge::cert::{Hook, Issued, issue, next, steps};
+use crate::edge::cert::{Hook, Issued, doubt, issue, next, steps};
 use crate::edge::site::Site;
 use crate::terminal::Terminal;
 
@@ -19,6 +19,9 @@ pub(super) fn run(options: &EdgeCert, terminal: &Terminal) -> anyhow::Result<Out
     if options.dry_run {
         let steps = steps(&site, &hook).map_err(|what| anyhow!(what))?;
         terminal.say(&steps.join("\n"));
+        if let Some(doubt) = doubt(&site) {
+            terminal.note(&format!("warning: {doubt}"));
+        }
         return Ok(Outcome::Done);
     }
     match issue(&site, &hook, &|text| terminal.note(text)) {

@@ -4,7 +4,10 @@
 //!
 //! Never here: whether an answer is right; the reader of configurations judges that.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
+
+use crate::config::addresses::is_everybody;
 
 /// Where Ollama listens unless told otherwise.
 pub(super) const OLLAMA: &str = "http://127.0.0.1:11434";
@@ -115,9 +118,14 @@ impl Answers {
     }
 }
 
-/// Who comes from anywhere is asked for a password; a list of networks is a choice already made.
+/// Who comes from anywhere is asked for a password; a list of networks is a choice already made, if it keeps anybody out.
 pub(super) fn page_unless_told(allow: &[String]) -> Page {
-    if allow.is_empty() { Page::Password } else { Page::Open }
+    if allow.is_empty() || lets_everybody_in(allow) { Page::Password } else { Page::Open }
+}
+
+/// Whether a list holds every address of a family. What is no network is somebody else's to refuse.
+pub(super) fn lets_everybody_in(allow: &[String]) -> bool {
+    is_everybody(&allow.iter().filter_map(|text| text.parse().ok()).collect::<Vec<_>>())
 }
 
 impl Model {
@@ -142,16 +150,23 @@ impl Model {
     }
 }
 
-/// The models under public names that differ: where two would share one, the later keeps its whole name.
+/// The models under public names that differ, in whichever order they come. Who is called so by the runtime keeps the name; of
+/// those that would only lose a registry's, the first gets it, and the others keep their whole names.
 pub(super) fn named_apart(models: impl IntoIterator<Item = Model>) -> Vec<Model> {
     let mut all: Vec<Model> = Vec::new();
     for model in models {
-        if all.iter().any(|known| known.at_runtime() == model.at_runtime()) {
-            continue;
+        if !all.iter().any(|known| known.at_runtime() == model.at_runtime()) {
+            all.push(model);
         }
-        let taken = all.iter().any(|known| known.name == model.name);
-        let whole = Model { name: model.at_runtime().to_owned(), internal: None };
-        all.push(if taken { whole } else { model });
+    }
+    let mut taken: HashSet<String> =
+        all.iter().filter(|model| model.internal.is_none()).map(|model| model.name.clone()).collect();
+    for model in &mut all {
+        if let Some(whole) = &model.internal
+            && !taken.insert(model.name.clone())
+        {
+            *model = Model { name: whole.clone(), internal: None };
+        }
     }
     all
 }
@@ -203,6 +218,33 @@ mod tests {
                 ("b", "other.internal/b")
             ]
         );
+    }
+
+    #[test]
+    fn whoever_comes_first_the_bare_name_is_its_owners() {
+        let names = ["registry.internal/qwen3:32b", "other.internal/qwen3:32b", "qwen3:32b"];
+        for order in [[0, 1, 2], [1, 0, 2], [2, 1, 0], [0, 2, 1]] {
+            let all = named_apart(order.map(|at| Model::of_runtime(names[at])));
+            assert!(all.iter().all(|model| model.name == model.at_runtime()), "{all:?}");
+            assert_eq!(all.len(), 3);
+        }
+        let two = named_apart([names[0], names[1]].map(Model::of_runtime));
+        assert_eq!(two.iter().map(|model| model.name.as_str()).collect::<Vec<_>>(), ["qwen3:32b", names[1]]);
+    }
+
+    #[test]
+    fn a_list_of_everybody_is_no_list() {
+        for (allow, page) in [
+            (&["10.0.0.0/16"][..], Page::Open),
+            (&["10.0.0.7"], Page::Open),
+            (&["0.0.0.0/0"], Page::Password),
+            (&["10.0.0.0/16", "::/0"], Page::Password),
+            (&["0.0.0.0/1", "128.0.0.0/1"], Page::Password),
+            (&[], Page::Password),
+        ] {
+            let allow: Vec<_> = allow.iter().map(|text| (*text).to_owned()).collect();
+            assert_eq!(page_unless_told(&allow), page, "{allow:?}");
+        }
     }
 
     #[test]

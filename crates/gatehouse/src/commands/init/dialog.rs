@@ -119,7 +119,7 @@ mod tests {
     const QUESTION: Question<'_> = Question { words: "Port", default: "80", nothing: "", help: "A number." };
 
     fn port(typed: &str) -> Result<u16, NoAnswer> {
-        let terminal = Terminal { colour: false };
+        let terminal = Terminal::default();
         let mut input = typed.as_bytes();
         Dialog::new(&mut input, &terminal)
             .ask(&QUESTION, |line| line.parse().map_err(|_| "a number".to_owned()))
@@ -141,7 +141,7 @@ mod tests {
     fn one_of_several() {
         let options = [("certbot", "", 1), ("files", "", 2)];
         let chosen = |typed: &str| {
-            let terminal = Terminal { colour: false };
+            let terminal = Terminal::default();
             let mut input = typed.as_bytes();
             let question = Question { default: "certbot", ..QUESTION };
             Dialog::new(&mut input, &terminal).choose(&question, &options)
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn yes_or_no() {
         let said = |typed: &str| {
-            let terminal = Terminal { colour: false };
+            let terminal = Terminal::default();
             let mut input = typed.as_bytes();
             Dialog::new(&mut input, &terminal).confirm("Write?", "It is written.")
         };

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use http::uri::Authority;
 
-use super::answers::{Answers, Model};
+use super::answers::Answers;
 use super::template::Sheet;
 use super::yaml::Hints;
 use crate::config::report::Severity;
@@ -52,12 +52,6 @@ pub(super) fn wrong(answers: &Answers, about: About) -> Option<String> {
     Some(format!("{}: {}", first.what, first.fix))
 }
 
-/// Whether a model of the runtime could be listed: one that runs elsewhere could not.
-pub(super) fn can_serve(internal: &str) -> bool {
-    let answers = Answers { models: vec![Model::of_runtime(internal)], ..Answers::default() };
-    wrong(&answers, About::Models).is_none()
-}
-
 /// Where Ollama is asked: host and port, and the path in front of its own.
 pub(super) fn runtime(answers: &Answers) -> Option<(Authority, String)> {
     let (settings, _) = reading(answers).settings().ok()?;
@@ -86,7 +80,7 @@ fn reading(answers: &Answers) -> Loaded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::init::answers::{Certificate, OwnCertificate};
+    use crate::commands::init::answers::{Certificate, Model, OwnCertificate};
 
     fn texts(list: &[&str]) -> Vec<String> {
         list.iter().map(|text| (*text).to_owned()).collect()

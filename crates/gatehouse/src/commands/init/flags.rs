@@ -6,12 +6,14 @@
 
 use std::path::Path;
 
+use super::advice;
 use super::answers::{
     Answers, Certificate, FIRST_KEY, Front, Model, OLLAMA, OwnCertificate, page_unless_told,
 };
 use super::draft::{self, About};
 use crate::cli::{Init, InitPage, InitTls};
 use crate::commands::init::answers::Page;
+use crate::edge::cert::NotPublic;
 
 /// Names, models, networks and keys that one file is begun with.
 pub(super) const LISTED_MAX: usize = 200;
@@ -79,7 +81,11 @@ pub(super) fn host_name() -> Option<String> {
 /// Everything that is wrong with the flags themselves. `alone`: nobody can be asked for what is missing.
 pub(super) fn wrong(options: &Init, answers: &Answers, alone: bool) -> Vec<String> {
     let mut all = counts(options);
+    let name = advice::doubtful_name(answers).filter(|(kind, _)| *kind != NotPublic::Example);
+    let address = matches!(name, Some((NotPublic::Address, _)));
     let given = About::ALL.into_iter().filter(|about| alone || is_given(options, *about));
+    // An address is said below, beside the flag that gave it.
+    let given = given.filter(|about| !(address && *about == About::Certificate));
     all.extend(given.filter_map(|about| Some(format!("{}: {}", flag(about), draft::wrong(answers, about)?))));
     let own = options.certificate.is_some();
     match options.tls {
@@ -90,6 +96,17 @@ pub(super) fn wrong(options: &Init, answers: &Answers, alone: bool) -> Vec<Strin
             all.push("--certificate: is read with --tls files or --tls up alone".to_owned());
         }
         _ => {}
+    }
+    if let (true, Certificate::Own(own)) = (own, &answers.certificate) {
+        let wrong = advice::look(own).wrong;
+        all.extend(wrong.into_iter().map(|(flag, what)| format!("{flag}: {what}")));
+    }
+    // Who answers questions chooses another way; who has said --tls knows what makes a name's certificate, but an address has none.
+    let chosen = options.tls.is_some();
+    if let Some((kind, what)) = name
+        && (if chosen { address } else { alone })
+    {
+        all.push(format!("--domain: {}", advice::no_certificate(kind, &what)));
     }
     if alone && !answers.serves_others() {
         all.extend(idle(options).into_iter().map(|flag| format!("{flag}: needs --domain")));
@@ -211,6 +228,32 @@ mod tests {
         });
         assert_eq!(all.len(), 1, "{all:?}");
         assert_eq!(faults(|o| o.key = vec!["x".into(); LISTED_MAX + 1]).len(), 2, "too many, and twice");
+    }
+
+    #[test]
+    fn a_name_that_no_authority_knows_needs_another_way() {
+        for (name, tls, refused) in [
+            ("gpu.lan", None, true),
+            ("192.168.1.5", None, true),
+            ("192.168.1.5", Some(InitTls::Off), false),
+            ("192.168.1.5", Some(InitTls::Certbot), true),
+            ("192.168.1.5", Some(InitTls::Up), true),
+            ("localhost", None, true),
+            ("gpu.lan", Some(InitTls::Off), false),
+            ("gpu.lan", Some(InitTls::Certbot), false),
+            ("ai.example.com", None, false),
+        ] {
+            let all = faults(|o| (o.domain, o.tls) = (vec![name.into()], tls));
+            assert_eq!(!all.is_empty(), refused, "{name} {tls:?}: {all:?}");
+            let remedy = if name.starts_with('1') { "give it a name" } else { "--tls files" };
+            assert!(all.len() < 2 && all.iter().all(|fault| fault.contains(remedy)), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn the_wrong_value_is_named() {
+        let all = faults(|o| (o.key, o.model) = (vec!["alice".into(), "al ice".into()], vec!["a b".into()]));
+        assert!(all[0].contains("`a b` is not") && all[1].contains("`al ice` is not"), "{all:?}");
     }
 
     #[test]

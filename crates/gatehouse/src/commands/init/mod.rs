@@ -6,6 +6,7 @@
 //!
 //! Never here: starting or changing anything that runs. The commands that do are printed.
 
+mod advice;
 mod answers;
 mod dialog;
 mod draft;
@@ -13,6 +14,7 @@ mod files;
 mod flags;
 mod ollama;
 mod questions;
+mod reach;
 mod screen;
 mod template;
 mod written;
@@ -63,6 +65,8 @@ pub(super) fn run(options: &Init, terminal: &Terminal) -> anyhow::Result<Outcome
     } else {
         by_itself(options, &mut answers, terminal, find)
     };
+    // Asked before anything is written: a name may take its time.
+    let beyond = runtime.block_on(reach::beyond(&answers));
     let made = match written(&answers, &config, over, &runtime)? {
         Ok(made) => made,
         Err(report) => {
@@ -71,7 +75,7 @@ pub(super) fn run(options: &Init, terminal: &Terminal) -> anyhow::Result<Outcome
         }
     };
     terminal.report(&made.report);
-    shown(options, &answers, &made, &warnings, terminal)?;
+    shown(options, &answers, &made, &Last { warnings, beyond }, terminal)?;
     Ok(Outcome::Done)
 }
 
@@ -135,8 +139,10 @@ fn by_itself(
     let mut warnings = ollama::warnings(answers, runtime.as_ref());
     if options.model.is_empty() {
         answers.models = questions::all_of(runtime.as_ref());
+        warnings.extend(runtime.as_ref().and_then(ollama::beyond));
     }
     warnings.extend(ollama::missing(answers, runtime.as_ref()));
+    warnings.extend(advice::about(answers));
     warnings.iter().for_each(|warning| terminal.note(&format!("warning: {warning}")));
     warnings
 }
@@ -158,17 +164,28 @@ fn written(
     written
 }
 
+/// What the last words need beside what was made.
+struct Last {
+    warnings: Vec<String>,
+    /// Machines that the gateway's unit has to be let out to.
+    beyond: Vec<String>,
+}
+
 fn shown(
     options: &Init,
     answers: &Answers,
     made: &Made,
-    warnings: &[String],
+    last: &Last,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     let told = |problem: &Problem| format!("{}: {}", problem.place.path, problem.what);
-    let warnings: Vec<_> = warnings.iter().cloned().chain(made.report.problems().iter().map(told)).collect();
-    let text =
-        if options.json { screen::json(answers, made, &warnings)? } else { screen::told(answers, made) };
+    let warnings: Vec<_> =
+        last.warnings.iter().cloned().chain(made.report.problems().iter().map(told)).collect();
+    let next = screen::next(answers, &made.config, &last.beyond);
+    let text = match options.json {
+        true => screen::json(answers, made, &warnings, &next)?,
+        false => screen::told(answers, made, &next),
+    };
     terminal.hand_over(&text).with_context(|| {
         format!(
             "{} is written, but its keys could not be shown: make them anew with --force, or with `gatehouse keys new`",

@@ -10,11 +10,15 @@ use std::net::IpAddr;
 use super::answers::Answers;
 use super::draft;
 use crate::commands::ask::{self, Tag};
+use crate::config::clipped;
+use crate::config::gateway::models::{Unfit, unfit};
 
 /// From here on a model file that somebody uploads cannot read the server's memory.
 const VERSION_MIN: [u64; 3] = [0, 17, 1];
-/// A list for a screen.
-const MODELS_MAX: usize = 200;
+/// With every name at its longest they still make a file that the program reads.
+const MODELS_MAX: usize = 1_000;
+/// More would fill a screen with one warning.
+const NAMED_MAX: usize = 10;
 const LISTENING: &str = "0A";
 
 /// What answered.
@@ -24,6 +28,10 @@ pub(super) struct Runtime {
     pub(super) models: Vec<Tag>,
     /// Listed, but computed elsewhere.
     pub(super) elsewhere: Vec<String>,
+    /// Under a name that no file can hold.
+    pub(super) unfit: Vec<String>,
+    /// How many more there are than were looked at.
+    pub(super) beyond: usize,
 }
 
 /// Asks; `None` where nothing answers as Ollama does.
@@ -34,10 +42,40 @@ pub(super) async fn find(answers: &Answers) -> Option<Runtime> {
     let get = async |path: &str| ask::get(&address, &format!("{base}{path}"), ask::PATIENCE).await;
     let version = ask::read_version(&get("/api/version").await?)?;
     let listed = get("/api/tags").await.and_then(|body| ask::read_models(&body)).unwrap_or_default();
-    let listed = listed.into_iter().take(MODELS_MAX);
-    let (models, elsewhere): (Vec<_>, Vec<_>) = listed.partition(|tag| draft::can_serve(&tag.name));
-    let elsewhere = elsewhere.into_iter().map(|tag| tag.name).collect();
-    Some(Runtime { version, models, elsewhere })
+    Some(sorted(version, listed))
+}
+
+fn sorted(version: String, listed: Vec<Tag>) -> Runtime {
+    let beyond = listed.len().saturating_sub(MODELS_MAX);
+    let mut runtime = Runtime { version, models: vec![], elsewhere: vec![], unfit: vec![], beyond };
+    for tag in listed.into_iter().take(MODELS_MAX) {
+        match unfit(&tag.name).next() {
+            None => runtime.models.push(tag),
+            Some(Unfit::Elsewhere) => runtime.elsewhere.push(tag.name),
+            Some(Unfit::NoName) => runtime.unfit.push(tag.name),
+        }
+    }
+    runtime
+}
+
+/// What is said where all models are taken, and all are more than a first file lists.
+pub(super) fn beyond(runtime: &Runtime) -> Option<String> {
+    let count = MODELS_MAX.saturating_add(runtime.beyond);
+    (runtime.beyond > 0).then(|| {
+        format!(
+            "Ollama has {count} models. The first {MODELS_MAX} are listed in the file and served, the others are not: add those \
+             that you want under `gateway.models`, or choose with --model"
+        )
+    })
+}
+
+/// A list of names that a screen can hold.
+fn named(names: &[String]) -> String {
+    let mut text = names.iter().take(NAMED_MAX).map(|name| clipped(name)).collect::<Vec<_>>().join(", ");
+    if let Some(more) = names.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
 }
 
 /// What an operator should mend, most urgent first.
@@ -86,8 +124,12 @@ fn about_runtime(runtime: &Runtime) -> Vec<String> {
         ));
     }
     if !runtime.elsewhere.is_empty() {
-        let names = runtime.elsewhere.join(", ");
+        let names = named(&runtime.elsewhere);
         all.push(format!("not served, because prompts would leave this machine: {names}"));
+    }
+    if !runtime.unfit.is_empty() {
+        let (names, rule) = (named(&runtime.unfit), Unfit::NoName.fix());
+        all.push(format!("left out, because a name has to be shorter or plainer ({rule}): {names}"));
     }
     if runtime.models.is_empty() {
         all.push("Ollama has no model yet: `ollama pull qwen3:4b` brings one.".to_owned());
@@ -159,12 +201,22 @@ mod tests {
     #[test]
     fn what_is_said_of_a_runtime() {
         let tag = |name: &str| Tag { name: name.to_owned(), size: 0 };
-        let good = Runtime { version: "0.17.1".into(), models: vec![tag("a")], elsewhere: Vec::new() };
-        assert_eq!(about_runtime(&good), [""; 0]);
-        let bad = Runtime { version: "0.9.0".into(), models: Vec::new(), elsewhere: vec!["b:cloud".into()] };
-        let said = about_runtime(&bad);
-        assert_eq!(said.len(), 3, "{said:?}");
-        assert!(said[0].contains("0.17.1") && said[1].contains("b:cloud") && said[2].contains("ollama pull"));
+        let good = sorted("0.17.1".into(), vec![tag("a")]);
+        assert_eq!((about_runtime(&good), beyond(&good)), (Vec::new(), None));
+        let said = about_runtime(&sorted("0.9.0".into(), vec![tag("b:cloud"), tag(&"x".repeat(300))]));
+        assert_eq!(said.len(), 4, "{said:?}");
+        assert!(said[0].contains("0.17.1") && said[1].ends_with("leave this machine: b:cloud"));
+        assert!(said[2].contains("at most 256") && said[2].len() < 250 && said[3].contains("ollama pull"));
+    }
+
+    #[test]
+    fn more_models_than_a_file_lists() {
+        let tags = (0..1_234).map(|at| Tag { name: format!("m:{at}"), size: 0 }).collect();
+        let many = sorted("1.0".into(), tags);
+        assert_eq!((many.models.len(), many.beyond), (1_000, 234));
+        assert!(beyond(&many).unwrap().contains("1234"));
+        let clouds: Vec<_> = (0..30).map(|at| format!("m{at}:cloud")).collect();
+        assert!(named(&clouds).ends_with("m9:cloud and 20 more"));
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //!
 //! Never here: what is written, and what is right.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::advice;
 use super::answers::{
     Answers, Certificate, FIRST_KEY, Front, Model, OLLAMA, OwnCertificate, Page, named_apart,
     page_unless_told,
@@ -16,6 +17,8 @@ use super::draft::{self, About};
 use super::flags::{LISTED_MAX, absolute, host_name, ollama_url};
 use super::ollama::{self, Runtime};
 use crate::cli::{Init, InitTls};
+use crate::commands::ask::Tag;
+use crate::edge::cert::NotPublic;
 
 const HEAD: &str = "\
 A few questions, then one configuration is written. Enter takes what stands in brackets, ? explains, Ctrl-D ends
@@ -51,6 +54,9 @@ pub(super) fn ask(
     }
     if options.key.is_empty() {
         keys(dialog, answers)?;
+    }
+    for warning in advice::about(answers) {
+        dialog.tell(&format!("  warning: {warning}"));
     }
     Ok(runtime)
 }
@@ -145,9 +151,19 @@ fn lan(dialog: &mut Dialog<'_>, answers: &mut Answers) -> Result<(), NoAnswer> {
 }
 
 fn https(dialog: &mut Dialog<'_>, answers: &mut Answers) -> Result<(), NoAnswer> {
+    // Whoever asked for a certificate for such a name would be refused.
+    let inside = advice::doubtful_name(answers).filter(|(kind, _)| *kind != NotPublic::Example);
+    if let Some((NotPublic::Address, what)) = &inside {
+        dialog.tell(&format!("  {what}, and HTTPS is served by name: plain HTTP is what there is."));
+        answers.certificate = Certificate::Off;
+        return Ok(());
+    }
+    if let Some((_, what)) = &inside {
+        dialog.tell(&format!("  {what}: no public authority issues a certificate for it."));
+    }
     let question = Question {
         words: "Who does HTTPS",
-        default: "certbot",
+        default: if inside.is_some() { "off" } else { "certbot" },
         nothing: "",
         help: "certbot: nginx in front, with free certificates that renew themselves; ports 80 and 443 must be reachable\n\
                from the internet. files: nginx with a certificate that you have. up: this program without nginx, for\n\
@@ -184,13 +200,20 @@ fn own_or_asked(dialog: &mut Dialog<'_>, answers: &mut Answers) -> Result<(), No
 }
 
 fn own_certificate(dialog: &mut Dialog<'_>, answers: &mut Answers) -> Result<(), NoAnswer> {
-    let chain = file(dialog, "Certificate with its chain, PEM")?;
-    let key = file(dialog, "Its key, PEM")?;
+    let of = |chain: &Path, key: &Path| OwnCertificate { chain: chain.to_owned(), key: key.to_owned() };
+    let chain = file(dialog, "Certificate with its chain, PEM", "--certificate", |chain| of(chain, chain))?;
+    let key = file(dialog, "Its key, PEM", "--certificate-key", |key| of(&chain, key))?;
     answers.certificate = Certificate::Own(OwnCertificate { chain, key });
     Ok(())
 }
 
-fn file(dialog: &mut Dialog<'_>, words: &str) -> Result<PathBuf, NoAnswer> {
+/// Asks for a file, which is looked at as the flag's would be.
+fn file(
+    dialog: &mut Dialog<'_>,
+    words: &str,
+    flag: &str,
+    together: impl Fn(&Path) -> OwnCertificate,
+) -> Result<PathBuf, NoAnswer> {
     let help = "The file's path. It stays where it is; the configuration names it.";
     let question = Question { words, default: "", nothing: "a file is needed", help };
     dialog.ask(&question, |line| {
@@ -198,7 +221,11 @@ fn file(dialog: &mut Dialog<'_>, words: &str) -> Result<PathBuf, NoAnswer> {
         if line.is_empty() || !path.is_file() {
             return Err(format!("there is no file {}", path.display()));
         }
-        let certificate = Certificate::Own(OwnCertificate { chain: path.clone(), key: path.clone() });
+        let own = together(&path);
+        if let Some((_, what)) = advice::look(&own).wrong.into_iter().find(|(of, _)| *of == flag) {
+            return Err(what);
+        }
+        let certificate = Certificate::Own(own);
         let answers = Answers { names: vec!["localhost".to_owned()], certificate, ..Answers::default() };
         draft::wrong(&answers, About::Certificate).map_or(Ok(path), Err)
     })
@@ -258,7 +285,8 @@ fn runtime(
 
 fn models(dialog: &mut Dialog<'_>, answers: &mut Answers, runtime: Option<&Runtime>) -> Result<(), NoAnswer> {
     let known = runtime.map(|runtime| runtime.models.as_slice()).unwrap_or_default();
-    for (at, tag) in known.iter().enumerate() {
+    let (numbered, unseen) = known.split_at(known.len().min(LISTED_MAX));
+    for (at, tag) in numbered.iter().enumerate() {
         let model = Model::of_runtime(&tag.name);
         let tenths = tag.size.saturating_mul(10) >> 30;
         let mut line = format!("  {:2} {}", at + 1, tag.name);
@@ -270,6 +298,9 @@ fn models(dialog: &mut Dialog<'_>, answers: &mut Answers, runtime: Option<&Runti
         }
         dialog.tell(&line);
     }
+    if !unseen.is_empty() {
+        dialog.tell(&format!("  and {} more, which can be named", unseen.len()));
+    }
     let question = Question {
         words: "Models to serve",
         default: "all",
@@ -280,20 +311,45 @@ fn models(dialog: &mut Dialog<'_>, answers: &mut Answers, runtime: Option<&Runti
     dialog.ask(&question, |line| {
         let models = match line {
             "all" => all_of(runtime),
-            chosen => named_apart(words(chosen)?.iter().map(|word| {
-                let by_number = word.parse::<usize>().ok().and_then(|n| known.get(n.checked_sub(1)?));
-                by_number.map_or_else(|| Model::of_flag(word), |tag| Model::of_runtime(&tag.name))
-            })),
+            chosen => {
+                let chosen: Result<Vec<_>, _> =
+                    words(chosen)?.iter().map(|word| chosen_model(word, numbered)).collect();
+                named_apart(chosen?)
+            }
         };
         tried(answers, &[About::Models], |answers| answers.models = models)
+    })?;
+    let all = runtime.filter(|runtime| answers.models.len() == runtime.models.len());
+    if let Some(warning) = all.and_then(ollama::beyond) {
+        dialog.tell(&format!("  warning: {warning}"));
+    }
+    Ok(())
+}
+
+/// A number is one of the list; nobody calls a model so.
+fn chosen_model(word: &str, numbered: &[Tag]) -> Result<Model, String> {
+    if !word.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(Model::of_flag(word));
+    }
+    let at = word.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+    at.and_then(|at| numbered.get(at)).map(|tag| Model::of_runtime(&tag.name)).ok_or_else(|| {
+        match numbered.len() {
+            0 => format!("there is no list to choose {word} from: write names"),
+            count => {
+                format!("there is no model {word} in the list: write a number from 1 to {count}, or a name")
+            }
+        }
     })
 }
 
-/// Everything that Ollama has: listed only where a registry's name has to be kept from clients.
+/// Everything that Ollama has: listed only where a registry's name has to be kept from clients, or might have to be because
+/// not all names were seen.
 pub(super) fn all_of(runtime: Option<&Runtime>) -> Vec<Model> {
     let known = runtime.map(|runtime| runtime.models.as_slice()).unwrap_or_default();
     let all: Vec<_> = known.iter().map(|tag| Model::of_runtime(&tag.name)).collect();
-    if all.iter().any(|model| model.internal.is_some()) { named_apart(all) } else { Vec::new() }
+    let unseen = runtime.is_some_and(|runtime| runtime.beyond > 0);
+    let registries = unseen || all.iter().any(|model| model.internal.is_some());
+    if registries { named_apart(all) } else { Vec::new() }
 }
 
 fn allow(dialog: &mut Dialog<'_>, answers: &mut Answers) -> Result<(), NoAnswer> {

@@ -1,10 +1,12 @@
-//! The last words: what was written, each key once, and the three commands that come next; or all of it as JSON.
+//! The last words: what was written, each key once, and the commands that come next; or all of it as JSON.
 //!
-//! Why here: whoever has answered the questions has a running service three commands later, and every line can be copied.
+//! Why here: whoever has answered the questions has a running service a few commands later, and every line can be copied.
 //!
 //! Never here: the chat page's key. Nobody but the page needs it.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -16,9 +18,13 @@ use super::written::Made;
 pub(super) const DEFAULT_FILE: &str = "/etc/gatehouse/gatehouse.yaml";
 /// It wants to be the default server, which only one site can be.
 const DEBIANS_SITE: &str = "/etc/nginx/sites-enabled/default";
-const SERVICES: &str = "systemctl enable --now gatehouse-gateway gatehouse-chat";
+/// Distributions leave it at connections and files of a small web server.
+const NGINX: &str = "/etc/nginx/nginx.conf";
+const NGINX_BYTES_MAX: u64 = 1 << 20;
+const GATEWAY: &str = "gatehouse-gateway";
+const BOTH: &str = "gatehouse-gateway gatehouse-chat";
 
-pub(super) fn told(answers: &Answers, made: &Made) -> String {
+pub(super) fn told(answers: &Answers, made: &Made, next: &[String]) -> String {
     let mut text = String::from("Written:\n");
     // Writing into a String cannot fail.
     for (path, what) in files(made) {
@@ -33,11 +39,11 @@ pub(super) fn told(answers: &Answers, made: &Made) -> String {
         text.push_str("The chat page asks for a name and a password: the name of a key, and the key.\n");
     }
     text.push_str("\nNext:\n");
-    for (at, command) in next(answers, &made.config).iter().enumerate() {
+    for (at, command) in next.iter().enumerate() {
         let _ = writeln!(text, "  {}  {command}", at + 1);
     }
-    if answers.serves_others() && answers.front != Front::Program && Path::new(DEBIANS_SITE).exists() {
-        let _ = writeln!(text, "\nDebian's own site stands in the way of ours: rm {DEBIANS_SITE}");
+    if answers.serves_others() && answers.front != Front::Program {
+        text.push_str(&about_nginx());
     }
     let _ = match (answers.url(), answers.page) {
         (None, _) => writeln!(
@@ -47,7 +53,31 @@ pub(super) fn told(answers: &Answers, made: &Made) -> String {
         (Some(url), Page::Off) => writeln!(text, "\nThen the API is at {url}v1."),
         (Some(url), _) => writeln!(text, "\nThen the page is at {url}, the API at {url}v1."),
     };
-    text.push_str("`gatehouse edge host` prints what hardens Ollama, nginx and certbot under systemd.");
+    text.push_str("`gatehouse edge host` prints what hardens Ollama, nginx and certbot under systemd");
+    text.push_str(match answers.serves_others() {
+        true => {
+            ", `gatehouse edge firewall` a packet\nfilter; `gatehouse edge report` says what is still open."
+        }
+        false => ".",
+    });
+    text
+}
+
+/// What `gatehouse edge check` would find in nginx as a distribution brings it.
+fn about_nginx() -> String {
+    let mut text = String::new();
+    if Path::new(DEBIANS_SITE).exists() {
+        let _ = writeln!(text, "\nDebian's own site stands in the way of ours: rm {DEBIANS_SITE}");
+    }
+    let mut main = String::new();
+    let read = File::open(NGINX).and_then(|file| file.take(NGINX_BYTES_MAX).read_to_string(&mut main));
+    if read.is_ok() && !main.contains("worker_rlimit_nofile") {
+        let _ = writeln!(
+            text,
+            "\nnginx's own bounds are too small for answers that take minutes:\n  \
+             sed -i -e 's/worker_connections [0-9]*;/worker_connections 4096;/' -e '1i worker_rlimit_nofile 65536;' {NGINX}"
+        );
+    }
     text
 }
 
@@ -60,8 +90,8 @@ fn files(made: &Made) -> Vec<(String, &'static str)> {
     all
 }
 
-/// The three commands that come next.
-pub(super) fn next(answers: &Answers, config: &Path) -> [String; 3] {
+/// The commands that come next. `beyond`: machines that the gateway's unit has to be let out to.
+pub(super) fn next(answers: &Answers, config: &Path, beyond: &[String]) -> Vec<String> {
     let file = for_shell(&config.to_string_lossy());
     let default = config == Path::new(DEFAULT_FILE);
     // What reads the default file by itself needs no flag.
@@ -69,7 +99,7 @@ pub(super) fn next(answers: &Answers, config: &Path) -> [String; 3] {
         |command: &str| if default { command.to_owned() } else { format!("{command} --config {file}") };
     let check = format!("gatehouse check {file}");
     if answers.front == Front::Program {
-        return [check, format!("gatehouse up --config {file} --https"), with("gatehouse edge report")];
+        return vec![check, format!("gatehouse up --config {file} --https"), with("gatehouse edge report")];
     }
     let last = match (answers.serves_others(), &answers.certificate) {
         (false, _) => "curl http://127.0.0.1:18789/v1/models -H 'Authorization: Bearer KEY'".to_owned(),
@@ -78,17 +108,39 @@ pub(super) fn next(answers: &Answers, config: &Path) -> [String; 3] {
         }
         (true, _) => with("gatehouse edge apply"),
     };
-    match (default, answers.serves_others(), &answers.certificate) {
-        (true, true, Certificate::Asked) => {
-            [SERVICES.to_owned(), with("gatehouse edge cert"), with("gatehouse edge apply")]
-        }
-        (true, true, _) => [SERVICES.to_owned(), last, with("gatehouse edge check")],
-        (true, false, _) => [check, SERVICES.to_owned(), last],
+    let paged = !answers.serves_others() || answers.page != Page::Off;
+    if !default {
         // Units read the default file; another one is served by hand.
-        (false, ..) => {
-            [format!("gatehouse gateway --config {file}"), format!("gatehouse chat --config {file}"), last]
-        }
+        let page = paged.then(|| format!("gatehouse chat --config {file}"));
+        let gateway = format!("gatehouse gateway --config {file}");
+        return [Some(gateway), page, Some(last)].into_iter().flatten().collect();
     }
+    let services = services(if paged { BOTH } else { GATEWAY });
+    let mut all = match (answers.serves_others(), &answers.certificate) {
+        (true, Certificate::Asked) => {
+            vec![services, with("gatehouse edge cert"), with("gatehouse edge apply")]
+        }
+        (true, _) => vec![services, last, with("gatehouse edge check")],
+        (false, _) => vec![check, services, last],
+    };
+    if !beyond.is_empty() {
+        all.insert(0, let_out(beyond));
+    }
+    all
+}
+
+/// From the next boot on, and now: whatever runs already goes on with the file before this one.
+fn services(units: &str) -> String {
+    format!("systemctl enable {units} && systemctl restart {units}")
+}
+
+/// The unit reaches this machine alone; this lets it out to those that it needs.
+fn let_out(to: &[String]) -> String {
+    let folder = format!("/etc/systemd/system/{GATEWAY}.service.d");
+    format!(
+        "mkdir -p {folder} && printf '[Service]\\nIPAddressAllow={}\\n' >{folder}/runtime.conf && systemctl daemon-reload",
+        to.join(" ")
+    )
 }
 
 /// A path that a shell reads as it is.
@@ -110,7 +162,7 @@ struct Document<'a> {
     url: Option<String>,
     keys: Vec<ShownKey<'a>>,
     warnings: &'a [String],
-    next: [String; 3],
+    next: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -119,7 +171,12 @@ struct ShownKey<'a> {
     key: &'a str,
 }
 
-pub(super) fn json(answers: &Answers, made: &Made, warnings: &[String]) -> anyhow::Result<String> {
+pub(super) fn json(
+    answers: &Answers,
+    made: &Made,
+    warnings: &[String],
+    next: &[String],
+) -> anyhow::Result<String> {
     let shown = |path: &Path| path.to_string_lossy().into_owned();
     let document = Document {
         config: shown(&made.config),
@@ -129,7 +186,7 @@ pub(super) fn json(answers: &Answers, made: &Made, warnings: &[String]) -> anyho
         url: answers.url(),
         keys: made.keys.iter().map(|(id, key)| ShownKey { id, key: &key.text }).collect(),
         warnings,
-        next: next(answers, &made.config),
+        next,
     };
     Ok(serde_json::to_string_pretty(&document)?)
 }
@@ -140,7 +197,7 @@ mod tests {
     use crate::commands::init::answers::OwnCertificate;
 
     #[test]
-    fn three_commands_for_every_way() {
+    fn the_commands_for_every_way() {
         let others = Answers { names: vec!["ai.example.com".into()], ..Answers::default() };
         let own = Certificate::Own(OwnCertificate { chain: "/a".into(), key: "/b".into() });
         let default = Path::new(DEFAULT_FILE);
@@ -149,9 +206,13 @@ mod tests {
             (
                 Answers::default(),
                 default,
-                ["gatehouse check /etc", "systemctl enable --now", "curl http://127"],
+                ["gatehouse check /etc", "systemctl enable gatehouse", "curl http://127"],
             ),
-            (others.clone(), default, ["systemctl enable --now", "edge cert", "edge apply"]),
+            (
+                others.clone(),
+                default,
+                ["systemctl restart gatehouse-gateway gatehouse-chat", "edge cert", "edge apply"],
+            ),
             (
                 Answers { certificate: own.clone(), ..others.clone() },
                 default,
@@ -183,11 +244,31 @@ mod tests {
                 ["gateway --config '", "chat --config '", "edge apply --config '"],
             ),
         ] {
-            let said = next(&answers, file);
+            let said = next(&answers, file, &[]);
+            assert_eq!(said.len(), 3);
             for (said, part) in said.iter().zip(parts) {
                 assert!(said.contains(part), "{said} / {part}");
             }
         }
+    }
+
+    #[test]
+    fn without_a_page_none_is_started() {
+        let names = vec!["ai.company.com".to_owned()];
+        let answers = Answers { names, page: Page::Off, ..Answers::default() };
+        for file in [DEFAULT_FILE, "/srv/g.yaml"] {
+            let said = next(&answers, Path::new(file), &[]).join("\n");
+            assert!(said.contains("gateway") && !said.contains("chat"), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_unit_is_let_out_to_a_runtime_elsewhere_before_it_starts() {
+        let beyond = ["10.0.0.9".to_owned(), "10.0.0.1".to_owned()];
+        let said = next(&Answers::default(), Path::new(DEFAULT_FILE), &beyond);
+        assert!(said[0].contains(r"printf '[Service]\nIPAddressAllow=10.0.0.9 10.0.0.1\n' >/etc/systemd/system/gatehouse-gateway.service.d/"));
+        assert_eq!(said.len(), 4);
+        assert_eq!(next(&Answers::default(), Path::new("/srv/g.yaml"), &beyond).len(), 3, "no unit, no wall");
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub(super) async fn run(options: Up, terminal: &Terminal) -> anyhow::Result<Outc
                 gateway: edge::front::Way::Within(running.gateway.entrance()),
                 page: plan.has_page().then_some(site.address),
             };
-            running.front = Some(Front::start(&plan.site, &plan.source, sockets, parts, *terminal)?);
+            running.front = Some(Front::start(&plan.site, &plan.source, sockets, parts, terminal.clone())?);
         }
         let outside = running.front.as_ref().map(|running| screen::Outside {
             base: running.base(),

@@ -101,7 +101,7 @@ fn named(table: &Section<'_>, id: Option<At<String>>, own: Option<String>) -> Op
         Some(id) => {
             table.report().error(
                 &id.place,
-                "is not an id",
+                format!("`{}` is not an id", clipped(&id.value)),
                 "use letters, digits, `-`, `_` and `.`, at most 64",
             );
             None

@@ -11,7 +11,7 @@ mod credentials;
 mod filter;
 mod limits;
 mod listen;
-mod models;
+pub(crate) mod models;
 mod rights;
 mod upstreams;
 

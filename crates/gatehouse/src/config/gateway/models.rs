@@ -118,17 +118,42 @@ fn entry(item: Named<'_>, internal: &str) -> Option<(At<String>, String)> {
 /// A name that can be sent, and does not send prompts away.
 fn model_name(table: &Section<'_>, key: &str) -> Option<At<String>> {
     let text = table.text(key)?;
-    let name = text.value.as_str();
-    let whole = (1..=NAME_CHARS_MAX).contains(&name.len());
-    if !whole || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        let fix = "use visible characters without spaces, at most 256";
-        table.report().error(&text.place, "is not a model name", fix);
-    }
-    if runs_elsewhere(name) {
-        let what = format!("`{}` runs in Ollama's cloud: prompts would leave this machine", clipped(name));
-        table.report().error(&text.place, what, "name a model that the upstream holds itself");
+    for unfit in unfit(&text.value) {
+        let what = format!("`{}` {}", clipped(&text.value), unfit.what());
+        table.report().error(&text.place, what, unfit.fix());
     }
     Some(text)
+}
+
+/// Why a model cannot be served under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    NoName,
+    Elsewhere,
+}
+
+impl Unfit {
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Unfit::NoName => "is not a model name",
+            Unfit::Elsewhere => "runs in Ollama's cloud: prompts would leave this machine",
+        }
+    }
+
+    pub(crate) fn fix(self) -> &'static str {
+        match self {
+            Unfit::NoName => "use visible characters without spaces, at most 256",
+            Unfit::Elsewhere => "name a model that the upstream holds itself",
+        }
+    }
+}
+
+/// Everything that is wrong with a model's name.
+pub(crate) fn unfit(name: &str) -> impl Iterator<Item = Unfit> + use<> {
+    let whole = (1..=NAME_CHARS_MAX).contains(&name.len());
+    let no_name = !whole || name.chars().any(|c| c.is_whitespace() || c.is_control());
+    let found = [(no_name, Unfit::NoName), (runs_elsewhere(name), Unfit::Elsewhere)];
+    found.into_iter().filter(|(wrong, _)| *wrong).map(|(_, unfit)| unfit)
 }
 
 fn runs_elsewhere(name: &str) -> bool {

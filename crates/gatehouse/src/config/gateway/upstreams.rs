@@ -10,6 +10,7 @@ use http::uri::Authority;
 use wire::Format;
 
 use crate::config::Context;
+use crate::config::addresses::unreachable;
 use crate::config::report::{Place, Report};
 use crate::config::section::{At, Section, clipped, without_userinfo};
 
@@ -123,6 +124,9 @@ fn take_apart(url: &str, format: Format) -> Result<(Authority, String), (String,
         _ => return Err(wrong("does not begin with http://")),
     }
     let authority = uri.authority().cloned().ok_or_else(|| wrong("names no host"))?;
+    if let Some(what) = unreachable(&authority) {
+        return Err(wrong(what));
+    }
     if authority.as_str().contains('@') {
         return Err(wrong("holds a user name; credentials belong into `token_file`"));
     }
@@ -179,6 +183,11 @@ mod tests {
             ("http://a:1/?x=1", "query"),
             ("http://joe:secret@a:1", "token_file"),
             ("http:// a", "not a URL"),
+            ("http://:11434", "names no host"),
+            ("http://127.0.0.1:99999", "from 1 to 65535"),
+            ("http://127.0.0.1:0", "from 1 to 65535"),
+            ("http://[::1]:0/proxy", "from 1 to 65535"),
+            ("http://a:", "from 1 to 65535"),
         ] {
             let (what, _) = take_apart(url, Format::Ollama).unwrap_err();
             assert!(what.contains(part), "{url}: {what}");

@@ -158,7 +158,7 @@ pub(super) const ROWS: &[Setting] = &[
         "edge.firewall.gateway_from",
         "`gateway.whitelist.ips`",
         NETWORKS,
-        "Networks that reach the gateway's own port without nginx. Without either list nobody does.",
+        "Networks that reach the gateway's own port without nginx. Without either list nobody does, and a gateway on loopback needs none.",
     ),
     texts(
         "edge.firewall.open_ports",

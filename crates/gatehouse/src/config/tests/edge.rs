@@ -147,11 +147,11 @@ fn what_another_part_listens_on_is_not_the_edge_s() {
 fn names_that_https_cannot_serve() {
     check(
         Role::Edge,
-        "domain: [127.0.0.1, \"10.1\", m\u{fc}ller.example]\n",
+        "domain: [127.0.0.1, \"10.1\", m\u{fc}ller.example]\ntls: certbot\n",
         &[
-            "1 domain[0]: 127.0.0.1 is an address",
-            "1 domain[1]: 10.1 is an address",
             "1 domain[2]: there it begins with `xn--`",
+            "2 tls: 127.0.0.1 is an address, and HTTPS is served by name",
+            "2 tls: 10.1 is an address, and HTTPS is served by name",
         ],
     );
     check(Role::Edge, "domain: 192.168.1.5\ntls: off\n", &["warning 2 tls: travels readable"]);

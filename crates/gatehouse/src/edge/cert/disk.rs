@@ -102,7 +102,7 @@ fn content(file: &Path) -> Result<(Vec<u8>, u32), Trouble> {
     };
     // Opening a pipe would wait for somebody who writes.
     if !std::fs::metadata(file).map_err(trouble)?.is_file() {
-        return Err(Trouble::Broken("is not a file".to_owned()));
+        return Err(Trouble::Broken("cannot be read: it is not a file".to_owned()));
     }
     let open = File::open(file).map_err(trouble)?;
     let mode = open.metadata().map_err(trouble)?.mode() & 0o7777;

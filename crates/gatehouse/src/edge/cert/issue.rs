@@ -145,19 +145,37 @@ fn public(names: &[Name]) -> Finding {
     let fix = "use a name of a domain that is yours; for names inside a LAN use `edge.tls: files`, or a CA of your own with `edge.acme.ca_file`";
     match names.iter().find_map(|name| not_public(name.as_str())) {
         None => Finding::ok(id, fact, list(names)),
-        Some(what) => Finding::fail(id, fact, what, fix),
+        Some((_, what)) => Finding::fail(id, fact, what, fix),
     }
 }
 
-fn not_public(name: &str) -> Option<String> {
+/// What a dry run says of names that the walk would end at.
+pub(crate) fn doubt(site: &Site) -> Option<String> {
+    let found = public(&site.names);
+    let refused = site.acme.ca_file.is_none() && found.mark == Mark::Fail;
+    refused.then(|| format!("the CA would not be asked: {}; {}", found.seen, found.fix.unwrap_or_default()))
+}
+
+/// Why no public CA issues for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotPublic {
+    Address,
+    /// Known inside of networks only.
+    Inside,
+    /// It stands in documents, and belongs to nobody.
+    Example,
+}
+
+/// Whether no public CA would issue for a name, and how to say so.
+pub(crate) fn not_public(name: &str) -> Option<(NotPublic, String)> {
     let last = name.rsplit('.').next().unwrap_or_default();
     let within = |end: &str| name == end || name.ends_with(&format!(".{end}"));
     if name.split('.').all(|part| part.bytes().all(|b| b.is_ascii_digit())) {
-        Some(format!("{name} is an address, not a name"))
+        Some((NotPublic::Address, format!("{name} is an address, not a name")))
     } else if !name.contains('.') || NOT_PUBLIC.contains(&last) {
-        Some(format!("{name} is known inside of networks only"))
+        Some((NotPublic::Inside, format!("{name} is known inside of networks only")))
     } else if EXAMPLES.iter().any(|end| within(end)) {
-        Some(format!("{name} is a name for examples"))
+        Some((NotPublic::Example, format!("{name} is a name for examples")))
     } else {
         None
     }
@@ -351,7 +369,7 @@ mod tests {
         ] {
             let said = not_public(name);
             assert_eq!(said.is_some(), part.is_some(), "{name}: {said:?}");
-            assert!(part.is_none_or(|part| said.unwrap_or_default().contains(part)), "{name}");
+            assert!(part.is_none_or(|part| said.is_some_and(|(_, said)| said.contains(part))), "{name}");
         }
     }
 }

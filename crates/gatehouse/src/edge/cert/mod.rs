@@ -26,6 +26,9 @@ mod timer;
 mod trust;
 
 pub(crate) use certbot::Hook;
+
 pub(crate) use deploy::{Deployed, deploy};
-pub(crate) use issue::{Issued, issue, steps};
+pub(crate) use disk::{Disk, Trouble};
+pub(crate) use issue::{Issued, NotPublic, doubt, issue, not_public, steps};
 pub(crate) use judge::{judge, next};
+pub(crate) use trust::{Misfit, belongs};

@@ -56,7 +56,7 @@ impl Keeper {
             tracing::warn!("{what}");
             terminal.note(&format!("Warning: {what}."));
         }
-        tell_doubt(&pair, ca_file.as_deref(), terminal);
+        tell_doubt(&pair, ca_file.as_deref(), &terminal);
         tracing::info!(until = pair.life.day_of_end(), "the certificate is in force");
         certificate.put(pair.key);
         Ok(Self {
@@ -127,14 +127,14 @@ impl Keeper {
     fn take(&mut self, pair: Pair) {
         let until = pair.life.day_of_end();
         (self.life, self.warned) = (pair.life, None);
-        tell_doubt(&pair, self.ca_file.as_deref(), self.terminal);
+        tell_doubt(&pair, self.ca_file.as_deref(), &self.terminal);
         tracing::info!(until, "a new certificate is in force");
         self.certificate.put(pair.key);
         self.terminal.note(&format!("A new certificate is in force, until {until}."));
     }
 }
 
-fn tell_doubt(pair: &Pair, ca_file: Option<&Path>, terminal: Terminal) {
+fn tell_doubt(pair: &Pair, ca_file: Option<&Path>, terminal: &Terminal) {
     if let Some(what) = pair::doubt(pair, ca_file, SystemTime::now()) {
         tracing::warn!("{what}");
         terminal.note(&format!("Warning: {what}."));
@@ -176,7 +176,7 @@ mod tests {
         let ((chain, key), (chain2, key2)) = (pair(), pair());
         write(&chain, &key);
         let names = vec![Name::parse("ai.example.com").unwrap()];
-        let terminal = Terminal { colour: false };
+        let terminal = Terminal::default();
         let mut keeper = Keeper::new(files.clone(), names, None, Arc::default(), terminal).unwrap();
         let first = leaf(&keeper);
         write(&chain2, &key);
