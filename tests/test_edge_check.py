@@ -20,7 +20,7 @@ import pytest
 from harness.certificates import Authority
 from harness.client import KEY
 from harness.edge import main_configuration, program
-from harness.house import House, gatehouse
+from harness.house import NAME, House, gatehouse
 from harness.play import PlayedOllama
 from harness.processes import Process, accepts, free_port, wait_until
 
@@ -255,6 +255,21 @@ def test_a_certificate_is_judged_and_stops_nothing(red, mark, leaf, served, good
     assert set(other) == {red} and other[red]["mark"] == mark, other
 
 
+@pytest.mark.parametrize("extension,mark", [([], "fail"), (["-addext", "basicConstraints=critical,CA:FALSE"], "ok")], ids=["a CA", "as the fix says"])
+def test_a_certificate_made_by_itself_is_told_in_plain_words(extension, mark, served, tmp_path):
+    """`openssl req -x509` makes a CA unless told otherwise; no chain helps there, so the fix is another one."""
+    chain, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    wanted = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", chain, "-days", "365"]
+    named = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
+    subprocess.run(["openssl", "req", "-x509", *wanted, *named, *extension], check=True, capture_output=True, timeout=60)
+    with served.site(served.good.replace(str(served.house.leaf.chain), str(chain)).replace(str(served.house.leaf.key), str(key))):
+        line = served.findings("--only", "cert", "--ca-file", chain, roots=False)["cert.chain"]
+    assert line["mark"] == mark, line
+    if mark == "fail":
+        assert "CA's own (basicConstraints CA:TRUE" in line["seen"] and "CaUsedAsEndEntity" not in line["seen"]
+        assert "CA:FALSE" in line["fix"] and "fullchain" not in line["fix"]
+
+
 def test_nobody_there(served):
     """One line says it, all that depends on it is skipped, what is on the disk is still looked at."""
     done = served.check("--json")
@@ -387,3 +402,41 @@ def test_what_cannot_be_read_is_skipped_and_asked_all_the_same(served):
     assert found["config.loads"]["seen"] == "there is no /nowhere/nginx.conf on this machine"
     asked = {"path.untouched", "upstream.reuse", "stream.h1", "address.overwritten", "log.secrets", "names.unknown", "tls.suites", "upstream.host"}
     assert {name for name in asked if found[name]["mark"] != "ok"} == set()
+
+
+@contextmanager
+def beside(served, text):
+    """Another site of the same nginx."""
+    file = served.folder / "sites/other.conf"
+    file.write_text(text)
+    try:
+        with served.site(served.good):
+            yield str(file)
+    finally:
+        file.unlink()
+
+
+def test_another_site_that_leads_to_the_same_parts_is_named(served, good):
+    """It passes by keys and passwords, and no request to our own site shows it."""
+    upstream = served.house.play.url.removeprefix("http://")
+    other = f"upstream models {{ server {upstream}; }}\nserver {{\n  listen {free_port()};\n  server_name ollama.lan;\n  location / {{ proxy_pass %s; }}\n}}\n"
+    for target in (f"http://{upstream}", "http://models", f"http://localhost:{served.house.page}/"):
+        with beside(served, other % target) as file:
+            found = served.findings("--only", "config")
+        line = found["config.foreign-proxy"]
+        assert line["mark"] == "fail" and f"ollama.lan ({file}:5)" in line["seen"], line
+    with beside(served, other % "http://127.0.0.1:1"):
+        assert marks(served.findings()) == marks(good), "what serves something else is nobody's affair"
+
+
+def test_where_another_site_shares_the_port_the_fix_does_not_end_at_our_file(served):
+    leaf = served.house.leaf
+    with beside(
+        served,
+        f"server {{\n  listen 127.0.0.1:{served.house.https} ssl;\n  server_name other.lan;\n"
+        f"  ssl_certificate {leaf.chain};\n  ssl_certificate_key {leaf.key};\n  ssl_protocols TLSv1.1 TLSv1.2 TLSv1.3;\n}}\n",
+    ):
+        found = served.findings("--only", "tls,clock")
+    for name in ("tls.versions", "clock.head"):
+        assert found[name]["mark"] == "fail" and "other sites share the port" in found[name]["seen"], found[name]
+        assert "other.lan" in found[name]["seen"]

@@ -75,6 +75,7 @@ class Server:
             "assets_dir": str(folder / "assets"),
             "access_log": str(folder / "access.log"),
             "acme": {"webroot": str(folder / "acme")},
+            "page": {"allow": ["127.0.0.1", "10.0.0.0/16"]},
             "nginx": {"program": program(), "main_file": str(folder / "nginx.conf"), "site_file": str(folder / "sites/gatehouse.conf")},
         }
         (folder / "chat.key").write_text(KEY)
@@ -250,6 +251,27 @@ def test_no_filter_is_the_filter_s_line(server):
     assert told.wrong() == {"l1.filter": "fail"} and told.around()[0] == "yes"
 
 
+def test_without_nft_a_machine_without_a_filter_is_not_passed_over(server):
+    """The program that would show the rules is the one that is missing; the answer must not be silence."""
+    server.runtime()
+    server.gateway_and_page()
+    server.front()
+    hidden = [tool("unshare"), "--mount", "sh", "-c", f'mount --bind /dev/null {tool("nft")} && exec "$@"', "sh"]
+    told = server.report(prefix=hidden)
+    assert told.wrong() == {"l1.filter": "fail"} and told.code == 1 and told.around()[0] == "yes"
+    assert "apt-get install nftables" in told.lines["l1.filter"]["fix"]
+    assert told.lines["l1.published"]["mark"] == "skip"
+    if not tool("iptables"):
+        return
+    run(*server.machine.inside, tool("iptables"), "-A", "INPUT", "!", "-i", "lo", "-p", "tcp", "--dport", "11434", "-j", "DROP")
+    told = server.report(prefix=hidden)
+    assert told.wrong() == {"l1.filter": "warn"} and told.around()[0] == "unknown"
+    without = [tool("setpriv"), "--bounding-set=-all", "--inh-caps=-all"]
+    told = server.report(prefix=[*hidden, *without])
+    assert told.lines["l1.filter"]["mark"] == "skip" and "root" in told.lines["l1.filter"]["seen"]
+    assert told.around()[0] == "unknown"
+
+
 def test_a_gateway_for_everybody_without_a_filter_is_reached_beside_https(server):
     server.gateway |= {"listen": f"0.0.0.0:{GATEWAY}", "whitelist": {"ips": ["127.0.0.1", "10.0.0.0/16"]}}
     server.runtime()
@@ -275,6 +297,48 @@ def test_a_page_for_everybody_is_its_own_line(server):
     told = server.report()
     assert told.wrong() == {"l2.page-direct": "warn"}, "only the filter stands before it"
     assert told.around()[1] == "no"
+
+
+@pytest.mark.parametrize("page", [{}, {"allow": ["127.0.0.1", "0.0.0.0/0"]}, {"allow": ["0.0.0.0/1", "128.0.0.0/1"]}], ids=["open", "everybody", "in halves"])
+def test_a_page_that_asks_nobody_is_a_way_around_keys(server, page):
+    server.edge["page"] = page
+    server.runtime()
+    server.gateway_and_page()
+    server.front()
+    server.load()
+    told = server.report()
+    assert told.wrong() == {"l3.page": "fail"} and told.code == 1
+    assert "FROM OUTSIDE, through the page at 443" in told.layers["L3"]["because"] and told.around()[2] == "yes"
+    server.edge["page"] = page | {"password_file": "/etc/hostname"}
+    server.write()
+    assert "l3.page" not in server.report().wrong()
+
+
+OTHER = """server {
+    listen 443 ssl;
+    server_name ollama.lan;
+    ssl_certificate %s;
+    ssl_certificate_key %s;
+    location / { proxy_pass http://127.0.0.1:%s; proxy_set_header Host localhost; }
+}
+"""
+
+
+def test_another_site_of_the_same_nginx_walks_around_everything(server):
+    server.runtime()
+    server.gateway_and_page()
+    (server.folder / "sites").mkdir()
+    other = server.folder / "sites/other.conf"
+    other.write_text(OTHER % (server.leaf.chain, server.leaf.key, MODEL))
+    server.front()
+    server.load()
+    told = server.report("--probe")
+    assert told.wrong() == {"l2.foreign-sites": "fail"} and told.code == 1
+    assert f"ollama.lan ({other}:6)" in told.lines["l2.foreign-sites"]["seen"]
+    assert told.around() == ["no", "yes", "yes", "yes"]
+    assert "FROM OUTSIDE" in told.layers["L3"]["because"] and "ollama.lan" in told.layers["L4"]["because"]
+    other.write_text(OTHER % (server.leaf.chain, server.leaf.key, 3000))
+    assert server.report().wrong() == {}, "a site that serves something else is nobody's affair"
 
 
 def test_a_gateway_that_asks_nobody_for_a_key(server):
@@ -313,9 +377,10 @@ def test_each_weakness_of_the_runtime_is_its_own_line(server, runtime, expected)
     "change, expected",
     [
         ({"rate_limit": {"enabled": False}}, {"l3.limits": "warn"}),
+        ({"whitelist": {"ips": ["127.0.0.1", "0.0.0.0/0"]}}, {"l3.addresses": "warn"}),
         ({"auth": {"enabled": True, "keys": [{"id": "m", "digest": digest(KEY), "manage": ["pull"]}]}}, {"l4.pull": "warn"}),
     ],
-    ids=["no limits", "a key that may pull"],
+    ids=["no limits", "a list of everybody", "a key that may pull"],
 )
 def test_each_leave_of_the_configuration_is_its_own_line(server, change, expected):
     server.gateway |= change
@@ -385,6 +450,10 @@ def test_published_ports_are_found_in_the_rules(good):
     good.machine.nft("-f", "-", rules="flush table ip nat\n" + publish % "{ 443, 5432 }")
     told = good.report()
     assert told.wrong() == {"l1.published": "warn"} and "5432" in told.lines["l1.published"]["seen"]
+    mapped = (publish % "5433").replace("tcp dport 5433 dnat to 198.51.100.2", "dnat to tcp dport map { 5433 : 198.51.100.2 }")
+    good.machine.nft("-f", "-", rules="flush table ip nat\n" + mapped)
+    told = good.report()
+    assert told.wrong() == {"l1.published": "warn"} and "5433" in told.lines["l1.published"]["seen"]
     good.machine.nft("-f", "-", rules="flush table ip nat\n" + publish % "11434")
     told = good.report()
     assert told.wrong() == {"l4.bind": "fail"}, "closed by our chain `forward`, and still not this machine's alone"
@@ -422,6 +491,18 @@ def test_plain_http_that_serves_is_a_way_around(server):
     assert told.around()[1] == "yes"
 
 
+def test_a_gateway_for_a_lan_without_a_domain_has_a_report(server):
+    """No site, no page for others: rules and report are wanted there no less, and that nothing is encrypted is said."""
+    del server.edge["domain"]
+    server.gateway |= {"listen": f"0.0.0.0:{GATEWAY}", "whitelist": {"ips": ["127.0.0.1", "10.0.0.0/16"]}}
+    server.runtime()
+    server.gateway_and_page()
+    server.load()
+    told = server.report("--probe")
+    assert told.wrong() == {"l2.tls": "warn"} and told.code == 0
+    assert "nothing is encrypted" in told.lines["l2.tls"]["seen"] and told.around()[:2] == ["no", "yes"]
+
+
 def test_a_certificate_for_another_name(server, authority):
     other = authority.leaf("other.example.com")
     server.edge |= {"certificate": str(other.chain), "certificate_key": str(other.key)}
@@ -455,6 +536,7 @@ def test_who_is_not_root_is_told_what_cannot_be_seen(good):
     told = good.report(prefix=without)
     assert told.wrong() == {}
     assert told.lines["l1.filter"]["mark"] == "skip" and "root" in told.lines["l1.filter"]["seen"]
+    assert told.lines["l1.published"]["mark"] == "skip", "what cannot be read is not absent"
     assert told.around()[0] == "unknown"
     assert "a program that cannot be seen from here" in told.lines["l1.listeners"]["seen"]
     told = good.report("--probe", prefix=without)

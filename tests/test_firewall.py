@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,23 @@ def test_who_is_let_in(served, tmp_path, here, friend, stranger):
     assert set(server.reach(None, *local).values()) == {"open"}
 
 
+def test_without_a_domain_the_machine_is_closed_all_the_same(served, tmp_path):
+    """A gateway for a LAN has no site; its rules open ssh and its list."""
+    server, client, *_ = served
+    text, said = rules(tmp_path, {"firewall": {"gateway_from": [FRIEND]}})
+    assert "for this machine" in text and "80 and 443 as a rule, stay closed" in said
+    server.nft("-f", "-", rules=text)
+    for source, admitted in ((FRIEND, {SSH, GATEWAY}), (STRANGER, {SSH})):
+        reached = client.reach(source, *((SERVER, port) for port in (80, 443, SSH, GATEWAY, PAGE, MODEL)))
+        assert {port for (_, port), how in reached.items() if how == "open"} == admitted, source
+
+
+def test_the_packaged_configuration_has_rules():
+    packaged = Path(__file__).parent.parent / "deploy/gatehouse.yaml"
+    done = subprocess.run([BINARY, "edge", "firewall", "--config", packaged], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "tcp dport 11434" in done.stdout, done.stderr
+
+
 def ask(machine, source, target, key):
     def asked():
         connection = http.client.HTTPConnection(*target, timeout=10, source_address=(source, 0) if source else None)
@@ -205,6 +223,30 @@ def test_a_port_is_open_at_the_configured_address_and_family_only(served, tmp_pa
     assert client.reach(STRANGER6, (SERVER6, 80), (SERVER6, 443)) == {(SERVER6, 80): "silent", (SERVER6, 443): "silent"}
 
 
+def test_a_port_of_udp_is_open_where_it_is_named(lan, tmp_path):
+    server, client = lan
+    text, _ = rules(tmp_path, firewall(open_ports=["51820/udp", "51821/tcp"]))
+    server.nft("-f", "-", rules=text)
+
+    def datagrams(address, port):
+        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        one.bind((address, port))
+        one.settimeout(2)
+        return one
+
+    named, other = (server.call(datagrams, SERVER, port) for port in (51820, 51821))
+    with named, other, client.call(datagrams, STRANGER, 0) as sender:
+        for port in (51820, 51821):
+            sender.sendto(b"hello", (SERVER, port))
+        assert named.recv(16) == b"hello"
+        with pytest.raises(TimeoutError):
+            other.recv(16)
+    held = server.listen("0.0.0.0", 51820, 51821)
+    assert client.reach(STRANGER, (SERVER, 51820), (SERVER, 51821)) == {(SERVER, 51820): "silent", (SERVER, 51821): "open"}
+    for one in held:
+        one.close()
+
+
 def test_what_a_container_publishes_does_not_walk_around_the_rules(lan, machines, tmp_path):  # noqa: F811
     """A published port is rewritten before the chain `input` and never sees it."""
     server, client = lan
@@ -250,6 +292,22 @@ def test_what_may_not_be_meant_is_said(tmp_path):
     assert "11434 is the model's and is opened to everybody" in said
     assert "the whole internet" in said and "loopback alone" in said
     assert f"tcp dport {MODEL} accept" in text and "refused_model" not in text
+
+
+@pytest.mark.parametrize(
+    "changes, keys",
+    [
+        ({"ssh_port": MODEL}, ["edge.firewall.ssh_port", "the model's"]),
+        ({"ssh_port": GATEWAY}, ["edge.firewall.ssh_port", "edge.gateways"]),
+        ({"ssh_port": 443, "ssh_from": [FRIEND]}, ["edge.firewall.ssh_port", "edge.https_listen", "edge.firewall.ssh_from"]),
+    ],
+    ids=["the model's", "the gateway's", "everybody's"],
+)
+def test_settings_that_contradict_each_other_make_no_rules(tmp_path, changes, keys):
+    file = written(tmp_path, firewall(**changes))
+    done = subprocess.run([BINARY, "edge", "firewall", "--config", file], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and not done.stdout, done.stdout
+    assert all(key in done.stderr for key in keys), done.stderr
 
 
 class Operator:

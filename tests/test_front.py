@@ -19,6 +19,7 @@ import pytest
 
 from harness.certificates import Authority
 from harness.client import KEY, Raw, bearer, chat_body, http, post_bytes
+from harness.edge import program as nginx_program
 from harness.front import Front
 from harness.house import NAME, gatehouse
 from harness.play import PlayedOllama
@@ -359,16 +360,31 @@ def test_the_page_behind_a_password(build):
 
 def test_the_program_s_own_check_finds_nothing_wrong(front, tmp_path):
     """What it asks nginx it can ask this; what it would read in nginx's configuration it leaves out."""
-    front.play.pace(tokens=60, tokens_per_s=200)
-    (tmp_path / "key").write_text(KEY)
-    done = gatehouse(
-        "edge", "check", "--config", front.config, "--ca-file", front.authority.root, "--key-file", tmp_path / "key", "--json", "--strict"
-    )
-    found = {finding["id"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert done.returncode == 0, [finding for finding in found.values() if finding["mark"] in ("warn", "fail")]
+    found = check_of(front, tmp_path)
     asked = {name for name, finding in found.items() if finding["mark"] == "ok"}
     assert asked >= {
         "cert.chain", "cert.name", "tls.suites", "tls.curves", "tls.hsts", "http2.works", "names.unknown", "plain.redirect", "headers.every-place",
         "headers.every-status", "headers.once", "path.untouched", "path.api-first", "path.closed", "path.traversal", "api.errors", "stream.h1", "stream.h2",
         "size.body", "size.head", "address.overwritten", "address.believed", "upgrade.none", "upstream.host", "static.immutable", "log.request-id",
     }  # fmt: skip
+
+
+def test_an_nginx_that_is_installed_beside_it_is_not_judged(build, tmp_path):
+    """Debian's own main file has 768 connections and no site of ours: red lines about a program that does not serve here."""
+    main = tmp_path / "nginx.conf"
+    main.write_text("events { worker_connections 768; }\nhttp { }\n")
+    front = build(edge={"nginx": {"program": nginx_program(), "main_file": str(main), "site_file": str(tmp_path / "gatehouse.conf")}})
+    found = check_of(front, tmp_path)
+    for name in ("config.loads", "config.included", "main.connections", "main.files", "main.shutdown", "main.stop"):
+        assert found[name]["mark"] == "skip" and "`gatehouse up` serves here" in found[name]["seen"], found[name]
+
+
+def check_of(front, folder):
+    front.play.pace(tokens=60, tokens_per_s=200)
+    (folder / "key").write_text(KEY)
+    done = gatehouse(
+        "edge", "check", "--config", front.config, "--ca-file", front.authority.root, "--key-file", folder / "key", "--json", "--strict"
+    )
+    found = {finding["id"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 0, [finding for finding in found.values() if finding["mark"] in ("warn", "fail")]
+    return found

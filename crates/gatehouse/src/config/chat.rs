@@ -90,7 +90,7 @@ impl ChatSettings {
         if self.names.is_empty() {
             self.names = edge.names.iter().map(|name| name.as_str().to_owned()).collect();
         }
-        self.guarded = !edge.page.allow.is_empty() || edge.page.password_file.is_some();
+        self.guarded = edge.page.is_guarded();
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::Context;
-use super::addresses::{address, networks};
+use super::addresses::{address, is_everybody, networks};
 use super::document::{Mark, Node, Value};
 use super::report::Report;
 use super::section::{At, Reading, Section, clipped};
@@ -119,6 +119,13 @@ pub(crate) struct Page {
     pub password_file: Option<PathBuf>,
 }
 
+impl Page {
+    /// Whether it asks who somebody is, or where from. A list that keeps nobody out is none.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.password_file.is_some() || !(self.allow.is_empty() || is_everybody(&self.allow))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PageAt {
     /// Where the `chat` section serves it.
@@ -163,7 +170,10 @@ pub(crate) struct Firewall {
     pub ssh_from: Vec<IpNet>,
     /// `None`: the gateway's `whitelist`.
     pub gateway_from: Option<Vec<IpNet>>,
+    /// Further ports of TCP.
     pub open_ports: Vec<u16>,
+    /// Further ports of UDP.
+    pub open_udp_ports: Vec<u16>,
 }
 
 impl Default for EdgeSettings {
@@ -368,14 +378,16 @@ fn nginx(section: &Section<'_>, context: &Context<'_>) -> NginxFiles {
 fn firewall(section: &Section<'_>) -> Firewall {
     let plain = |key| networks(section, key).into_iter().map(|at| at.value).collect();
     let ssh_port = section.number("ssh_port").and_then(|at| u16::try_from(at.value).ok()).unwrap_or_default();
-    let mut open_ports = Vec::new();
+    let (mut open_ports, mut open_udp_ports) = (Vec::new(), Vec::new());
     for text in section.texts("open_ports").map(|at| at.value).unwrap_or_default() {
-        match text.value.parse::<u16>() {
-            Ok(port) if port > 0 => open_ports.push(port),
+        let (port, protocol) = text.value.split_once('/').unwrap_or((&text.value, "tcp"));
+        match (port.parse::<u16>(), protocol) {
+            (Ok(port), "tcp") if port > 0 => open_ports.push(port),
+            (Ok(port), "udp") if port > 0 => open_udp_ports.push(port),
             _ => section.report().error(
                 &text.place,
                 "is not a port",
-                "write a number from 1 to 65535, in quotes",
+                "write a number from 1 to 65535 in quotes, for UDP as `51820/udp`",
             ),
         }
     }
@@ -384,6 +396,7 @@ fn firewall(section: &Section<'_>) -> Firewall {
         ssh_from: plain("ssh_from"),
         gateway_from: section.texts("gateway_from").map(|_| plain("gateway_from")),
         open_ports,
+        open_udp_ports,
     }
 }
 

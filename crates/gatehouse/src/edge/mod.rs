@@ -23,4 +23,5 @@ mod program;
 pub(crate) mod refusals;
 pub(crate) mod report;
 pub(crate) mod site;
+mod unbelieved;
 mod workers;

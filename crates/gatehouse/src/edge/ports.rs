@@ -4,6 +4,7 @@
 //!
 //! Never here: how a filter is written, what listens.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
@@ -57,11 +58,15 @@ pub(crate) struct Ports {
     pub public: Vec<Public>,
     /// Each port once, whatever several settings say of it.
     pub guarded: Vec<Guarded>,
+    /// Of TCP, like everything else here but the next.
     pub open: Vec<u16>,
+    pub open_udp: Vec<u16>,
     pub ssh: u16,
     /// Empty: from everywhere.
     pub ssh_from: Vec<IpNet>,
     pub gateway_from: Vec<IpNet>,
+    /// Settings that contradict each other, in words; rules from them would open what one of them closes.
+    pub conflicts: Vec<String>,
 }
 
 impl Ports {
@@ -72,17 +77,18 @@ impl Ports {
             let outside = listen.iter().filter(|at| !at.ip().is_loopback());
             outside.map(move |at| Public { at: *at, setting })
         });
-        let mut open = firewall.open_ports.clone();
-        open.sort_unstable();
-        open.dedup();
+        let once = |ports: &[u16]| BTreeSet::from_iter(ports.iter().copied()).into_iter().collect();
         let mut ports = Self {
             public: public.collect(),
             guarded: Vec::new(),
-            open,
+            open: once(&firewall.open_ports),
+            open_udp: once(&firewall.open_udp_ports),
             ssh: firewall.ssh_port,
             ssh_from: outside(&firewall.ssh_from),
             gateway_from: outside(&site.gateway_from),
+            conflicts: Vec::new(),
         };
+        ports.conflicts = ports.about_ssh(site);
         for guarded in candidates(site) {
             if !ports.guarded.iter().any(|known| known.port == guarded.port) {
                 ports.guarded.push(guarded);
@@ -109,9 +115,32 @@ impl Ports {
             || self.part(port) == Some(Part::Gateway) && listed(&self.gateway_from)
     }
 
+    /// A port is open to ssh's list before it is closed as a part's, and open to everybody before it asks for that list.
+    fn about_ssh(&self, site: &Site) -> Vec<String> {
+        let port = self.ssh;
+        let part = candidates(site).into_iter().find(|guarded| guarded.port == port);
+        let part = part.map(|guarded| {
+            let (part, setting) = (guarded.part.word(), guarded.setting);
+            format!("`edge.firewall.ssh_port` is {port}, which is the {part}'s ({setting}): where ssh is let in, the {part} would be, too. Give one of the two another port")
+        });
+        let public = self.public.iter().find(|public| public.at.port() == port).map(|public| public.setting);
+        let open = self.open.contains(&port).then_some("edge.firewall.open_ports");
+        let everybody = public.or(open).filter(|_| !self.ssh_from.is_empty()).map(|setting| {
+            format!("`edge.firewall.ssh_port` is {port}, which `{setting}` opens to everybody: the list in `edge.firewall.ssh_from` would keep nobody out. Give one of the two another port")
+        });
+        // An empty list means everywhere, which is the opposite of what such a list says.
+        let nobody = (self.ssh_from.is_empty() && !site.firewall.ssh_from.is_empty()).then(|| {
+            "`edge.firewall.ssh_from` names loopback alone, which no filter sees: name the networks that you come from, or leave it out for everywhere".to_owned()
+        });
+        part.into_iter().chain(everybody).chain(nobody).collect()
+    }
+
     /// What an operator may not have meant.
     pub(crate) fn notes(&self, site: &Site) -> Vec<String> {
         let mut notes = Vec::new();
+        if site.names.is_empty() {
+            notes.push("no domain is named (`edge.domain`, or --domain), so no site is served here: the ports of `edge.http_listen` and `edge.https_listen`, 80 and 443 as a rule, stay closed".to_owned());
+        }
         for guarded in candidates(site) {
             if everybody(&self.public, &self.open, guarded.port) {
                 notes.push(format!(
@@ -208,6 +237,7 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::config::edge::{EdgeSettings, Name};
+    use crate::edge::site::SiteError;
 
     fn site(change: impl FnOnce(&mut Site)) -> Site {
         let names = vec![Name::parse("ai.example.com").unwrap()];
@@ -281,6 +311,56 @@ mod tests {
             assert!(notes.contains(word), "{word}: {notes}");
         }
         assert!(!notes.contains("9000"));
+    }
+
+    #[test]
+    fn without_a_domain_only_ssh_and_the_list_are_let_in() {
+        let edge = EdgeSettings::default();
+        let mut site = Site::perhaps_unnamed(&Settings::default(), &edge, Vec::new()).unwrap();
+        assert_eq!(Site::new(&Settings::default(), &edge, Vec::new()).unwrap_err(), SiteError::Unnamed);
+        site.gateway_from = vec![net("10.0.0.0/8")];
+        let ports = Ports::of(&site);
+        for (from, to, admitted) in [
+            ("203.0.113.9", "192.0.2.1:443", false),
+            ("203.0.113.9", "192.0.2.1:80", false),
+            ("203.0.113.9", "192.0.2.1:22", true),
+            ("10.9.9.9", "192.0.2.1:18789", true),
+            ("203.0.113.9", "192.0.2.1:18789", false),
+        ] {
+            assert_eq!(ports.admits(from.parse().unwrap(), to.parse().unwrap()), admitted, "{from} to {to}");
+        }
+        assert!(ports.notes(&site).join("\n").contains("stay closed"));
+    }
+
+    #[test]
+    fn ssh_at_another_part_s_port_is_a_contradiction() {
+        let list = || vec![net("192.0.2.0/24")];
+        for (ssh_port, ssh_from, open, keys) in [
+            (18_789, vec![], vec![], vec!["edge.firewall.ssh_port", "edge.gateways"]),
+            (11_434, list(), vec![], vec!["edge.firewall.ssh_port", "Ollama's own port"]),
+            (8_080, vec![], vec![], vec!["edge.firewall.ssh_port", "chat.server"]),
+            (18_790, vec![], vec![], vec!["edge.firewall.ssh_port", "gateway.admin_listen"]),
+            (
+                443,
+                list(),
+                vec![],
+                vec!["edge.firewall.ssh_port", "edge.https_listen", "edge.firewall.ssh_from"],
+            ),
+            (22, list(), vec![22], vec!["edge.firewall.open_ports", "edge.firewall.ssh_from"]),
+            (22, vec![], vec![22], vec![]),
+            (22, list(), vec![], vec![]),
+            (443, vec![], vec![], vec![]),
+            (22, vec![net("127.0.0.1/32")], vec![], vec!["edge.firewall.ssh_from"]),
+        ] {
+            let ports = Ports::of(&site(|site| {
+                site.firewall.ssh_port = ssh_port;
+                site.firewall.ssh_from.clone_from(&ssh_from);
+                site.firewall.open_ports.clone_from(&open);
+            }));
+            let said = ports.conflicts.join("\n");
+            assert_eq!(said.is_empty(), keys.is_empty(), "{ssh_port}: {said}");
+            assert!(keys.iter().all(|key| said.contains(key)), "{ssh_port}: {said}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ const BODY_MARGIN_BYTES: usize = 64 << 10;
 /// One served site.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
-    /// At least one; the first is canonical.
+    /// The first is canonical. None where no site is served, and then no listener either.
     pub names: Vec<Name>,
     pub http_listen: Vec<SocketAddr>,
     pub https_listen: Vec<SocketAddr>,
@@ -68,6 +68,8 @@ pub(crate) struct Page {
     pub at: SocketAddr,
     pub allow: Vec<IpNet>,
     pub password_file: Option<PathBuf>,
+    /// Somebody is kept out: there is a password, or a list that is one.
+    pub guarded: bool,
 }
 
 /// Why no site can be made.
@@ -86,6 +88,17 @@ pub(crate) enum SiteError {
 impl Site {
     /// Joins the sections. `names` are those of the command line and count instead of the file's.
     pub(crate) fn new(settings: &Settings, edge: &EdgeSettings, names: Vec<Name>) -> Result<Self, SiteError> {
+        let site = Self::perhaps_unnamed(settings, edge, names)?;
+        if site.names.is_empty() { Err(SiteError::Unnamed) } else { Ok(site) }
+    }
+
+    /// The same without a name as well: then nothing is served to browsers, and this machine has a gateway at most. For what
+    /// closes and looks, which such a machine needs no less.
+    pub(crate) fn perhaps_unnamed(
+        settings: &Settings,
+        edge: &EdgeSettings,
+        names: Vec<Name>,
+    ) -> Result<Self, SiteError> {
         let gateway = settings.gateway.as_ref().map(|gateway| &gateway.config);
         let gateway_listen = gateway.map(|config| config.listen.clone()).unwrap_or_default();
         // A list of who may come is none of who may come past nginx, where no listener could be reached so.
@@ -95,9 +108,6 @@ impl Site {
             edge.gateways.clone().unwrap_or(if listed.is_empty() { vec![GATEWAY] } else { listed });
         let names = if names.is_empty() { edge.names.clone() } else { names };
         let allow = gateway.and_then(|config| config.addresses.allow.clone());
-        if names.is_empty() {
-            return Err(SiteError::Unnamed);
-        }
         if gateways.is_empty() {
             return Err(SiteError::NoGateway);
         }
@@ -106,10 +116,11 @@ impl Site {
                 return Err(SiteError::NoListener(key));
             }
         }
+        let listen = |listen: &[SocketAddr]| if names.is_empty() { Vec::new() } else { listen.to_vec() };
         Ok(Self {
+            http_listen: listen(&edge.http_listen),
+            https_listen: listen(&edge.https_listen),
             names,
-            http_listen: edge.http_listen.clone(),
-            https_listen: edge.https_listen.clone(),
             shown: edge.public_port,
             tls: edge.tls.clone(),
             hsts: edge.hsts,
@@ -203,6 +214,7 @@ fn page(settings: &Settings, edge: &EdgeSettings) -> Option<Page> {
         at: reached(at),
         allow: edge.page.allow.clone(),
         password_file: edge.page.password_file.clone(),
+        guarded: edge.page.is_guarded(),
     })
 }
 

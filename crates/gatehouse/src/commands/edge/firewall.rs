@@ -13,10 +13,14 @@ pub(super) fn run(options: &EdgeFirewall, terminal: &Terminal) -> anyhow::Result
     if options.guard {
         return serve(guard(terminal));
     }
-    let Some(site) = super::site(&options.from, terminal)? else { return Ok(Outcome::Refused) };
+    let Some((_, site)) = super::sections(&options.from, terminal)? else { return Ok(Outcome::Refused) };
     let ports = Ports::of(&site);
     for note in ports.notes(&site) {
         terminal.note(&format!("warning: {note}"));
+    }
+    if !ports.conflicts.is_empty() {
+        ports.conflicts.iter().for_each(|conflict| terminal.complain(conflict));
+        return Ok(Outcome::Refused);
     }
     let rules = rules(&site, &ports);
     if !options.apply {

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 use crate::cli::{Edge, From};
-use crate::config::edge::Name;
+use crate::config::edge::{EdgeSettings, Name};
 use crate::config::{Expectation, Secrets, Settings, load};
-use crate::edge::site::Site;
+use crate::edge::site::{Site, SiteError};
 use crate::terminal::Terminal;
 
 /// Read when no file is named.
@@ -40,17 +40,23 @@ pub(super) fn run(command: Edge, terminal: &Terminal) -> anyhow::Result<Outcome>
 
 /// The site of the named files, or `None` after their errors have been printed.
 pub(super) fn site(from: &From, terminal: &Terminal) -> anyhow::Result<Option<Site>> {
-    Ok(sections(from, terminal)?.map(|(_, site)| site))
+    Ok(joined(from, terminal, Site::new)?.map(|(_, site)| site))
 }
 
-/// The sections of the named files and their site, or `None` after their errors have been printed.
+/// The sections of the named files and their site, which may have no name, or `None` after their errors have been printed.
 pub(super) fn sections(from: &From, terminal: &Terminal) -> anyhow::Result<Option<(Settings, Site)>> {
+    joined(from, terminal, Site::perhaps_unnamed)
+}
+
+type Join = fn(&Settings, &EdgeSettings, Vec<Name>) -> Result<Site, SiteError>;
+
+fn joined(from: &From, terminal: &Terminal, join: Join) -> anyhow::Result<Option<(Settings, Site)>> {
     let Some(settings) = settings(from, terminal)? else { return Ok(None) };
     let names =
         from.domain.iter().map(|text| Name::parse(text).map_err(|what| anyhow::anyhow!("--domain: {what}")));
     let names = names.collect::<Result<Vec<_>, _>>()?;
     let edge = settings.edge.clone().unwrap_or_default();
-    let site = Site::new(&settings, &edge, names)?;
+    let site = join(&settings, &edge, names)?;
     Ok(Some((settings, site)))
 }
 

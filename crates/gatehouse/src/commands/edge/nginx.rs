@@ -38,8 +38,7 @@ pub(super) fn warn(site: &Site, terminal: &Terminal) {
         terminal.note("note: the gateway does not believe nginx: set `gateway.trusted_proxies: [\"127.0.0.1\"]`, or it sees one caller only");
     }
     if let Some(page) = &site.page
-        && page.allow.is_empty()
-        && page.password_file.is_none()
+        && !page.guarded
     {
         terminal.note("note: the page has no accounts: whoever reaches the site can use the models; set `edge.page.allow` or `edge.page.password_file`");
     }

@@ -45,8 +45,7 @@ impl Front {
 
     /// Whether the page asks who somebody is, or where from.
     pub(super) fn guards(&self) -> bool {
-        let page = self.site.page.as_ref();
-        page.is_some_and(|page| !page.allow.is_empty() || page.password_file.is_some())
+        self.site.page.as_ref().is_some_and(|page| page.guarded)
     }
 
     /// Whether the page is let out.

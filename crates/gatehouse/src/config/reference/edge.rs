@@ -160,5 +160,10 @@ pub(super) const ROWS: &[Setting] = &[
         NETWORKS,
         "Networks that reach the gateway's own port without nginx. Without either list nobody does, and a gateway on loopback needs none.",
     ),
-    texts("edge.firewall.open_ports", "none", "list of ports", "Further TCP ports that stay open."),
+    texts(
+        "edge.firewall.open_ports",
+        "none",
+        "list of ports",
+        "Further ports that stay open for everybody: `\"9100\"` or `\"9100/tcp\"`, and `\"51820/udp\"` for UDP, of which nothing else is open.",
+    ),
 ];

@@ -49,7 +49,10 @@ fn mistakes_are_named_with_their_line() {
     );
     check(Role::Edge, "proxy_protocol: true\n", &["1 proxy_protocol: believes whoever connects"]);
     check(Role::Edge, "tls: off\n", &["warning 1 tls: travels readable"]);
-    check(Role::Edge, "firewall: {open_ports: [ssh]}\n", &["1 firewall.open_ports[0]: is not a port"]);
+    for wrong in ["ssh", "\"0\"", "51820/sctp", "51820/", "/udp", "0/udp", "70000/udp"] {
+        let text = format!("firewall: {{open_ports: [{wrong}]}}\n");
+        check(Role::Edge, &text, &["1 firewall.open_ports[0]: is not a port"]);
+    }
 }
 
 /// `[::]` takes both families here, so the pair that other programs want would be one socket twice.
@@ -59,6 +62,12 @@ fn both_families_are_one_listener() {
         .https_listen;
     let listen: Vec<_> = listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["[::]:443", "0.0.0.0:8443", "127.0.0.1:443"]);
+}
+
+#[test]
+fn open_ports_are_of_tcp_unless_they_say_otherwise() {
+    let firewall = edge("firewall: {open_ports: [\"9100\", 51820/udp, 25/tcp]}\n").firewall;
+    assert_eq!((firewall.open_ports, firewall.open_udp_ports), (vec![9_100, 25], vec![51_820]));
 }
 
 #[test]
@@ -83,5 +92,6 @@ fn the_page_learns_its_names_and_its_door() {
     assert!(
         chat("  page: {allow: [10.0.0.0/8]}\n").guarded && chat("  page: {password_file: people}\n").guarded
     );
+    assert!(!chat("  page: {allow: [10.0.0.0/8, \"0.0.0.0/0\"]}\n").guarded, "everybody is no list");
     assert!(chat("  page: {address: \"off\"}\n").names.is_empty(), "nobody reaches it by a name");
 }

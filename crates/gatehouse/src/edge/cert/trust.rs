@@ -14,10 +14,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
+use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::chain::Chain;
 use super::disk::Key;
+use crate::edge::unbelieved::Unbelieved;
 
 /// Every use of TLS here has this one.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -52,7 +53,7 @@ pub(crate) fn system_trusts(file: &Path) -> Result<bool, String> {
 }
 
 /// Whether it leads to one of the roots. Asked for a moment of its leaf's own life: how much is left of that is another question.
-pub(crate) fn leads_to_root(chain: &Chain, roots: &RootCertStore, now: Timestamp) -> Result<(), String> {
+pub(crate) fn leads_to_root(chain: &Chain, roots: &RootCertStore, now: Timestamp) -> Result<(), Unbelieved> {
     let at = now.clamp(chain.leaf.not_before, chain.leaf.not_after);
     let at =
         UnixTime::since_unix_epoch(std::time::Duration::from_secs(at.as_second().try_into().unwrap_or(0)));
@@ -60,19 +61,7 @@ pub(crate) fn leads_to_root(chain: &Chain, roots: &RootCertStore, now: Timestamp
     let algorithms = provider().signature_verification_algorithms.all;
     let verified = parsed(chain)
         .and_then(|leaf| verify_server_cert_signed_by_trust_anchor(&leaf, roots, above, at, algorithms));
-    verified.map_err(|error| match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) if above.is_empty() => {
-            "the chain ends with the certificate itself: what its issuer says about itself is missing"
-                .to_owned()
-        }
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the chain ends at a root that this machine does not know".to_owned()
-        }
-        Error::InvalidCertificate(CertificateError::BadSignature) => {
-            "a certificate of the chain was not signed by the one above it".to_owned()
-        }
-        other => other.to_string(),
-    })
+    verified.map_err(|error| Unbelieved::of(&error, &chain.ders))
 }
 
 /// Whether a browser that asks for the name takes it.
@@ -162,14 +151,35 @@ mod tests {
         let whole = Chain::of(ders.clone()).unwrap();
         assert_eq!(leads_to_root(&whole, &roots, now), Ok(()));
         let alone = Chain::of(ders[..1].to_vec()).unwrap();
-        assert!(leads_to_root(&alone, &roots, now).unwrap_err().contains("itself"));
+        assert!(leads_to_root(&alone, &roots, now).unwrap_err().what.contains("itself"));
         for (other, part) in [("another", "does not know"), ("root", "not signed")] {
             let (others, _) = three(other);
-            let said = leads_to_root(&whole, &others, now).unwrap_err();
+            let said = leads_to_root(&whole, &others, now).unwrap_err().what;
             assert!(said.contains(part), "{said}");
         }
+        assert!(leads_to_root(&alone, &roots, now).unwrap_err().fix.contains("intermediate"));
         // The calendar is another line's.
         let later = whole.leaf.not_after + jiff::SignedDuration::from_hours(24);
         assert_eq!(leads_to_root(&whole, &roots, later), Ok(()));
+    }
+
+    /// `openssl req -x509` makes a CA unless told otherwise, and that is what people have.
+    #[test]
+    fn a_ca_of_its_own_is_told_apart_from_a_chain_that_misses_something() {
+        for (kind, good) in [(IsCa::Ca(BasicConstraints::Unconstrained), false), (IsCa::ExplicitNoCa, true)] {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(vec!["ai.example.com".to_owned()]).unwrap();
+            params.is_ca = kind;
+            let der = params.self_signed(&key).unwrap().der().clone();
+            let mut roots = RootCertStore::empty();
+            roots.add(der.clone()).unwrap();
+            let said = leads_to_root(&Chain::of(vec![der]).unwrap(), &roots, Timestamp::now());
+            match said {
+                Ok(()) => assert!(good),
+                Err(why) => {
+                    assert!(!good && why.what.contains("CA:TRUE") && why.fix.contains("CA:FALSE"), "{why:?}");
+                }
+            }
+        }
     }
 }

@@ -48,6 +48,11 @@ pub(crate) enum Verdict {
     Ok(String),
     Warn(String),
     Fail(String),
+    /// Fails, and is mended in another way than the fact's own.
+    Mend {
+        seen: String,
+        fix: &'static str,
+    },
     /// Cannot be known, and why.
     Skip(String),
 }
@@ -122,6 +127,8 @@ pub(crate) const FACTS: &[Fact] = &[
         "mend the named line, or write the site anew for this nginx: `gatehouse edge apply`; until then no reload, and no new certificate, takes effect"),
     row("config.included", Machine, "the site is part of nginx's configuration", "`nginx -T`",
         "write the site (`gatehouse edge apply`), and see that the `http` block of nginx's main file includes the folder it lies in (`edge.nginx.site_file`)"),
+    row("config.foreign-proxy", Machine, "no other site of this nginx leads to gateway, page or model", "`nginx -T`",
+        "remove that location, then `systemctl reload nginx`: it hands out what keys, lists and passwords of this site guard"),
     row("api.answers", House, "the gateway answers behind the site", "GET /v1/models without a key",
         "start the gateway (`systemctl start gatehouse-gateway`), and see that `edge.gateways` names where it listens"),
     row("page.answers", House, "the chat page answers behind the site", "GET /",
@@ -245,7 +252,7 @@ pub(crate) const FACTS: &[Fact] = &[
     row("main.shutdown", Machine, "a reload cuts no answer", "`worker_shutdown_timeout`",
         "remove `worker_shutdown_timeout`, or set it above `gateway.timeouts.total_ms`"),
     row("main.stop", Machine, "a stop leaves answers time to end", "`systemctl show nginx`",
-        "a drop-in for the unit with a longer stop, as deploy/systemd has it"),
+        "give its unit a longer stop: `gatehouse edge host nginx --apply`"),
     row("config.plain", Site, "no `if`, no rewrite with captures, no map with expressions", "the servers of the site",
         "such rules sit on memory faults of 2026; `return` and exact locations do without: `gatehouse edge apply`"),
 ];
@@ -269,6 +276,8 @@ mod tests {
             for text in [fact.holds, fact.seen_by, fact.fix] {
                 assert!(!text.is_empty() && !text.contains(['|', '\n']), "{}", fact.id);
             }
+            // A path of this repository helps nobody who has installed the package.
+            assert!(!fact.fix.contains("deploy/"), "{}", fact.id);
         }
     }
 

@@ -35,6 +35,8 @@ use witness::Tail;
 const WHOLE_TIME: Duration = Duration::from_secs(55);
 const ELSEWHERE: &str = "the site is asked on another machine, and this one's files say nothing of it";
 
+const UP: &str = "`gatehouse up` serves here, and an nginx that may be installed does not";
+
 /// How the check was asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asking {
@@ -98,16 +100,20 @@ fn covers(only: &str, id: &str) -> bool {
 /// Verdicts, and what is said of facts that nobody could look at.
 async fn look(site: &Site, asking: &Asking) -> (Said, String) {
     let here = asking.address.is_none_or(is_here);
-    let reading = match here {
-        true => reading::read(&site.nginx).await,
-        false => Reading::Unknown(ELSEWHERE.to_owned()),
-    };
     let door = Door::new(site, asking.address);
     let mut said = groups::reach(site, &door).await;
+    let other = match here {
+        false => Some(ELSEWHERE),
+        true => samples::is_up(&door).await.then_some(UP),
+    };
+    let reading = match other {
+        Some(why) => Reading::Unknown(why.to_owned()),
+        None => reading::read(&site.nginx).await,
+    };
     said.extend(groups::loads(site, &reading));
     let reached =
         said.iter().all(|(id, verdict)| *id != "site.answers" || !matches!(verdict, Verdict::Fail(_)));
-    let machine = groups::machine(site, &reading).await;
+    let machine = groups::machine(site, &reading, other).await;
     said.extend(machine);
     if !reached {
         return (said, "the site does not answer: see site.answers".to_owned());
@@ -148,6 +154,7 @@ fn findings(said: Said, otherwise: &str, asking: &Asking) -> Findings {
             Verdict::Ok(seen) => Finding::ok(fact.id, fact.holds, seen),
             Verdict::Warn(seen) => Finding::warn(fact.id, fact.holds, seen, fact.fix),
             Verdict::Fail(seen) => Finding::fail(fact.id, fact.holds, seen, fact.fix),
+            Verdict::Mend { seen, fix } => Finding::fail(fact.id, fact.holds, seen, fix),
             Verdict::Skip(why) => Finding::skip(fact.id, fact.holds, why),
         });
     }

@@ -42,7 +42,7 @@ pub(crate) struct Samples {
 impl Samples {
     /// Whether it is `gatehouse up` that serves here, and no nginx.
     pub(crate) fn are_of_up(&self) -> bool {
-        self.closed.as_ref().is_ok_and(|answer| answer.header("server") == Some(SERVER_NAME))
+        self.closed.as_ref().is_ok_and(is_of_up)
     }
 
     pub(crate) async fn ask(door: &Door, site: &Site, key: Option<&Secret>) -> Self {
@@ -103,6 +103,15 @@ impl Samples {
         let all = named.into_iter().chain(with_key);
         all.filter_map(|(name, sample)| Some((name.to_owned(), sample.as_ref().ok()?))).collect()
     }
+}
+
+/// The same, before anything else is asked: what is nginx's is looked for only where nginx serves.
+pub(crate) async fn is_up(door: &Door) -> bool {
+    door.ask(&Request::get(CLOSED_PATH)).await.is_ok_and(|answer| is_of_up(&answer))
+}
+
+fn is_of_up(answer: &Answer) -> bool {
+    answer.header("server") == Some(SERVER_NAME)
 }
 
 /// A megabyte above what the gateway takes: a little more is the site's to decide.

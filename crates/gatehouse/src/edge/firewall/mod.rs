@@ -22,5 +22,6 @@ pub(crate) const TABLE: &str = "gatehouse";
 /// The file for this site.
 pub(crate) fn rules(site: &Site, ports: &Ports) -> String {
     let names: Vec<_> = site.names.iter().map(ToString::to_string).collect();
-    text::render(&names.join(", "), ports)
+    let about = if names.is_empty() { "this machine".to_owned() } else { names.join(", ") };
+    text::render(&about, ports)
 }

@@ -146,9 +146,11 @@ fn input(out: &mut String, ports: &Ports) {
         line(out, &format!("# {}", public.setting));
         line(out, &format!("{}tcp dport {} accept", only_at(public.at), public.at.port()));
     }
-    for port in &ports.open {
-        line(out, "# edge.firewall.open_ports");
-        line(out, &format!("tcp dport {port} accept"));
+    for (protocol, open) in [("tcp", &ports.open), ("udp", &ports.open_udp)] {
+        for port in open {
+            line(out, "# edge.firewall.open_ports");
+            line(out, &format!("{protocol} dport {port} accept"));
+        }
     }
     line(out, "# edge.firewall.ssh_port");
     line(out, &format!("tcp dport {} jump ssh\n", ports.ssh));
@@ -246,9 +248,11 @@ mod tests {
                 guarded(Part::Model, 11_434, "Ollama's own port, whatever is configured"),
             ],
             open: vec![9_100],
+            open_udp: vec![51_820],
             ssh: 2_222,
             ssh_from: vec![net("192.0.2.0/24")],
             gateway_from: vec![net("10.0.0.0/16"), net("fd00::/8")],
+            conflicts: Vec::new(),
         }
     }
 

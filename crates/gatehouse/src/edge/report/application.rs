@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gateway::config::Config;
 
-use super::Judged;
 use super::ask::{Question, Trouble};
 use super::facts::{Exposure, Facts, Reach};
 use super::line::Line;
 use super::model::Runtime;
 use super::table::{Around, Layer};
+use super::{Judged, beside, page};
+use crate::config::addresses::is_everybody;
 use crate::edge::findings::{Finding, Mark};
 use crate::edge::ports::Part;
 use crate::edge::site::Site;
@@ -33,11 +34,29 @@ pub(super) async fn judge(
     files: &[PathBuf],
     runtimes: &[Runtime],
 ) -> Judged {
-    let (keys, open) = keys(site).await;
-    let findings =
-        vec![keys, addresses(facts, gateway), limits(gateway), current(site, files).await, admin(facts)];
-    let layer = layer(facts, site, &findings, &open, runtimes);
+    let (keys, mut open) = keys(site).await;
+    let page = page::door(facts, site);
+    open.extend(page.ways);
+    open.extend(beside::to_the_model(facts));
+    let known = Known { open, doubts: page.doubts };
+    let findings = vec![
+        keys,
+        page.line,
+        addresses(facts, gateway),
+        limits(gateway),
+        current(site, files).await,
+        admin(facts),
+    ];
+    let layer = layer(facts, site, &findings, known, runtimes);
     Judged { findings, layer }
+}
+
+/// What the lines above the table have found.
+#[derive(Default)]
+struct Known {
+    /// Ways for who has no key.
+    open: Vec<String>,
+    doubts: Vec<String>,
 }
 
 /// The line, and the gateways that answered without a key.
@@ -79,7 +98,14 @@ fn addresses(facts: &Facts, gateway: Option<&Config>) -> Finding {
     };
     if let Some(allow) = &gateway.addresses.allow {
         let nets: Vec<_> = allow.iter().map(ToString::to_string).collect();
-        line.ok(format!("`whitelist`: {}", nets.join(", ")));
+        let seen = format!("`whitelist`: {}", nets.join(", "));
+        match is_everybody(allow) {
+            true => line.warn(
+                format!("{seen}, which is everybody"),
+                "name the networks of those who are meant in `gateway.whitelist`, or remove it and listen on 127.0.0.1",
+            ),
+            false => line.ok(seen),
+        }
         return line.finding();
     }
     for guarded in facts.ports.guarded.iter().filter(|guarded| guarded.part == Part::Gateway) {
@@ -167,7 +193,7 @@ fn admin(facts: &Facts) -> Finding {
     line.finding()
 }
 
-fn layer(facts: &Facts, site: &Site, findings: &[Finding], open: &[String], runtimes: &[Runtime]) -> Layer {
+fn layer(facts: &Facts, site: &Site, findings: &[Finding], known: Known, runtimes: &[Runtime]) -> Layer {
     let at: Vec<_> = site.gateways.iter().map(ToString::to_string).collect();
     let program =
         site.gateways.first().and_then(|at| facts.at(at.port()).first().and_then(|l| l.program.clone()));
@@ -176,7 +202,7 @@ fn layer(facts: &Facts, site: &Site, findings: &[Finding], open: &[String], runt
     let words = [("l3.keys", "keys"), ("l3.addresses", "addresses"), ("l3.limits", "limits")];
     let words: Vec<_> = words.into_iter().filter(|(id, _)| good(id)).map(|(_, word)| word).collect();
     let protection = if words.is_empty() { "nothing that was seen".to_owned() } else { words.join(", ") };
-    let (around, because) = around(facts, open, runtimes);
+    let (around, because) = around(facts, known, runtimes);
     Layer {
         layer: "L3 application",
         component: format!("{program} at {}", at.join(", ")),
@@ -187,9 +213,8 @@ fn layer(facts: &Facts, site: &Site, findings: &[Finding], open: &[String], runt
 }
 
 /// The gateway is walked around by whoever reaches a runtime without it.
-fn around(facts: &Facts, open: &[String], runtimes: &[Runtime]) -> (Around, String) {
-    let mut ways = open.to_vec();
-    let mut doubts = Vec::new();
+fn around(facts: &Facts, known: Known, runtimes: &[Runtime]) -> (Around, String) {
+    let Known { open: mut ways, mut doubts } = known;
     for runtime in runtimes {
         let Some(port) = runtime.port else {
             doubts.push(format!("who reaches {}, on another machine", runtime.authority));
@@ -235,13 +260,13 @@ mod tests {
             ("127.0.0.1:1", ours(), None, Around::Unknown, "another machine"),
         ] {
             let facts = facts(filter, vec![listener(at, "ollama")]);
-            let (answer, because) = around(&facts, &[], &[runtime(port)]);
+            let (answer, because) = around(&facts, Known::default(), &[runtime(port)]);
             assert_eq!(answer, expected, "{at}: {because}");
             assert!(because.contains(word), "{at}: {because}");
         }
         let facts = facts(ours(), vec![listener("127.0.0.1:11434", "x")]);
         let guarded = Runtime { bearer: true, ..runtime(Some(11_434)) };
-        assert_eq!(around(&facts, &[], &[guarded]).0, Around::Unknown);
+        assert_eq!(around(&facts, Known::default(), &[guarded]).0, Around::Unknown);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::outside::{Answer, Seen};
 use super::ruleset::Filter;
+use crate::edge::check::reading::Foreign;
 use crate::edge::machine::listeners::Listener;
 use crate::edge::ports::{Part, Ports};
 
@@ -26,6 +27,8 @@ pub(super) struct Facts {
     pub ports: Ports,
     pub listeners: Vec<Listener>,
     pub filter: Filter,
+    /// Other sites of nginx that lead to our parts; else why that is not known.
+    pub foreign: Result<Vec<Foreign>, String>,
     pub outside: Outside,
 }
 
@@ -82,11 +85,9 @@ impl Facts {
         if listeners.iter().all(|listener| listener.is_local()) && !published {
             return Exposure { reach: Reach::Local, seen: shown };
         }
-        let shown = if published {
-            format!("{shown}{port} is published by a container engine or rewritten")
-        } else {
-            shown
-        };
+        let published = published.then(|| format!("{port} is published by a container engine or rewritten"));
+        let shown = [(!shown.is_empty()).then_some(shown), published];
+        let shown = shown.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let (reach, why) = match &self.outside {
             Outside::Seen(seen) => self.proved(port, seen),
             _ => self.inferred(port),
@@ -101,6 +102,11 @@ impl Facts {
             return (reach, format!("{why}; too many ports to look at each from outside"));
         }
         match tried.find(|(_, answer)| **answer == Answer::Open) {
+            // Who looks from there is a stranger; whoever is on the list gets in.
+            None if self.filter.is_ours() && self.is_listed(port) => {
+                let (reach, why) = self.inferred(port);
+                (reach, format!("{why}, and nobody else"))
+            }
             None => {
                 (Reach::Filtered, "no address of this machine lets another network namespace in".to_owned())
             }
@@ -113,6 +119,10 @@ impl Facts {
         }
     }
 
+    fn is_listed(&self, port: u16) -> bool {
+        self.ports.part(port) == Some(Part::Gateway) && !self.ports.gateway_from.is_empty()
+    }
+
     fn inferred(&self, port: u16) -> (Reach, String) {
         // Nobody's address: what it may reach, everybody may.
         let stranger = [IpAddr::from([203, 0, 113, 254]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfe])];
@@ -122,7 +132,7 @@ impl Facts {
         if self.filter.is_ours() {
             return match () {
                 () if targets().any(open) => (Reach::Everybody, "the rules let everybody in".to_owned()),
-                () if self.ports.part(port) == Some(Part::Gateway) && !self.ports.gateway_from.is_empty() => {
+                () if self.is_listed(port) => {
                     let nets: Vec<_> = self.ports.gateway_from.iter().map(ToString::to_string).collect();
                     (Reach::Listed, format!("the rules let in {}", nets.join(", ")))
                 }
@@ -166,7 +176,13 @@ pub(super) mod tests {
     }
 
     pub(in crate::edge::report) fn facts(filter: Filter, listeners: Vec<Listener>) -> Facts {
-        Facts { ports: Ports::of(&site()), listeners, filter, outside: Outside::NotAsked }
+        Facts {
+            ports: Ports::of(&site()),
+            listeners,
+            filter,
+            foreign: Ok(Vec::new()),
+            outside: Outside::NotAsked,
+        }
     }
 
     fn reach(filter: Filter, at: &str) -> Reach {
@@ -213,8 +229,13 @@ pub(super) mod tests {
     #[test]
     fn a_published_port_counts_without_a_listener() {
         let published = BTreeSet::from([11_434]);
-        let facts = facts(Filter::Read(Ruleset { published, ..Ruleset::default() }), Vec::new());
-        assert_eq!(facts.exposure(11_434).reach, Reach::Everybody);
+        let rules = || Filter::Read(Ruleset { published: published.clone(), ..Ruleset::default() });
+        let exposure = facts(rules(), Vec::new()).exposure(11_434);
+        assert_eq!(exposure.reach, Reach::Everybody);
+        assert!(exposure.seen.starts_with("11434 is published"), "{}", exposure.seen);
+        // Evidence is read by people: each piece is apart from the next.
+        let seen = facts(rules(), vec![listener("127.0.0.1:11434", "ollama")]).exposure(11_434).seen;
+        assert!(seen.contains("user nobody); 11434 is published"), "{seen}");
     }
 
     #[test]

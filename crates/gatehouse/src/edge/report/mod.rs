@@ -7,14 +7,19 @@
 
 mod application;
 mod ask;
+mod beside;
 mod facts;
 mod line;
+mod listing;
 mod model;
 mod network;
 mod outside;
+mod page;
+mod published;
 mod ruleset;
 mod table;
 mod transport;
+mod without_nft;
 
 use std::path::PathBuf;
 
@@ -89,6 +94,7 @@ pub(crate) async fn report(about: About<'_>) -> Report {
 async fn facts(about: &About<'_>, ports: Ports) -> Facts {
     let listeners = listeners();
     let filter = ruleset::read(&rules(about.site, &ports)).await;
+    let foreign = beside::look(about.site, &ports).await;
     let outside = match about.probe {
         false => Outside::NotAsked,
         true => match outside::look(&Facts::worth_a_look(&ports, &listeners, &filter)).await {
@@ -96,5 +102,5 @@ async fn facts(about: &About<'_>, ports: Ports) -> Facts {
             Err(error) => Outside::Failed(format!("{error:#}")),
         },
     };
-    Facts { ports, listeners, filter, outside }
+    Facts { ports, listeners, filter, foreign, outside }
 }

@@ -11,11 +11,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use gateway::config::{Auth, Config};
 use wire::{Format, Manage};
 
-use super::Judged;
 use super::ask::Question;
 use super::facts::{Exposure, Facts, Reach};
 use super::line::Line;
 use super::table::{Around, Layer};
+use super::{Judged, beside};
 use crate::edge::findings::{Finding, Mark};
 use crate::edge::machine::listeners::Listener;
 use crate::edge::machine::programs::{Program, environment, unit};
@@ -87,7 +87,11 @@ pub(super) async fn judge(facts: &Facts, gateway: Option<&Config>, runtimes: &[R
         egress(&found),
         user(&found),
     ];
-    let layer = layer(&findings, &found, runtimes, named.as_deref());
+    let mut layer = layer(&findings, &found, runtimes, named.as_deref());
+    let beside = beside::to_the_model(facts);
+    if !beside.is_empty() {
+        (layer.around, layer.because) = (Around::Yes, beside.join("; "));
+    }
     Judged { findings, layer }
 }
 

@@ -18,6 +18,7 @@ use crate::edge::machine::listeners::Listener;
 use crate::edge::ports::Part;
 
 const LOAD: &str = "load ours: `gatehouse edge firewall --apply`; a provider's firewall in front of this machine cannot be seen from here";
+const INSTALL: &str = "`apt-get install nftables`, then load ours: `gatehouse edge firewall --apply`; a provider's firewall in front of this machine cannot be seen from here";
 /// The program by which Docker holds a published port.
 const DOCKER: &str = "docker-proxy";
 /// Ports told one by one.
@@ -42,7 +43,11 @@ fn filter(facts: &Facts) -> Finding {
             }
             Ours::Absent if set.others_refuse || set.legacy => {
                 let seen = with_others("other rules than ours; what they let in is not known here", set);
-                line.warn(seen, format!("look at them with `--probe`, or {LOAD}"));
+                let ours = if set.without_nft { INSTALL } else { LOAD };
+                line.warn(seen, format!("look at them with `--probe`, or {ours}"));
+            }
+            Ours::Absent if set.without_nft => {
+                line.fail("nft is not installed, and no other filter was seen: nothing refuses", INSTALL);
             }
             Ours::Absent => line.fail(with_others("no table of ours, and nothing that refuses", set), LOAD),
         },
@@ -63,6 +68,12 @@ fn with_others(what: &str, set: &Ruleset) -> String {
 
 fn current(facts: &Facts) -> Finding {
     let mut line = Line::new("l1.current", "the rules in force are those that the configuration makes now");
+    for conflict in &facts.ports.conflicts {
+        line.fail(conflict, "until then `gatehouse edge firewall` makes no rules");
+    }
+    if !facts.ports.conflicts.is_empty() {
+        return line.finding();
+    }
     match &facts.filter {
         Filter::Read(Ruleset { ours: Ours::Loaded { same, .. }, .. }) => match same {
             Same::Yes => line.ok("read back from an empty namespace, they are the same"),
@@ -84,8 +95,11 @@ fn published(facts: &Facts) -> Finding {
     );
     let held = facts.beyond().filter(|listener| is_docker(listener)).map(|listener| listener.at.port());
     let ports: BTreeSet<u16> = held.chain(facts.filter.published()).collect();
-    if ports.is_empty() {
-        line.ok("no port is published");
+    match facts.filter.blind() {
+        // What the engine's own program holds is seen all the same, and judged below.
+        Some(why) => line.skip(format!("rules that publish ports cannot be seen: {why}")),
+        None if ports.is_empty() => line.ok("no port is published"),
+        None => {}
     }
     for port in ports.into_iter().take(TOLD_MAX) {
         let Exposure { reach, seen } = facts.exposure(port);
@@ -237,7 +251,8 @@ fn opened(facts: &Facts) -> String {
     let ports = &facts.ports;
     let public = ports.public.iter().map(|public| public.at.port());
     let open: BTreeSet<u16> = public.chain(ports.open.iter().copied()).chain([ports.ssh]).collect();
-    let open: Vec<_> = open.iter().map(ToString::to_string).collect();
+    let udp = ports.open_udp.iter().map(|port| format!("{port}/udp"));
+    let open: Vec<_> = open.iter().map(ToString::to_string).chain(udp).collect();
     let mut text = format!("closes all ports but {}", open.join(", "));
     let nets: Vec<_> = ports.gateway_from.iter().map(ToString::to_string).collect();
     let gateways = ports.guarded.iter().filter(|guarded| guarded.part == Part::Gateway);
@@ -316,6 +331,29 @@ mod tests {
             let line = published(&facts);
             assert_eq!(line.mark, mark, "{port}: {}", line.seen);
         }
+    }
+
+    #[test]
+    fn without_nft_an_open_machine_is_not_passed_over() {
+        let without =
+            |others_refuse| Filter::Read(Ruleset { without_nft: true, others_refuse, ..Ruleset::default() });
+        let facts = |filter| facts(filter, vec![listener("127.0.0.1:11434", "ollama")]);
+        let open = judge(&facts(without(false)));
+        assert_eq!((open.findings[0].mark, open.layer.around), (Mark::Fail, Around::Yes));
+        assert!(open.findings[0].fix.as_ref().unwrap().contains("apt-get install nftables"));
+        let other = judge(&facts(without(true)));
+        assert_eq!((other.findings[0].mark, other.layer.around), (Mark::Warn, Around::Unknown));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_not_told_as_absent() {
+        let without = Filter::Read(Ruleset { without_nft: true, ..Ruleset::default() });
+        for filter in [Filter::Unreadable("no root".to_owned()), without] {
+            assert_eq!(published(&facts(filter.clone(), Vec::new())).mark, Mark::Skip);
+            let held = facts(filter, vec![listener("0.0.0.0:5432", DOCKER)]);
+            assert_eq!(published(&held).mark, Mark::Warn, "the engine's program is seen without rules");
+        }
+        assert_eq!(published(&facts(ours(), Vec::new())).mark, Mark::Ok);
     }
 
     #[test]

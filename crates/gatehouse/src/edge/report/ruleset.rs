@@ -6,15 +6,14 @@
 //! Never here: changing this machine's rules.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::Value;
 
+use super::listing::{expressions, target, word};
+use super::{published, without_nft};
 use crate::edge::firewall::{FAMILY, Nft, TABLE};
 use crate::edge::program::{find, run};
 
-/// Tables of the old iptables, which nft does not see.
-const LEGACY: [&str; 2] = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"];
 /// Of a difference, what a person reads.
 const SHOWN_CHARS_MAX: usize = 160;
 /// Loads rules into the namespace that it is started in, and lists what came of them.
@@ -39,6 +38,8 @@ pub(super) struct Ruleset {
     pub published: BTreeSet<u16>,
     /// The old iptables holds tables, which cannot be read here.
     pub legacy: bool,
+    /// `nft` is not installed: no rules of ours can be in force, and what others hold is known in outline only.
+    pub without_nft: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,15 @@ impl Filter {
         matches!(self, Filter::Read(set) if set.ours == Ours::Absent && !set.others_refuse && !set.legacy)
     }
 
+    /// Why it is not known which ports are published; `None`: it is.
+    pub(super) fn blind(&self) -> Option<&str> {
+        match self {
+            Filter::Unreadable(why) => Some(why),
+            Filter::Read(set) if set.without_nft => Some("nft is not installed"),
+            Filter::Read(_) => None,
+        }
+    }
+
     pub(super) fn published(&self) -> BTreeSet<u16> {
         match self {
             Filter::Read(set) => set.published.clone(),
@@ -80,21 +90,37 @@ impl Filter {
 
 /// Reads the loaded rules, and compares our table with what `rules` would make.
 pub(super) async fn read(rules: &str) -> Filter {
+    if Nft::find().is_err() {
+        return unlisted().await;
+    }
     match listed().await {
         Ok(objects) => {
             let mut set = gather(&objects);
             if let Ours::Loaded { same, .. } = &mut set.ours {
                 *same = compare(&objects, rules).await;
             }
-            set.legacy = LEGACY.iter().any(|file| holds_words(Path::new(file)));
+            set.legacy = without_nft::legacy();
             Filter::Read(set)
         }
         Err(error) => Filter::Unreadable(format!("{error:#}")),
     }
 }
 
-fn holds_words(file: &Path) -> bool {
-    std::fs::read_to_string(file).is_ok_and(|text| !text.trim().is_empty())
+/// Without `nft` there is no rule of ours. Whether there are others, only who may ask the kernel can say.
+async fn unlisted() -> Filter {
+    if !without_nft::may_read() {
+        return Filter::Unreadable(
+            "nft is not installed, and this needs root: other rules cannot be seen".to_owned(),
+        );
+    }
+    let others = without_nft::refusing().await;
+    Filter::Read(Ruleset {
+        others_refuse: !others.is_empty(),
+        others,
+        legacy: without_nft::legacy(),
+        without_nft: true,
+        ..Ruleset::default()
+    })
 }
 
 async fn listed() -> anyhow::Result<Vec<Value>> {
@@ -147,8 +173,7 @@ fn gather(objects: &[Value]) -> Ruleset {
             set.others_refuse |= drops || refuses(objects, chain);
         }
     }
-    let rules = objects.iter().filter_map(|object| object.get("rule"));
-    set.published = rules.filter_map(published).flatten().collect();
+    set.published = published::published(objects);
     set
 }
 
@@ -163,19 +188,6 @@ fn refuses(objects: &[Value], chain: &Value) -> bool {
     })
 }
 
-fn word<'a>(object: &'a Value, key: &str) -> &'a str {
-    object.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn expressions(rule: &Value) -> &[Value] {
-    rule.get("expr").and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// What iptables wrote keeps its target behind `xt`.
-fn target(part: &Value, names: &[&str]) -> bool {
-    part.get("xt").is_some_and(|xt| word(xt, "type") == "target" && names.contains(&word(xt, "name")))
-}
-
 /// Who keeps these rules, where that is known by its names.
 fn keeper(objects: &[Value], chain: &Value) -> &'static str {
     let ufw = |other: &Value| {
@@ -186,48 +198,6 @@ fn keeper(objects: &[Value], chain: &Value) -> &'static str {
         _ if objects.iter().filter_map(|object| object.get("chain")).any(ufw) => ", ufw",
         _ => "",
     }
-}
-
-/// The ports of TCP that a rule sends elsewhere; `None`: it sends nothing, or only what comes from this machine itself.
-fn published(rule: &Value) -> Option<Vec<u16>> {
-    let parts = expressions(rule);
-    let sends = |part: &Value| {
-        part.get("dnat").is_some() || part.get("redirect").is_some() || target(part, &["DNAT", "REDIRECT"])
-    };
-    if !parts.iter().any(sends) {
-        return None;
-    }
-    let matches = || parts.iter().filter_map(|part| part.get("match"));
-    let of = |part: &Value, field: &str| {
-        part.pointer("/left/payload/field").and_then(Value::as_str) == Some(field) && word(part, "op") == "=="
-    };
-    let local = |part: &Value| of(part, "daddr") && part.get("right").is_some_and(is_loopback);
-    if matches().any(local) {
-        return None;
-    }
-    let tcp = |part: &&Value| {
-        part.pointer("/left/payload/protocol").is_some_and(|name| name == "tcp" || name == "th")
-    };
-    let named = matches().filter(|part| of(part, "dport")).filter(tcp).filter_map(|part| part.get("right"));
-    Some(named.flat_map(ports).collect())
-}
-
-fn is_loopback(right: &Value) -> bool {
-    let text = right.as_str().or_else(|| right.pointer("/prefix/addr").and_then(Value::as_str));
-    text.and_then(|text| text.parse::<std::net::IpAddr>().ok()).is_some_and(|ip| ip.is_loopback())
-}
-
-/// A port, a set of them, or a range, of which the ends are enough to be told.
-fn ports(right: &Value) -> Vec<u16> {
-    let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
-    if let Some(port) = number(right) {
-        return vec![port];
-    }
-    let list = right.get("set").or_else(|| right.get("range")).and_then(Value::as_array);
-    list.into_iter()
-        .flatten()
-        .flat_map(|value| number(value).map_or_else(|| ports(value), |port| vec![port]))
-        .collect()
 }
 
 /// The first thing in which our table differs, either way.
@@ -325,26 +295,6 @@ mod tests {
         assert!(gather(&[chain("inet", "t", "accept"), rule("t", "input", &iptables)]).others_refuse);
         assert!(!Filter::Read(gather(&firewalld)).is_absent());
         assert!(Filter::Read(Ruleset::default()).is_absent());
-    }
-
-    #[test]
-    fn what_is_published_and_what_is_local() {
-        let dport = |right: Value| json!({"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": right}});
-        let daddr = |right: Value| json!({"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": right}});
-        let dnat = json!({"dnat": {"addr": "172.17.0.2", "port": 80}});
-        for (expr, expected) in [
-            (json!([dport(json!(11434)), dnat]), vec![11_434]),
-            (json!([dport(json!({"set": [1, {"range": [7, 9]}]})), dnat]), vec![1, 7, 9]),
-            (json!([daddr(json!("127.0.0.1")), dport(json!(11434)), dnat]), vec![]),
-            (json!([dport(json!(11434)), {"accept": null}]), vec![]),
-            (json!([dport(json!(8080)), {"xt": {"type": "target", "name": "DNAT"}}]), vec![8_080]),
-        ] {
-            let set = gather(&[rule("nat", "DOCKER", &expr)]);
-            assert_eq!(set.published.into_iter().collect::<Vec<_>>(), expected, "{expr}");
-        }
-        let elsewhere =
-            rule("filter", "INPUT", &json!([dport(json!(22)), {"xt": {"type": "target", "name": "LOG"}}]));
-        assert!(gather(&[elsewhere]).published.is_empty());
     }
 
     #[test]

@@ -10,24 +10,31 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::HeaderMap;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::Judged;
 use super::ask::{Answer, Question, Secured};
 use super::facts::{Exposure, Facts, Reach};
 use super::line::Line;
 use super::table::{Around, Layer};
+use super::{Judged, beside};
 use crate::config::edge::{Outer, Tls};
 use crate::edge::findings::{Finding, Mark};
 use crate::edge::ports::Part;
 use crate::edge::site::{Site, reached};
 
 const SITE: &str = "bring the site up: `gatehouse edge apply`, or `gatehouse up --domain` without nginx; then ask it: `gatehouse edge check`";
+const ENCRYPTED: &str = "what comes from outside is encrypted by a certificate for this name";
 /// Listeners that are asked.
 const LISTENERS_MAX: usize = 4;
 
 pub(super) async fn judge(facts: &Facts, site: &Site) -> Judged {
-    let (tls, secured) = tls(site).await;
-    let findings =
-        vec![tls, headers(site).await, redirect(site).await, page_direct(facts, site), gateway_direct(facts)];
+    let (tls, secured) = if site.names.is_empty() { (nameless(facts), None) } else { tls(site).await };
+    let findings = vec![
+        tls,
+        headers(site).await,
+        redirect(site).await,
+        page_direct(facts, site),
+        gateway_direct(facts),
+        beside::judge(facts, site),
+    ];
     let layer = layer(facts, site, &findings, secured.as_deref());
     Judged { findings, layer }
 }
@@ -42,9 +49,30 @@ fn question(site: &Site, at: SocketAddr, tls: bool) -> Question<'_> {
     }
 }
 
+/// A machine with a gateway alone: who reaches it from outside does so in plain HTTP.
+fn nameless(facts: &Facts) -> Finding {
+    let mut line = Line::new("l2.tls", ENCRYPTED);
+    let fix = "name a domain and bring its site up: `gatehouse init`; or let the gateway listen on 127.0.0.1";
+    for Exposure { reach, seen } in gateways(facts) {
+        match reach {
+            Reach::Listed | Reach::Everybody | Reach::Unknown => {
+                line.warn(format!("no `edge.domain`, so nothing is encrypted: {seen}"), fix);
+            }
+            Reach::Nobody | Reach::Local | Reach::Filtered => {}
+        }
+    }
+    line.skip("no `edge.domain`: no site is served here");
+    line.finding()
+}
+
+fn gateways(facts: &Facts) -> impl Iterator<Item = Exposure> {
+    let gateways = facts.ports.guarded.iter().filter(|guarded| guarded.part == Part::Gateway);
+    gateways.map(|guarded| facts.exposure(guarded.port))
+}
+
 /// The line, and what the first handshake showed.
 async fn tls(site: &Site) -> (Finding, Option<String>) {
-    let mut line = Line::new("l2.tls", "what comes from outside is encrypted by a certificate for this name");
+    let mut line = Line::new("l2.tls", ENCRYPTED);
     if site.tls == Tls::Off {
         let seen = "`edge.tls` is `off`: keys, passwords and texts travel readable";
         line.warn(seen, "use `certbot`, or `files` with a certificate of your own");
@@ -185,9 +213,7 @@ fn gateway_direct(facts: &Facts) -> Finding {
         Line::new("l2.gateway-direct", "nobody reaches the gateway in plain HTTP but who was named");
     let fix =
         "let it listen on 127.0.0.1 (`gateway.listen`), or load the rules: `gatehouse edge firewall --apply`";
-    let gateways = facts.ports.guarded.iter().filter(|guarded| guarded.part == Part::Gateway);
-    for guarded in gateways {
-        let Exposure { reach, seen } = facts.exposure(guarded.port);
+    for Exposure { reach, seen } in gateways(facts) {
         match reach {
             Reach::Nobody | Reach::Local | Reach::Filtered | Reach::Listed => line.ok(seen),
             Reach::Unknown => line.warn(seen, fix),
@@ -237,7 +263,13 @@ fn around(facts: &Facts, site: &Site, findings: &[Finding], version: Option<&str
     let doubts: Vec<_> = doubts.filter(|one| one.reach == Reach::Unknown).map(|one| one.seen).collect();
     match () {
         () if !ways.is_empty() => (Around::Yes, ways.join("; ")),
-        () if version.is_none() => {
+        () if site.names.is_empty() && gateways(facts).any(|one| one.reach == Reach::Listed) => {
+            (Around::Yes, "there is no TLS: who is on the way to the gateway reads and writes".to_owned())
+        }
+        () if site.names.is_empty() && doubts.is_empty() => {
+            (Around::No, "no site is served, and page and gateway are not reached from outside".to_owned())
+        }
+        () if version.is_none() && !site.names.is_empty() => {
             let what = seen(&|finding| finding.id == "l2.tls").join("; ");
             (Around::Unknown, format!("no handshake succeeds: {what}"))
         }
@@ -273,6 +305,20 @@ mod tests {
                 (page, gateway),
                 "{at}"
             );
+        }
+    }
+
+    #[test]
+    fn without_a_domain_nothing_is_encrypted_for_who_is_let_in() {
+        for (at, mark, around) in
+            [("0.0.0.0:18789", Mark::Warn, Around::Yes), ("127.0.0.1:18789", Mark::Skip, Around::No)]
+        {
+            let mut facts = facts(ours(), vec![listener(at, "gatehouse")]);
+            facts.ports.gateway_from = vec!["10.0.0.0/8".parse().unwrap()];
+            let mut site = site();
+            site.names.clear();
+            let line = nameless(&facts);
+            assert_eq!((line.mark, super::around(&facts, &site, &[line], None).0), (mark, around), "{at}");
         }
     }
 

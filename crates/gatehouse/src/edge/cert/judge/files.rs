@@ -84,12 +84,7 @@ fn chain(view: &View<'_>) -> Finding {
     let wrong = all.iter().find_map(|chain| Some((chain, leads_to_root(chain, &roots, view.now).err()?)));
     match wrong {
         None => Finding::ok(id, fact, chain.path()),
-        Some((chain, what)) => Finding::fail(
-            id,
-            fact,
-            format!("{}: {what}", chain.path()),
-            "put the CA's intermediate certificates below the certificate in the chain's file; name the root of a private CA in `edge.acme.ca_file`",
-        ),
+        Some((chain, why)) => Finding::fail(id, fact, format!("{}: {}", chain.path(), why.what), why.fix),
     }
 }
 

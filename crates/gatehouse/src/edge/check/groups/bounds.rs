@@ -31,7 +31,10 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
     };
     // Until a request says whose it is, the default server's clocks count; a body is read by the served one.
     let clock = |of: Of, directive, least, most| match &places {
-        Ok(places) if of == Of::Everybody => within(&everywhere(context, places), directive, least, most),
+        Ok(places) if of == Of::Everybody => {
+            let servers = everywhere(context, places);
+            places::with_neighbours(within(&servers, directive, least, most), &servers, context.site)
+        }
         Ok(places) => within(&places.api, directive, least, most),
         Err(why) => Verdict::skip(why),
     };

@@ -18,6 +18,7 @@ use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::Sni;
 use crate::edge::check::{Asking, Context};
 use crate::edge::site::Site;
+use crate::edge::unbelieved::Unbelieved;
 
 const DAY_S: i64 = 24 * 3600;
 
@@ -31,7 +32,7 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
         Ok(open) => open.wire.get_ref().1.peer_certificates().map(<[_]>::to_vec).unwrap_or_default(),
         Err(trouble) => return skip(&trouble.to_string()),
     };
-    let Some((leaf, others)) = served.split_first() else { return skip("no certificate was sent") };
+    let Some(leaf) = served.first() else { return skip("no certificate was sent") };
     let (Ok(parsed), Ok((_, read))) = (ParsedCertificate::try_from(leaf), X509Certificate::from_der(leaf))
     else {
         let wrong = Verdict::fail("the certificate cannot be read");
@@ -40,7 +41,7 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
     let validity = read.validity();
     let (begins, ends) = (validity.not_before.timestamp(), validity.not_after.timestamp());
     vec![
-        ("cert.chain", chain(&parsed, others, (begins, ends), context.asking, context.site)),
+        ("cert.chain", chain(&parsed, &served, (begins, ends), context.asking, context.site)),
         ("cert.name", names(&parsed, context.site)),
         ("cert.dates", dates(begins, ends, now())),
     ]
@@ -54,7 +55,7 @@ fn now() -> i64 {
 /// Judged at a moment when the leaf was valid: its dates are another fact.
 fn chain(
     leaf: &ParsedCertificate<'_>,
-    others: &[CertificateDer<'_>],
+    sent: &[CertificateDer<'_>],
     (begins, ends): (i64, i64),
     asking: &Asking,
     site: &Site,
@@ -68,10 +69,12 @@ fn chain(
         UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(moment).unwrap_or(0)));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let algorithms = provider.signature_verification_algorithms.all;
-    match verify_server_cert_signed_by_trust_anchor(leaf, &roots, others, moment, algorithms) {
-        Ok(()) => Verdict::ok(format!("{} certificates sent, root among {from}", others.len() + 1)),
+    let above = sent.get(1..).unwrap_or_default();
+    match verify_server_cert_signed_by_trust_anchor(leaf, &roots, above, moment, algorithms) {
+        Ok(()) => Verdict::ok(format!("{} certificates sent, root among {from}", sent.len())),
         Err(error) => {
-            Verdict::fail(format!("{error}; {} certificates sent, judged by {from}", others.len() + 1))
+            let Unbelieved { what, fix } = Unbelieved::of(&error, sent);
+            Verdict::Mend { seen: format!("{what}; {} certificates sent, judged by {from}", sent.len()), fix }
         }
     }
 }

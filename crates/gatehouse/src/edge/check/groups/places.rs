@@ -8,8 +8,10 @@ use gateway::routes::ROUTES;
 
 use crate::chat;
 use crate::edge::check::Context;
-use crate::edge::check::reading::{Read, Reading, Scope};
+use crate::edge::check::facts::Verdict;
+use crate::edge::check::reading::{Directive, Read, Reading, Scope, is_foreign};
 use crate::edge::refusals::API;
+use crate::edge::site::Site;
 
 /// Scopes of the served site.
 pub(super) struct Places<'t> {
@@ -44,6 +46,21 @@ pub(super) fn of<'t>(context: &'t Context<'_>) -> Result<Places<'t>, String> {
     let page = page.filter(|_| context.site.page.is_some());
     let (api, page) = (distinct(&server, api), distinct(&server, page));
     Ok(Places { read, server, api, page })
+}
+
+/// A failure that servers of other sites on the same port may be the cause of says so: `edge apply` does not write those.
+pub(super) fn with_neighbours(verdict: Verdict, servers: &[Scope<'_>], site: &Site) -> Verdict {
+    let Verdict::Fail(wrong) = verdict else { return verdict };
+    let names = servers.iter().filter_map(|server| server.own("server_name"));
+    let mut others: Vec<String> = names.filter(|line| is_foreign(line, site)).map(Directive::shown).collect();
+    others.dedup();
+    match others.is_empty() {
+        true => Verdict::Fail(wrong),
+        false => Verdict::fail(format!(
+            "{wrong}\nother sites share the port, and their lines count before a name is known; `edge apply` does not write them, so look there, too: {}",
+            others.join(", ")
+        )),
+    }
 }
 
 /// A path in braces stands for one name.

@@ -11,7 +11,8 @@ use crate::config::edge::Tls;
 use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::{Answer, Door, Sni};
-use crate::edge::check::reading::{Reading, first_line};
+use crate::edge::check::reading::{Read, Reading, first_line, foreign};
+use crate::edge::ports::Ports;
 use crate::edge::site::{Page, Site};
 
 /// What the gateway puts on every answer of its own, and nothing else does.
@@ -44,10 +45,11 @@ pub(in crate::edge::check) async fn reach(site: &Site, door: &Door) -> Said {
 }
 
 pub(in crate::edge::check) fn loads(site: &Site, reading: &Reading) -> Said {
-    let (loads, included) = match reading {
-        Reading::Unknown(why) => (Verdict::skip(why), Verdict::skip(why)),
+    let (loads, included, foreign) = match reading {
+        Reading::Unknown(why) => (Verdict::skip(why), Verdict::skip(why), Verdict::skip(why)),
         Reading::Broken(said) => (
             Verdict::fail(first_line(said)),
+            Verdict::skip("nginx does not take its configuration: see config.loads"),
             Verdict::skip("nginx does not take its configuration: see config.loads"),
         ),
         Reading::Read(read) => {
@@ -55,25 +57,28 @@ pub(in crate::edge::check) fn loads(site: &Site, reading: &Reading) -> Said {
                 true => Verdict::ok(format!("{} files", read.files.names().count())),
                 false => Verdict::warn(read.warnings.join("\n")),
             };
-            let included = match read.served(site) {
-                Some(server) => {
-                    Verdict::ok(server.own("server_name").map_or_else(String::new, |d| d.place()))
-                }
-                None if !site.nginx.site_file.exists() => Verdict::fail(format!(
-                    "there is no {}: `gatehouse edge apply` writes it",
-                    site.nginx.site_file.display()
-                )),
-                None => Verdict::fail(format!(
-                    "no server for {} on port {} in {}",
-                    site.canonical().map_or("", |name| name.as_str()),
-                    site.public_port(),
-                    read.files.names().next().unwrap_or(&site.nginx.main_file).display()
-                )),
-            };
-            (loads, included)
+            let beside = foreign(read, site, &Ports::of(site));
+            let beside: Vec<_> = beside.into_iter().map(|one| one.shown).collect();
+            (loads, included(site, read), Verdict::of(&beside, "every other server leads elsewhere"))
         }
     };
-    vec![("config.loads", loads), ("config.included", included)]
+    vec![("config.loads", loads), ("config.included", included), ("config.foreign-proxy", foreign)]
+}
+
+fn included(site: &Site, read: &Read) -> Verdict {
+    match read.served(site) {
+        Some(server) => Verdict::ok(server.own("server_name").map_or_else(String::new, |d| d.place())),
+        None if !site.nginx.site_file.exists() => Verdict::fail(format!(
+            "there is no {}: `gatehouse edge apply` writes it",
+            site.nginx.site_file.display()
+        )),
+        None => Verdict::fail(format!(
+            "no server for {} on port {} in {}",
+            site.canonical().map_or("", |name| name.as_str()),
+            site.public_port(),
+            read.files.names().next().unwrap_or(&site.nginx.main_file).display()
+        )),
+    }
 }
 
 /// What stands behind the site.

@@ -59,6 +59,7 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
         tickets(door),
         http2(context),
     );
+    let versions = places::with_neighbours(versions, servers.as_deref().unwrap_or_default(), context.site);
     let (cache, stapling) = (cache(servers.as_deref()), stapling(servers.as_deref()));
     vec![
         ("tls.on", Verdict::ok(door.https.to_string())),

@@ -5,6 +5,7 @@
 //!
 //! Never here: whether what holds is good, and changing anything.
 
+mod foreign;
 mod parse;
 mod scope;
 mod tree;
@@ -15,6 +16,7 @@ use crate::config::edge::NginxFiles;
 use crate::edge::site::Site;
 use crate::edge::{nginx, program};
 
+pub(crate) use foreign::{Foreign, foreign, is_foreign};
 pub(crate) use parse::Directive;
 pub(crate) use scope::Scope;
 pub(crate) use tree::Files;
