@@ -416,6 +416,18 @@ def test_the_page_behind_a_list_and_a_password(build):
     assert not setup.get("notice"), "the page does not say that it is open when it is not"
 
 
+@pytest.mark.parametrize(
+    "page, is_open",
+    [({}, True), ({"allow": ["10.0.0.0/8"]}, False), ({"allow": ["0.0.0.0/0"]}, True), ({"allow": ["::/0"], "password_file": "/etc/hostname"}, False)],
+    ids=["nothing", "a list", "a list of everybody", "a password"],
+)
+def test_a_page_that_everybody_opens_is_called_open(tmp_path, page, is_open):
+    file = tmp_path / "gatehouse.yaml"
+    file.write_text(json.dumps({"edge": {"domain": NAME, "page": page}}))
+    rendered = gatehouse("edge", "nginx", "--config", file, "--nginx-version", "1.22.1")
+    assert rendered.returncode == 0 and ("whoever reaches the site can use the models" in rendered.stderr) == is_open, rendered.stderr
+
+
 def test_behind_a_proxy_that_states_its_client(build):
     house = build(edge={"trusted_proxies": ["127.0.0.1"]})
     answer = ask(house, "/v1/models", headers={"x-forwarded-for": "198.51.100.7, 203.0.113.9"})
