@@ -5,10 +5,8 @@
 //!
 //! Never here: writing.
 
-use std::fs;
-
 use crate::config::edge::NginxFiles;
-use crate::edge::check::reading::{Directive, Files};
+use crate::edge::check::reading::{Directive, Files, stated_elsewhere};
 use crate::edge::nginx::{NAMES_HASH, Nginx};
 
 /// Asks the program, and looks into the files.
@@ -21,15 +19,13 @@ pub(crate) fn nginx(files: &NginxFiles) -> anyhow::Result<Nginx> {
 /// Lines about the tables of names in other files than the site's. Files that cannot be read are nginx's to complain of.
 pub(super) fn stated(files: &NginxFiles) -> Vec<Directive> {
     let tree = Files::on_disk(&files.main_file).ok().and_then(|all| all.tree().ok()).unwrap_or_default();
-    let site = fs::canonicalize(&files.site_file).ok();
-    let ours = |line: &Directive| site.is_some() && fs::canonicalize(&*line.file).ok() == site;
-    let http = tree.into_iter().filter(|line| line.name == "http").filter_map(|http| http.block).flatten();
-    http.filter(|line| NAMES_HASH.contains(&line.name.as_str()) && !ours(line)).collect()
+    stated_elsewhere(&tree, &NAMES_HASH, &files.site_file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_other_files_say_is_known_and_the_site_s_own_is_not_counted() {

@@ -10,7 +10,7 @@ mod parse;
 mod scope;
 mod tree;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::edge::NginxFiles;
 use crate::edge::site::Site;
@@ -135,6 +135,14 @@ impl Read {
 /// The same of a tree that was not asked of nginx.
 pub(crate) fn pid_file(tree: &[Directive]) -> PathBuf {
     Scope::root(tree).value("pid").map_or_else(|| PathBuf::from("/run/nginx.pid"), PathBuf::from)
+}
+
+/// Lines of the `http` context with one of these names, in other files than the site's.
+pub(crate) fn stated_elsewhere(tree: &[Directive], names: &[&str], site_file: &Path) -> Vec<Directive> {
+    let site = std::fs::canonicalize(site_file).ok();
+    let ours = |line: &Directive| site.is_some() && std::fs::canonicalize(&*line.file).ok() == site;
+    let http = tree.iter().filter(|line| line.name == "http").flat_map(Directive::inside);
+    http.filter(|line| names.contains(&line.name.as_str()) && !ours(line)).cloned().collect()
 }
 
 /// The port of a `listen`.
