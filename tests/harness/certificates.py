@@ -39,11 +39,12 @@ class Authority:
         """A certificate for these names (addresses too), its chain in one file and its key in another."""
         self.count = getattr(self, "count", 0) + 1
         chain, key, request = (self.folder / f"{stem}-{self.count}.{end}" for end in ("pem", "key", "csr"))
-        wanted = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        wanted = {"rsa": ["-newkey", "rsa:2048"], "ed25519": ["-newkey", "ed25519"]}.get(kind, curve)
         openssl("req", "-new", *wanted, "-nodes", "-subj", f"/CN={names[0]}", "-out", request, "-keyout", key, cwd=self.folder)
         address = lambda name: name.replace(".", "").isdigit() or ":" in name  # noqa: E731
         alternatives = ",".join(f"{'IP' if address(name) else 'DNS'}:{name}" for name in names)
-        usage = "digitalSignature" if kind == "ec" else "digitalSignature,keyEncipherment"
+        usage = "digitalSignature,keyEncipherment" if kind == "rsa" else "digitalSignature"
         extensions = self.folder / f"{stem}-{self.count}.ext"
         extensions.write_text(
             f"subjectAltName={alternatives}\nbasicConstraints=CA:FALSE\nkeyUsage=critical,{usage}\n"
