@@ -44,6 +44,8 @@ pub(crate) struct Site {
     pub audit_file: Option<PathBuf>,
     /// Whether the gateway believes nginx's word about addresses; `None` where that is not known here.
     pub gateway_trusts_nginx: Option<bool>,
+    /// Whether the gateway lets in nobody without a key; `None` where that is not known here.
+    pub gateway_asks_for_keys: Option<bool>,
     /// Where the gateway's sockets are bound, as far as this machine's configuration says.
     pub gateway_listen: Vec<SocketAddr>,
     /// Networks that reach the gateway's port directly.
@@ -121,6 +123,7 @@ impl Site {
                 let asked = config.listen.iter().map(|at| reached(*at).ip());
                 asked.into_iter().all(|from| trusted.iter().any(|net| net.contains(&from)))
             }),
+            gateway_asks_for_keys: gateway.map(|config| !matches!(config.auth, gateway::config::Auth::Open)),
             gateway_listen,
             gateway_from: edge.firewall.gateway_from.clone().or(allow).unwrap_or_default(),
             upstreams: gateway

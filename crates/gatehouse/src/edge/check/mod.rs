@@ -4,11 +4,13 @@
 //! So requests are sent through the site, what the gateway saw is compared with what was sent, and only what no request can
 //! show is read from the configuration that nginx itself puts together.
 //!
-//! How: `reading` knows the configuration, `probe` asks, `witness` looks behind the site, `groups` judge, `facts` is the
-//! table of what should hold. Everything is bounded and changes nothing.
+//! How: `reading` knows the configuration, `probe` asks, `witness` looks behind the site, `groups` judge, `drift` compares a
+//! site of ours with what would be written now, `facts` is the table of what should hold. Everything is bounded and changes
+//! nothing.
 //!
 //! Never here: what the site should look like (`edge::nginx`), and repairing it (`edge::apply`).
 
+mod drift;
 pub(crate) mod facts;
 mod groups;
 mod probe;
@@ -119,6 +121,7 @@ async fn look(site: &Site, asking: &Asking) -> (Said, String) {
     let samples = Samples::ask(&door, site, asking.key.as_ref()).await;
     let context = Context { site, asking, here, door, reading, audit, log, samples };
     said.extend(groups::all(&context).await);
+    drift::join(&mut said, drift::look(site, &context.reading).await);
     (said, "not looked at".to_owned())
 }
 

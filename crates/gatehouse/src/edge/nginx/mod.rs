@@ -66,6 +66,11 @@ impl Extent {
     }
 }
 
+/// Whether a file was written here, whatever somebody has put around it since.
+pub(crate) fn is_ours(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with(WRITTEN))
+}
+
 /// Why a site cannot be written for this nginx.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum RenderError {

@@ -46,10 +46,11 @@ pub(super) async fn all(context: &Context<'_>) -> Said {
         said.extend(group);
     }
     said.extend(headers::look(context));
-    said.extend(reach::behind(context));
+    said.extend(reach::behind(context).await);
     // Alone: it counts, and others would be counted with it.
     said.extend(upstream::look(context).await);
     // Last, and alone: it takes from everybody behind the same address.
     said.extend(bounds::look(context).await);
+    reach::step_back(&mut said);
     said
 }

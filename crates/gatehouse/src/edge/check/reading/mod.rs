@@ -15,7 +15,7 @@ use crate::config::edge::NginxFiles;
 use crate::edge::site::Site;
 use crate::edge::{nginx, program};
 
-pub(crate) use parse::Directive;
+pub(crate) use parse::{Directive, parse};
 pub(crate) use scope::Scope;
 pub(crate) use tree::Files;
 
