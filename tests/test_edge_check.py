@@ -482,10 +482,10 @@ def test_a_site_of_another_hand_is_not_compared(served):
     more = served.good.replace("    gzip off;", "    gzip off;\n    charset utf-8;")
     with served.site(more):
         red = only_well(served.findings())
-    assert set(red) == {"config.unchanged"} and red["config.unchanged"]["mark"] == "warn" and "charset" in red["config.unchanged"]["seen"]
+    assert set(red) == {"site.unchanged"} and red["site.unchanged"]["mark"] == "warn" and "charset" in red["site.unchanged"]["seen"]
     with served.site(re.sub("(?m)^# Written by .*$", "", more)):
         found = served.findings()
-    assert only_well(found) == {} and "was not written by" in found["config.unchanged"]["seen"]
+    assert only_well(found) == {} and "was not written by" in found["site.unchanged"]["seen"]
 
 
 def test_what_cannot_be_read_is_skipped_and_asked_all_the_same(served):

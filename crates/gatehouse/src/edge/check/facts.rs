@@ -122,6 +122,8 @@ pub(crate) const FACTS: &[Fact] = &[
         "mend the named line, or write the site anew for this nginx: `gatehouse edge apply`; until then no reload, and no new certificate, takes effect"),
     row("config.included", Machine, "the site is part of nginx's configuration", "`nginx -T`",
         "write the site (`gatehouse edge apply`), and see that the `http` block of nginx's main file includes the folder it lies in (`edge.nginx.site_file`)"),
+    row("site.unchanged", Site, "the site holds no other line that `gatehouse edge` did not write", "the site as it is, against the site as it would be written now",
+        "keep what belongs to the site in the configuration: the next `gatehouse edge apply` writes the file anew"),
     row("api.answers", House, "the gateway answers behind the site", "GET /v1/models without a key, at each gateway where there are several; `allow`, `deny`",
         "start the gateway (`systemctl start gatehouse-gateway`), and see that `edge.gateways` names where it listens; where nginx itself refuses, write the site anew: `gatehouse edge apply`"),
     row("page.answers", House, "the chat page answers behind the site", "GET /",
@@ -252,8 +254,6 @@ pub(crate) const FACTS: &[Fact] = &[
         "a drop-in for the unit with a longer stop, as deploy/systemd has it"),
     row("config.plain", Site, "no `if`, no rewrite with captures, no map with expressions", "the servers of the site",
         "such rules sit on memory faults of 2026; `return` and exact locations do without: `gatehouse edge apply`"),
-    row("config.unchanged", Site, "the site holds no other line that `gatehouse edge` did not write", "the site as it is, against the site as it would be written now",
-        "keep what belongs to the site in the configuration: the next `gatehouse edge apply` writes the file anew"),
 ];
 
 #[cfg(test)]

@@ -120,8 +120,9 @@ async fn look(site: &Site, asking: &Asking) -> (Said, String) {
     let log = tail(groups::log_file(site, &reading).filter(|_| here), "the log is off, or not here").await;
     let samples = Samples::ask(&door, site, asking.key.as_ref()).await;
     let context = Context { site, asking, here, door, reading, audit, log, samples };
+    let drifts = drift::look(site, &context.reading).await;
     said.extend(groups::all(&context).await);
-    drift::join(&mut said, drift::look(site, &context.reading).await);
+    drift::join(&mut said, drifts);
     (said, "not looked at".to_owned())
 }
 

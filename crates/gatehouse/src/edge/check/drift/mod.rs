@@ -290,7 +290,7 @@ pub(super) fn join(said: &mut Said, drifts: Result<Vec<Drift>, String>) {
     let drifts = match drifts {
         Ok(drifts) => drifts,
         Err(why) => {
-            said.push(("config.unchanged", Verdict::Skip(why)));
+            said.push(("site.unchanged", Verdict::Skip(why)));
             return;
         }
     };
@@ -299,18 +299,18 @@ pub(super) fn join(said: &mut Said, drifts: Result<Vec<Drift>, String>) {
         said.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Fail(_))).map(|(id, _)| *id).collect();
     let owner = |drift: &Drift| {
         let already = drift.owners.iter().find(|id| red.contains(id));
-        already.or(drift.owners.first()).copied().unwrap_or("config.unchanged")
+        already.or(drift.owners.first()).copied().unwrap_or("site.unchanged")
     };
     for (id, verdict) in said.iter_mut() {
         add(verdict, drifts.iter().filter(|drift| owner(drift) == *id).map(|drift| drift.line.as_str()));
     }
     let lines: Vec<String> =
-        drifts.iter().filter(|d| owner(d) == "config.unchanged").map(|d| d.line.clone()).collect();
+        drifts.iter().filter(|d| owner(d) == "site.unchanged").map(|d| d.line.clone()).collect();
     let unchanged = match lines.is_empty() {
         true => Verdict::ok("the rest of it stands as it was written"),
         false => Verdict::warn(lines.join("\n")),
     };
-    said.push(("config.unchanged", unchanged));
+    said.push(("site.unchanged", unchanged));
 }
 
 fn add<'l>(verdict: &mut Verdict, lines: impl Iterator<Item = &'l str>) {
@@ -359,7 +359,7 @@ mod tests {
             ("proxy_pass http://g;", "proxy_pass http://g; deny all;", "api.answers", "`deny all` (f:1)"),
             ("location = /x { return 404; }", "", "page.answers", "no `location = /x`"),
             ("listen 1;", "listen 1; location /d { alias /d; }", "path.traversal", "`location /d` (f:1)"),
-            ("listen 1;", "listen 1; charset utf-8;", "config.unchanged", "`charset utf-8` (f:1)"),
+            ("listen 1;", "listen 1; charset utf-8;", "site.unchanged", "`charset utf-8` (f:1)"),
         ] {
             let there = WANTED.replace(from, to);
             assert_eq!(drifts(&there), [(owner, line.to_owned())], "{there}");
@@ -373,10 +373,10 @@ mod tests {
         join(&mut said, Ok(vec![drift(owners::SIGN, "z")]));
         assert_eq!(said[1].1, Verdict::fail("y\nz"));
         assert_eq!(said[0].1, Verdict::ok("x"));
-        assert!(matches!(said[2], ("config.unchanged", Verdict::Ok(_))));
+        assert!(matches!(said[2], ("site.unchanged", Verdict::Ok(_))));
         let mut said = Vec::new();
         join(&mut said, Ok(vec![drift(owners::NOBODY, "z")]));
-        assert_eq!(said, [("config.unchanged", Verdict::warn("z"))]);
+        assert_eq!(said, [("site.unchanged", Verdict::warn("z"))]);
         let line = parse("f", "proxy_set_header Authorization \"Bearer secret\";").unwrap();
         assert_eq!(shown(&line[0]), "`proxy_set_header Authorization ...` (f:1)");
     }

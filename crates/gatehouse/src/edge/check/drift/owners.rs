@@ -29,7 +29,7 @@ pub(super) enum Room {
 }
 
 /// Nobody else's: a warning, since what it does is not known.
-pub(super) const NOBODY: Owners = &["config.unchanged"];
+pub(super) const NOBODY: Owners = &["site.unchanged"];
 const HEADERS: Owners = &[
     "headers.every-place",
     "headers.every-status",
@@ -73,12 +73,12 @@ const EVERYWHERE: [(&[&str], Owners); 31] = [
     (&["set_real_ip_from", "real_ip_*"], &["address.outer", "address.overwritten"]),
     (&["server_tokens"], &["headers.server"]),
     (&["access_log", "log_format"], LOG),
-    (&["client_header_timeout"], &["config.unchanged", "clock.head"]),
+    (&["client_header_timeout"], &["site.unchanged", "clock.head"]),
     (&["client_header_buffer_size", "large_client_header_buffers"], &["size.head"]),
-    (&["keepalive_time*", "keepalive_requests"], &["config.unchanged", "clock.idle"]),
+    (&["keepalive_time*", "keepalive_requests"], &["site.unchanged", "clock.idle"]),
     (&["reset_timedout_connection", "lingering_*"], &["clock.reset"]),
-    (&["client_body_timeout"], &["config.unchanged", "clock.body"]),
-    (&["send_timeout"], &["config.unchanged", "clock.send"]),
+    (&["client_body_timeout"], &["site.unchanged", "clock.body"]),
+    (&["send_timeout"], &["site.unchanged", "clock.send"]),
     (&["client_max_body_size"], &["size.body"]),
     (&["client_body_*"], &["upload.memory"]),
     (&["gzip_static", "gzip_vary", "gunzip"], &["static.compressed"]),
@@ -94,8 +94,8 @@ const EVERYWHERE: [(&[&str], Owners); 31] = [
 /// Of the server that answers.
 const SERVED: [(&[&str], Owners); 20] = [
     (&["proxy_http_version"], &["upstream.reuse"]),
-    (&["proxy_connect_timeout"], &["config.unchanged", "clock.connect"]),
-    (&["proxy_read_timeout", "proxy_send_timeout"], &["config.unchanged", "clock.read", "clock.send"]),
+    (&["proxy_connect_timeout"], &["site.unchanged", "clock.connect"]),
+    (&["proxy_read_timeout", "proxy_send_timeout"], &["site.unchanged", "clock.read", "clock.send"]),
     (&["proxy_request_buffering"], &["upload.whole"]),
     (&["proxy_buffer*", "proxy_cache*", "proxy_ignore_headers", "proxy_store*"], &["stream.h1", "stream.h2"]),
     (&["proxy_max_temp_file_size", "proxy_limit_rate", "limit_rate*"], &["stream.h1", "stream.h2"]),
@@ -108,7 +108,7 @@ const SERVED: [(&[&str], Owners); 20] = [
     (&["stub_status", "*_pass"], PATHS),
     (&["root", "alias", "autoindex*", "index", "dav_*", "disable_symlinks"], FOLDERS),
     (&["try_files"], &["static.immutable", "path.traversal", "static.served"]),
-    (&["map", "geo", "split_clients"], &["config.plain", "config.unchanged"]),
+    (&["map", "geo", "split_clients"], &["config.plain", "site.unchanged"]),
     (&["max_fails"], &["upstream.fails"]),
     (&["sub_filter*", "addition_*", "add_*_body"], &["headers.values"]),
     (&["mirror*"], &["upstream.once"]),
@@ -171,9 +171,7 @@ pub(super) fn of(room: Room, line: &Directive) -> Owners {
 
 /// Of rows of a map.
 pub(super) fn map(variable: &str) -> Owners {
-    MAPS.iter()
-        .find(|(known, _)| *known == variable)
-        .map_or(&["config.plain", "config.unchanged"], |row| row.1)
+    MAPS.iter().find(|(known, _)| *known == variable).map_or(&["config.plain", "site.unchanged"], |row| row.1)
 }
 
 /// Where another page may read what this one answers.
