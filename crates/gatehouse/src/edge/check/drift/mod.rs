@@ -330,7 +330,12 @@ fn add<'l>(verdict: &mut Verdict, lines: impl Iterator<Item = &'l str>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::reading::Files;
     use super::*;
+    use crate::config::Settings;
+    use crate::config::edge::{CertificateFiles, EdgeSettings, Name, Outer, PageAt, Tls};
 
     const WANTED: &str = "listen 1; gzip off; add_header a 1; location ^~ /v1/ { proxy_pass http://g; } \
         location = /x { return 404; }";
@@ -363,6 +368,63 @@ mod tests {
         ] {
             let there = WANTED.replace(from, to);
             assert_eq!(drifts(&there), [(owner, line.to_owned())], "{there}");
+        }
+    }
+
+    fn site(change: impl FnOnce(&mut EdgeSettings)) -> Site {
+        let tls = Tls::Files(CertificateFiles { chain: "/c/chain.pem".into(), key: "/c/key.pem".into() });
+        let mut edge = EdgeSettings { tls, ..EdgeSettings::default() };
+        change(&mut edge);
+        Site::new(&Settings::default(), &edge, vec![Name::parse("ai.example.com").unwrap()]).unwrap()
+    }
+
+    fn against(site: &Site, there: &str) -> Vec<Drift> {
+        let nginx = nginx::Nginx::of_version(nginx::Version(1, 22, 1));
+        let wanted = nginx::site(site, &nginx, nginx::Extent::Whole).unwrap();
+        let files = Files::default().with(Path::new("/n"), there);
+        let tree = files.tree().unwrap();
+        compared(site, &Read { files, tree, warnings: Vec::new() }, "/n", &parse("site", &wanted).unwrap())
+    }
+
+    fn whole(site: &Site, version: nginx::Version) -> String {
+        nginx::whole(site, &nginx::Nginx::of_version(version), nginx::Extent::Whole, Some("www-data"))
+            .unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_no_drift() {
+        for site in [
+            site(|_| {}),
+            site(|edge| edge.tls = Tls::Off),
+            site(|edge| edge.page.at = PageAt::Off),
+            site(|edge| edge.outer = Outer::Header(vec!["10.0.0.0/8".parse().unwrap()])),
+            site(|edge| edge.outer = Outer::ProxyProtocol(vec!["10.0.0.1/32".parse().unwrap()])),
+            site(|edge| edge.https_listen.push("127.0.0.1:8443".parse().unwrap())),
+        ] {
+            for version in [nginx::Version(1, 22, 1), nginx::Version(1, 28, 0)] {
+                assert_eq!(against(&site, &whole(&site, version)), []);
+            }
+        }
+    }
+
+    #[test]
+    fn no_line_can_be_taken_away_or_written_twice_unseen() {
+        let site = site(|edge| edge.page.allow = vec!["10.0.0.0/8".parse().unwrap()]);
+        let text = format!(
+            "http {{\n{}\n}}",
+            nginx::site(&site, &nginx::Nginx::of_version(nginx::Version(1, 22, 1)), nginx::Extent::Whole)
+                .unwrap()
+        );
+        let lines: Vec<&str> = text.lines().collect();
+        let directive =
+            |line: &str| line.ends_with(';') && !OTHERS.iter().any(|o| line.trim().starts_with(o));
+        for (number, line) in lines.iter().enumerate().filter(|(_, line)| directive(line)) {
+            let mut less = lines.clone();
+            less.remove(number);
+            assert!(!against(&site, &less.join("\n")).is_empty(), "{line} taken away");
+            let mut more = lines.clone();
+            more.insert(number, line);
+            assert!(!against(&site, &more.join("\n")).is_empty(), "{line} twice");
         }
     }
 

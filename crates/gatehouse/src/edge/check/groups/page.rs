@@ -193,7 +193,16 @@ fn immutable(context: &Context<'_>) -> Verdict {
             wrong.push(format!("a file that is not there: cache-control: {}", cache(missing)));
         }
     }
+    if !wrong.is_empty() && is_listed(context) {
+        return Verdict::skip("the files' folder is listed, whatever is asked there: see path.traversal");
+    }
     Verdict::of(&wrong, chat::IMMUTABLE)
+}
+
+/// Whether nginx shows what lies in the files' folder.
+fn is_listed(context: &Context<'_>) -> bool {
+    let on = |scope: Scope<'_>| scope.one("autoindex").is_some_and(|line| line.has("on"));
+    places::of(context).is_ok_and(|places| on(places.server.at("/assets/x.js")))
 }
 
 fn compressed(context: &Context<'_>) -> Verdict {
