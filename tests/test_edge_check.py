@@ -234,6 +234,16 @@ CERTIFICATES = [
 ]
 
 
+def test_a_certificate_of_ed25519_changes_nothing(served, good):
+    made = served.house.authority.leaf(*served.house.names, kind="ed25519")
+    text = served.good.replace(str(served.house.leaf.chain), str(made.chain)).replace(str(served.house.leaf.key), str(made.key))
+    with served.site(text):
+        found = served.findings()
+    # One signature, so one suite: there is nothing to put in order.
+    assert {name for name, mark in marks(found).items() if mark != marks(good)[name]} <= {"tls.order"}, found["tls.suites"]
+    assert found["tls.suites"]["mark"] == found["tls.curves"]["mark"] == "ok"
+
+
 def test_a_certificate_with_another_kind_of_key_changes_nothing(served, good):
     made = served.house.authority.leaf(*served.house.names, kind="rsa")
     text = served.good.replace(str(served.house.leaf.chain), str(made.chain)).replace(str(served.house.leaf.key), str(made.key))
@@ -253,6 +263,8 @@ def test_a_certificate_is_judged_and_stops_nothing(red, mark, leaf, served, good
         found = served.findings()
     other = {name: row for name, row in found.items() if row["mark"] != good[name]["mark"]}
     assert set(other) == {red} and other[red]["mark"] == mark, other
+    # The house's certificate is a file of its own: no fix may lead to certbot alone.
+    assert red == "cert.chain" or "edge.tls: files" in other[red]["fix"]
 
 
 @pytest.mark.parametrize("extension,mark", [([], "fail"), (["-addext", "basicConstraints=critical,CA:FALSE"], "ok")], ids=["a CA", "as the fix says"])
@@ -335,6 +347,10 @@ def test_behind_a_proxy_that_states_addresses(tmp_path, play):
             with one.site(one.good.replace("set_real_ip_from 10.8.0.0/16;", put)):
                 red = only_well(one.findings())
             assert set(red) == {"address.outer"} and said in red["address.outer"]["seen"], red
+        for put, said in [("real_ip_header X-Real-IP;", "is not X-Forwarded-For"), ("", "nginx takes X-Real-IP by default")]:
+            with one.site(one.good.replace("real_ip_header X-Forwarded-For;", put)):
+                red = only_well(one.findings())
+            assert set(red) == {"address.outer"} and said in red["address.outer"]["seen"], red
     finally:
         one.house.stop()
 
@@ -383,6 +399,108 @@ def test_plain_http_inside_a_lan_without_a_page_in_front_of_two(tmp_path, play):
         assert found["tls.versions"]["mark"] == found["page.fresh"]["mark"] == "skip"
     finally:
         house.stop()
+
+
+def test_a_page_whose_guard_is_gone(tmp_path, play):
+    """Two guards at once: either one alone must not be enough, in no place."""
+    (tmp_path / "users").write_text("chat:{PLAIN}a password\n")
+    (tmp_path / "users").chmod(0o644)
+    tmp_path.chmod(0o755)
+    page = {"password_file": str(tmp_path / "users"), "allow": ["127.0.0.1"]}
+    one = Served(tmp_path / "house", play, edge={"page": page})
+    try:
+        with one.site(one.good):
+            assert only_well(one.findings()) == {}
+        for edits, said in [
+            ([(r"\s*auth_basic[^;]*;", "")], "GET / without a password, from 127.0.0.1: 200"),
+            ([(r"\s*allow 127.0.0.1/32;\s*deny all;", "")], "has no `deny all`"),
+            ([(r"(    proxy_http_version 1.1;)", r"    satisfy any;\n\1")], "an address is enough"),
+            ([(r"(location = /api/models \{)[^}]*?(client_max)", r"\1 \2")], "asks for no password"),
+            ([("allow 127.0.0.1/32;", "allow all;")], "is not in `edge.page.allow`"),
+        ]:
+            with one.site(changed(one.good, edits)):
+                red = only_well(one.findings())
+            assert set(red) == {"page.guarded"} and red["page.guarded"]["mark"] == "fail", (edits, red)
+            assert said in red["page.guarded"]["seen"], red
+    finally:
+        one.house.stop()
+
+
+def test_every_listener_and_every_name(tmp_path, play):
+    second, name = free_port(), "second.example.com"
+    one = Served(tmp_path / "house", play, names=("ai.example.com", name))
+    house = one.house
+    first = house.https
+    house.sections["edge"]["https_listen"] = [f"127.0.0.1:{first}", f"127.0.0.1:{second}"]
+    house.write()
+    good = house.rendered()
+    mine = rf"\s*listen 127.0.0.1:{second} ssl( http2)?;"
+    other = f"server {{ listen 127.0.0.1:{second} ssl; server_name ai.example.com; ssl_certificate {house.leaf.chain};"
+    other += f" ssl_certificate_key {house.leaf.key}; location / {{ return 200 x; }} }}"
+    try:
+        with one.site(good):
+            found = one.findings()
+        assert only_well(found) == {} and f"{name} at" in found["names.own"]["seen"] and f":{second}" in found["names.own"]["seen"]
+        for edits, red in [
+            ([(rf"\s*listen 127.0.0.1:{second} [^;]*default_server;", "")], "names.unknown"),
+            ([(mine, "")], "names.own"),
+            ([(rf"(server_name ai.example.com) {name}(;\n    ssl_certificate )", r"\1\2")], "names.own"),
+        ]:
+            with one.site(changed(good, edits)):
+                unwell = only_well(one.findings())
+            assert set(unwell) == {red} and unwell[red]["mark"] == "fail", (edits, unwell)
+        # Another server in the place of ours has more than one defect.
+        with one.site(changed(good, [(mine, ""), (r"\Z", other)])):
+            unwell = only_well(one.findings())
+        assert "names.own" in unwell and f":{second}: 200 on GET /v1/models" in unwell["names.own"]["seen"], unwell
+    finally:
+        house.stop()
+
+
+def test_a_gateway_that_asks_nobody_for_a_key(tmp_path, play):
+    one = Served(tmp_path / "house", play, gateway={"auth": {"enabled": False}})
+    try:
+        with one.site(one.good):
+            found = one.findings()
+        assert only_well(found) == {} and "`gateway.auth.enabled` is false" in found["api.no-key-added"]["seen"]
+    finally:
+        one.house.stop()
+
+
+def test_one_of_two_gateways_is_gone_or_is_none(tmp_path, play):
+    one = Served(tmp_path / "house", play)
+    house = one.house
+    try:
+        for other, mark, said in [(free_port(), "warn", "does not answer"), (house.page, "fail", "is no gateway")]:
+            house.sections["edge"]["gateways"] = [f"127.0.0.1:{house.api}", f"127.0.0.1:{other}"]
+            house.write()
+            with one.site(house.rendered()):
+                red = only_well(one.findings())
+            assert set(red) == {"api.answers"} and red["api.answers"]["mark"] == mark, red
+            assert f"127.0.0.1:{other}" in red["api.answers"]["seen"] and said in red["api.answers"]["seen"]
+    finally:
+        house.stop()
+
+
+def test_a_key_or_a_model_that_is_refused_is_no_silence(served, tmp_path):
+    (tmp_path / "key").write_text("gh-nobody-0123456789abcdefghijklmnopqrstuvwxyz")
+    (tmp_path / "key").chmod(0o600)
+    with served.site(served.good):
+        key = only_well(served.findings("--key-file", tmp_path / "key", key=False))
+        model = only_well(served.findings("--model", "nobody:1b"))
+    for red, said in [(key, "refuses the key of `--key-file`"), (model, "refuses the model of `--model`")]:
+        assert set(red) == {"stream.h1", "stream.h2"} and all(said in row["seen"] for row in red.values()), red
+
+
+def test_a_site_of_another_hand_is_not_compared(served):
+    """Whoever writes a site has reasons: it is asked and read. One of ours says what was added to it, whatever that is."""
+    more = served.good.replace("    gzip off;", "    gzip off;\n    charset utf-8;")
+    with served.site(more):
+        red = only_well(served.findings())
+    assert set(red) == {"site.unchanged"} and red["site.unchanged"]["mark"] == "warn" and "charset" in red["site.unchanged"]["seen"]
+    with served.site(re.sub("(?m)^# Written by .*$", "", more)):
+        found = served.findings()
+    assert only_well(found) == {} and "was not written by" in found["site.unchanged"]["seen"]
 
 
 def test_what_cannot_be_read_is_skipped_and_asked_all_the_same(served):

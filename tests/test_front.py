@@ -390,6 +390,13 @@ def test_the_program_s_own_check_finds_nothing_wrong(front, tmp_path):
         "headers.every-status", "headers.once", "path.untouched", "path.api-first", "path.closed", "path.traversal", "api.errors", "stream.h1", "stream.h2",
         "size.body", "size.head", "address.overwritten", "address.believed", "upgrade.none", "upstream.host", "static.immutable", "log.request-id",
     }  # fmt: skip
+    # `up` tells its gateway whose word counts: no setting is missed, also where no record shows it.
+    blind = json.loads(front.config.read_text())
+    blind["gateway"].pop("audit")
+    unseen = front.folder / "blind.yaml"
+    unseen.write_text(json.dumps(blind))
+    done = gatehouse("edge", "check", "--config", unseen, "--only", "address.believed", "--json")
+    assert [row["mark"] for row in json.loads(done.stdout)["findings"]] == ["skip"], done.stdout
 
 
 def test_an_nginx_that_is_installed_beside_it_is_not_judged(build, tmp_path):

@@ -15,6 +15,7 @@ pub(crate) mod findings;
 pub(crate) mod firewall;
 pub(crate) mod front;
 pub(crate) mod host;
+mod life;
 mod machine;
 pub(crate) mod nginx;
 mod onlooker;

@@ -48,6 +48,8 @@ pub(crate) struct Site {
     pub gateway_trusts_nginx: Option<bool>,
     /// The header in which callers may show the gateway their key, beside `Authorization`.
     pub key_header: Option<HeaderName>,
+    /// Whether the gateway lets in nobody without a key; `None` where that is not known here.
+    pub gateway_asks_for_keys: Option<bool>,
     /// Where the gateway's sockets are bound, as far as this machine's configuration says.
     pub gateway_listen: Vec<SocketAddr>,
     /// Networks that reach the gateway's port directly.
@@ -153,6 +155,7 @@ impl Site {
                 Auth::Keys { header, .. } => header.clone(),
                 Auth::Open => None,
             }),
+            gateway_asks_for_keys: gateway.map(|config| !matches!(config.auth, gateway::config::Auth::Open)),
             gateway_listen,
             gateway_from: edge.firewall.gateway_from.clone().or(allow.filter(|_| direct)).unwrap_or_default(),
             upstreams: gateway

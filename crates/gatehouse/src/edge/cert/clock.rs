@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
 
-use super::life::span;
 use super::served::unverified;
 use super::socket::{Timed, get};
+use crate::edge::life::span;
 
 /// Less is nothing that a certificate notices.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);

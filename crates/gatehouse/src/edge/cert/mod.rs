@@ -16,7 +16,6 @@ mod deploy;
 mod disk;
 mod issue;
 mod judge;
-mod life;
 mod outcome;
 mod place;
 mod renewal;

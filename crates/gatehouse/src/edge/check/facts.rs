@@ -129,18 +129,20 @@ pub(crate) const FACTS: &[Fact] = &[
         "write the site (`gatehouse edge apply`), and see that the `http` block of nginx's main file includes the folder it lies in (`edge.nginx.site_file`)"),
     row("config.foreign-proxy", Machine, "no other site of this nginx leads to gateway, page or model", "`nginx -T`",
         "remove that location, then `systemctl reload nginx`: it hands out what keys, lists and passwords of this site guard"),
-    row("api.answers", House, "the gateway answers behind the site", "GET /v1/models without a key",
-        "start the gateway (`systemctl start gatehouse-gateway`), and see that `edge.gateways` names where it listens"),
+    row("site.unchanged", Site, "the site holds no other line that `gatehouse edge` did not write", "the site as it is, against the site as it would be written now",
+        "keep what belongs to the site in the configuration: the next `gatehouse edge apply` writes the file anew"),
+    row("api.answers", House, "the gateway answers behind the site", "GET /v1/models without a key, at each gateway where there are several; `allow`, `deny`",
+        "start the gateway (`systemctl start gatehouse-gateway`), and see that `edge.gateways` names where it listens; where nginx itself refuses, write the site anew: `gatehouse edge apply`"),
     row("page.answers", House, "the chat page answers behind the site", "GET /",
         "start the page (`systemctl start gatehouse-chat`), and list the site's name in `chat.server.names` where the page has a file of its own"),
 
     // Who is on the other side.
     row("cert.chain", Certificate, "the certificate's chain leads to a root that clients know", "the chain as served, against the system's roots or `--ca-file`",
-        "serve the whole chain (`fullchain.pem`), or get a certificate: `gatehouse edge cert`"),
+        "serve the whole chain (`fullchain.pem`, or the file of `edge.certificate` with what your CA sends beside it), or get a certificate: `gatehouse edge cert`"),
     row("cert.name", Certificate, "the certificate is for every name of the site", "the certificate as served",
-        "ask for one with all names: `gatehouse edge cert`"),
+        "get one for all names: `gatehouse edge cert`; with `edge.tls: files` from whoever issued this one, then `gatehouse cert deploy`"),
     row("cert.dates", Certificate, "the certificate is valid now, with a third of its life left", "the certificate as served",
-        "renew it (`certbot renew`), and look why that did not happen by itself: `gatehouse cert check`"),
+        "`gatehouse cert check` says what to do: with certbot, why it was not renewed by itself; with `edge.tls: files`, put a new one in its place and run `gatehouse cert deploy`; one that is not valid yet means a wrong clock, here or at its maker"),
     row("tls.on", Site, "the site is encrypted", "the configuration",
         "set `edge.tls: certbot`, or `files` with a certificate of your own"),
     row("tls.versions", Site, "TLS 1.2 and 1.3 are spoken, nothing older is", "a handshake with each version; `ssl_protocols`", APPLY),
@@ -157,8 +159,11 @@ pub(crate) const FACTS: &[Fact] = &[
     // Which names and ports.
     row("names.unknown", Site, "who asks for another name, or for none, gets no certificate and no page", "handshakes and requests under other names, on both ports",
         "there has to be a default server with `ssl_reject_handshake on` and `return 421`: `gatehouse edge apply`"),
-    row("plain.redirect", Site, "plain HTTP leads to HTTPS with host and path kept, and does nothing else", "GET and POST on the plain port", APPLY),
+    row("plain.redirect", Site, "plain HTTP leads to HTTPS with host and path kept, and does nothing else", "GET and POST for paths of page and API on the plain port; `proxy_pass`", APPLY),
     row("plain.acme", Site, "the challenge's folder is served on plain HTTP, and nothing beside it", "GET below /.well-known/acme-challenge/; its `root`", APPLY),
+
+    row("names.own", Site, "every name of the site is served, at every listener", "a handshake and GET /v1/models for each name and each listener; `listen`, `server_name`",
+        "`server_name` has to hold every name of `edge.domain`, and each server every listener: `gatehouse edge apply`"),
 
     // What every answer carries.
     row("headers.every-place", Site, "every place of the site sends the security headers", "page, file, API, description",
@@ -174,10 +179,10 @@ pub(crate) const FACTS: &[Fact] = &[
     // Paths.
     row("path.untouched", Site, "a path below /v1/ reaches the gateway byte for byte, and never its other paths", "the dialect of the answers to /v1/messages, /v1/api/tags, /v1//api/tags; the audit file; `proxy_pass`",
         "`proxy_pass http://name;` without a path or a slash behind the name: `gatehouse edge apply`"),
-    row("path.api-first", Site, "no rule for files catches a path of the API", "GET /v1/models/x.js, x.png, x.css",
+    row("path.api-first", Site, "no rule for files catches a path of the API", "GET /v1/models/x.js, x.png, x.css; expressions beside the API's locations",
         "`location ^~ /v1/`: `gatehouse edge apply`"),
-    row("path.closed", Site, "what is not in the tables of API and page does not exist", "GET /metrics, /api/pull, /.git/config and the like", APPLY),
-    row("path.traversal", Site, "no path leads out of a served folder", "dot segments, encoded and not, beside the files' folder", APPLY),
+    row("path.closed", Site, "what is not in the tables of API and page does not exist", "GET /metrics, /api/pull, /.git/config and the like; locations that no table has", APPLY),
+    row("path.traversal", Site, "no path leads out of a served folder", "dot segments, encoded and not, beside the files' folder; locations that serve another folder", APPLY),
 
     // The API.
     row("api.errors", Site, "nginx's own refusals below /v1/ are JSON that SDKs read", "413 in each dialect; `error_page` for 429, 502, 504", APPLY),
@@ -201,7 +206,7 @@ pub(crate) const FACTS: &[Fact] = &[
         "`$remote_addr` alone in X-Real-IP and X-Forwarded-For, Forwarded and X-Forwarded-Host emptied: `gatehouse edge apply`"),
     row("address.believed", House, "the gateway counts a request for its client, not for nginx", "the gateway's audit file",
         "`gateway.trusted_proxies: [\"127.0.0.1\"]`, then reload the gateway"),
-    row("address.outer", Site, "only the proxies that are named state an address to nginx", "`set_real_ip_from`; a connection without the PROXY line",
+    row("address.outer", Site, "only the proxies that are named state an address to nginx", "`set_real_ip_from`, `real_ip_header`; a connection without the PROXY line",
         "name exactly the proxies in `edge.trusted_proxies`, then `gatehouse edge apply`"),
     row("upgrade.none", Site, "no request for another protocol passes", "upgrades to h2c and websocket; `proxy_set_header Upgrade`", APPLY),
     row("upstream.reuse", Site, "connections to gateway and page are kept and used again", "the gateway's count of connections; `keepalive`, `proxy_http_version`, `Connection`",
@@ -215,6 +220,7 @@ pub(crate) const FACTS: &[Fact] = &[
 
     // The page.
     row("page.fresh", Site, "the page itself is not cached", "`cache-control` on GET /", APPLY),
+    row("page.guarded", Site, "the page opens to whom `edge.page` lets in, and to nobody else", "GET / without a password; `allow`, `auth_basic` and `satisfy` in every place of the page", APPLY),
     row("page.no-key", Site, "keys for the API do not reach the page", "`proxy_set_header Authorization` and `X-Api-Key`", APPLY),
     row("static.served", Site, "the page's files come, with their own types", "GET of a file that the page names",
         "`gatehouse edge assets` writes them, `gatehouse edge apply` serves them"),
@@ -240,7 +246,7 @@ pub(crate) const FACTS: &[Fact] = &[
 
     // Traces.
     row("log.lines", Site, "one line of JSON a request, with id, times and who it was", "the line of a request of this check; `log_format`", APPLY),
-    row("log.secrets", Site, "no query and no key in the log", "a request with both, and its line; `log_format`",
+    row("log.secrets", Site, "no query and no key in the log", "a request with both, and its line; `log_format` of every `access_log` of the site",
         "no `$request`, `$request_uri`, `$args` or header of keys in `log_format`: `gatehouse edge apply`"),
     row("log.request-id", Site, "answer, log and audit file carry one id, which no client chooses", "an id of the client's own, against all three", APPLY),
 

@@ -4,11 +4,13 @@
 //! So requests are sent through the site, what the gateway saw is compared with what was sent, and only what no request can
 //! show is read from the configuration that nginx itself puts together.
 //!
-//! How: `reading` knows the configuration, `probe` asks, `witness` looks behind the site, `groups` judge, `facts` is the
-//! table of what should hold. Everything is bounded and changes nothing.
+//! How: `reading` knows the configuration, `probe` asks, `witness` looks behind the site, `groups` judge, `drift` compares a
+//! site of ours with what would be written now, `facts` is the table of what should hold. Everything is bounded and changes
+//! nothing.
 //!
 //! Never here: what the site should look like (`edge::nginx`), and repairing it (`edge::apply`).
 
+mod drift;
 pub(crate) mod facts;
 mod groups;
 mod probe;
@@ -165,7 +167,9 @@ async fn look(site: &Site, asking: &Asking, ledger: &Ledger) -> String {
     let log = tail(groups::log_file(site, &reading).filter(|_| here), "the log is off, or not here").await;
     let samples = Samples::ask(&door, site, asking.key.as_ref()).await;
     let context = Context { site, asking, here, door, reading, audit, log, samples };
+    let drifts = drift::look(site, &context.reading).await;
     groups::all(&context, ledger).await;
+    drift::join(&mut ledger.0.borrow_mut(), drifts);
     "not looked at".to_owned()
 }
 
@@ -238,7 +242,7 @@ mod tests {
         assert_eq!(mark(&late, "site.answers"), Some(super::super::findings::Mark::Ok));
         assert_eq!(late.findings.len(), FACTS.len());
         // What needs no request is not waited for.
-        let asking = Asking { only: vec!["site".into()], ..Asking::default() };
+        let asking = Asking { only: vec!["site.answers".into()], ..Asking::default() };
         let quick = within(Duration::from_secs(20), &site, &asking).await;
         assert_eq!(quick.unfinished, None, "{quick:?}");
     }

@@ -21,6 +21,7 @@ use super::site::Site;
 use crate::config::edge::{Outer, Tls};
 
 pub(crate) use hash::DIRECTIVES as NAMES_HASH;
+pub(crate) use places::credentials;
 pub(crate) use version::{Nginx, Version, program};
 use writer::Writer;
 
@@ -66,6 +67,11 @@ impl Extent {
         let waits = comments.any(|line| line.contains(UNTIL_THEN));
         Some(if waits { Self::Challenge } else { Self::Whole })
     }
+}
+
+/// Whether a file was written here, whatever somebody has put around it since.
+pub(crate) fn is_ours(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with(WRITTEN))
 }
 
 /// Why a site cannot be written for this nginx.

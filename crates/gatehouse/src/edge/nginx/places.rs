@@ -55,7 +55,7 @@ pub(super) fn all(site: &Site, nginx: &Nginx, out: &mut Writer) {
 }
 
 /// Headers that hold a caller's key; the gateway's may have a name of its own.
-fn credentials(site: &Site) -> impl Iterator<Item = &str> {
+pub(crate) fn credentials(site: &Site) -> impl Iterator<Item = &str> {
     let own = site.key_header.as_ref().map(HeaderName::as_str);
     let own = own.filter(|own| !CREDENTIALS.iter().any(|known| known.eq_ignore_ascii_case(own)));
     CREDENTIALS.into_iter().chain(own)

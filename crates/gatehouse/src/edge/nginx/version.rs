@@ -78,7 +78,8 @@ impl Nginx {
         Ok(nginx)
     }
 
-    fn read(text: &str) -> Option<Self> {
+    /// What it says when it is asked for `-V`.
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let line = text.lines().find_map(|line| line.strip_prefix("nginx version: "))?;
         let number = line.split('/').nth(1)?.split_whitespace().next()?;
         let arguments =

@@ -5,8 +5,8 @@
 use super::View;
 use crate::config::edge::Tls;
 use crate::edge::cert::clock::Clock;
-use crate::edge::cert::life::{Life, judge, span};
 use crate::edge::findings::Finding;
+use crate::edge::life::{Life, judge, span};
 
 pub(super) fn lines(view: &View<'_>) -> Vec<Finding> {
     vec![clock(view), left(view)]

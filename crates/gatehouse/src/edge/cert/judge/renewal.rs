@@ -11,12 +11,12 @@ use crate::config::edge::Name;
 use crate::edge::cert::attempts::{self, Attempt, End};
 use crate::edge::cert::certbot::Folders;
 use crate::edge::cert::clock::Clock;
-use crate::edge::cert::life::span;
 use crate::edge::cert::outcome;
 use crate::edge::cert::renewal::Renewal;
 use crate::edge::cert::timer;
 use crate::edge::cert::trust::system_trusts;
 use crate::edge::findings::Finding;
+use crate::edge::life::span;
 use crate::edge::site::Site;
 
 /// How the last deploy ended.

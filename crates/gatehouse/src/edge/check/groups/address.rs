@@ -21,6 +21,9 @@ use crate::edge::check::reading::{Directive, Scope};
 /// Addresses for documentation: nobody has them.
 const SPOOFED: [&str; 3] = ["203.0.113.7", "203.0.113.8", "203.0.113.9"];
 
+/// What says how the client came; the second is the rendered site's own, behind a proxy that takes HTTPS off.
+const SCHEMES: [&str; 2] = ["$scheme", "$gatehouse_scheme"];
+
 pub(super) async fn look(context: &Context<'_>) -> Said {
     let recorded = recorded(context).await;
     let outer = outer(context, &recorded).await;
@@ -111,7 +114,7 @@ fn overwritten(context: &Context<'_>, recorded: &Result<Recorded, String>, outer
     match places::of(context) {
         Ok(places) => {
             for place in places.proxied() {
-                wrong.extend(told_wrongly(place));
+                wrong.extend(told_wrongly(place, context.door.tls));
             }
             wrong.dedup();
             seen.push("nginx's own word in every place".to_owned());
@@ -122,7 +125,7 @@ fn overwritten(context: &Context<'_>, recorded: &Result<Recorded, String>, outer
     Verdict::of(&wrong, seen.join("; "))
 }
 
-fn told_wrongly(place: &Scope<'_>) -> Vec<String> {
+fn told_wrongly(place: &Scope<'_>, tls: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for name in ["X-Real-IP", "X-Forwarded-For"] {
         let good = place
@@ -131,6 +134,11 @@ fn told_wrongly(place: &Scope<'_>) -> Vec<String> {
         if !good {
             wrong.push(line_or(place, name, "passes what the client wrote"));
         }
+    }
+    // The page's cookie is for HTTPS alone when this says so.
+    let scheme = place.sent_header("X-Forwarded-Proto").map(|line| line.arg(1));
+    if !scheme.is_some_and(|value| SCHEMES.contains(&value) || (tls && value == "https")) {
+        wrong.push(line_or(place, "X-Forwarded-Proto", "passes what the client wrote"));
     }
     for name in ["Forwarded", "X-Forwarded-Host"] {
         if place.sent_header(name).is_none_or(|line| line.arg(1).contains("$http_")) {
@@ -163,6 +171,9 @@ fn believed(context: &Context<'_>, recorded: &Result<Recorded, String>) -> Verdi
         Ok(recorded) if recorded.client.is_loopback() && recorded.client != recorded.us => Verdict::fail(
             format!("asked from {}, on record as {}: nginx itself", recorded.us, recorded.client),
         ),
+        Ok(_) | Err(_) if context.samples.are_of_up() => {
+            Verdict::skip("`gatehouse up` serves here, and its gateway believes it without being told")
+        }
         Ok(_) | Err(_) if local && configured == Some(false) => {
             Verdict::fail("`gateway.trusted_proxies` does not hold 127.0.0.1")
         }
@@ -206,6 +217,7 @@ async fn outer(context: &Context<'_>, recorded: &Result<Recorded, String>) -> Ve
             wrong.push(format!("no `set_real_ip_from {net}`: everybody behind that proxy is one client"));
         }
     }
+    wrong.extend(stated_by(context, server));
     match &context.site.outer {
         Outer::Nobody => {}
         Outer::Header(_) if server.one("real_ip_recursive").is_none_or(|line| !line.has("on")) => {
@@ -227,8 +239,22 @@ async fn outer(context: &Context<'_>, recorded: &Result<Recorded, String>) -> Ve
     Verdict::of(&wrong, seen)
 }
 
+/// The header that nginx takes the address from: a proxy overwrites its own, and passes others as the client wrote them.
+fn stated_by(context: &Context<'_>, server: &Scope<'_>) -> Option<String> {
+    let wanted = match &context.site.outer {
+        Outer::Nobody => return None,
+        Outer::Header(_) => "X-Forwarded-For",
+        Outer::ProxyProtocol(_) => "proxy_protocol",
+    };
+    match server.one("real_ip_header") {
+        Some(line) if line.arg(0).eq_ignore_ascii_case(wanted) => None,
+        Some(line) => Some(format!("{} is not {wanted}", line.shown())),
+        None => Some(format!("no `real_ip_header {wanted}`: nginx takes X-Real-IP by default")),
+    }
+}
+
 /// `10.0.0.1` and `10.0.0.1/32` are the same.
-fn same_net(one: &str, other: &str) -> bool {
+pub(super) fn same_net(one: &str, other: &str) -> bool {
     let net =
         |text: &str| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     one == other || matches!((net(one), net(other)), (Some(a), Some(b)) if a == b)

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use rustls::RootCertStore;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::pki_types::pem::PemObject as _;
@@ -17,10 +18,9 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::Sni;
 use crate::edge::check::{Asking, Context};
+use crate::edge::life::{Life, judge, span};
 use crate::edge::site::Site;
 use crate::edge::unbelieved::Unbelieved;
-
-const DAY_S: i64 = 24 * 3600;
 
 pub(super) async fn look(context: &Context<'_>) -> Said {
     const IDS: [&str; 3] = ["cert.chain", "cert.name", "cert.dates"];
@@ -117,17 +117,19 @@ fn names(leaf: &ParsedCertificate<'_>, site: &Site) -> Verdict {
     Verdict::of(&missing, all.join(", "))
 }
 
+/// By the same measure as `cert check`.
 fn dates(begins: i64, ends: i64, now: i64) -> Verdict {
-    let (life, left) = (ends - begins, ends - now);
-    let days = |seconds: i64| seconds.div_euclid(DAY_S);
-    if now < begins {
-        return Verdict::fail("not valid yet: look at the clock of this machine");
+    let moment = |seconds: i64| Timestamp::from_second(seconds).unwrap_or_default();
+    match judge(moment(begins), moment(ends), moment(now)) {
+        Life::NotYet(rest) => Verdict::fail(format!(
+            "not valid yet, but in {}: look at the clock of this machine, then at that of whoever made it",
+            span(rest)
+        )),
+        Life::Over(since) => Verdict::fail(format!("expired {} ago", span(since))),
+        Life::Short(left) => Verdict::fail(left.to_string()),
+        Life::Late(left) => Verdict::warn(left.to_string()),
+        Life::Plenty(left) => Verdict::ok(left.to_string()),
     }
-    if left <= 0 {
-        return Verdict::fail(format!("expired {} days ago", days(-left)));
-    }
-    let seen = format!("{} of {} days left", days(left), days(life));
-    if left < life / 3 { Verdict::warn(seen) } else { Verdict::ok(seen) }
 }
 
 #[cfg(test)]
@@ -136,9 +138,10 @@ mod tests {
 
     #[test]
     fn a_third_of_the_life_has_to_be_left() {
-        let day = |n: i64| n * DAY_S;
+        let day = |n: i64| n * 24 * 3600;
         assert!(matches!(dates(0, day(90), day(10)), Verdict::Ok(_)));
         assert!(matches!(dates(0, day(90), day(61)), Verdict::Warn(_)));
+        assert!(matches!(dates(0, day(90), day(90) - 3600), Verdict::Fail(_)));
         assert!(matches!(dates(0, day(90), day(91)), Verdict::Fail(_)));
         assert!(matches!(dates(day(2), day(90), day(1)), Verdict::Fail(_)));
     }

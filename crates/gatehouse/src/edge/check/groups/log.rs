@@ -6,6 +6,7 @@
 //! Never here: other people's lines.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ use super::reach::is_gateways;
 use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::Request;
-use crate::edge::check::reading::{Directive, Reading, Scope};
+use crate::edge::check::reading::{Directive, Read, Reading, Scope};
 use crate::edge::site::Site;
 
 /// A line is of no use without these.
@@ -52,12 +53,8 @@ pub(super) fn token() -> String {
 pub(in crate::edge::check) fn file(site: &Site, reading: &Reading) -> Option<PathBuf> {
     let read = match reading {
         Reading::Read(read) => read.served(site).and_then(|server| {
-            let place = server.at("/v1/models");
-            place
-                .many("access_log")
-                .into_iter()
-                .map(|line| line.arg(0).to_owned())
-                .find(|file| Path::new(file).is_absolute())
+            let log = main_log(read, &server.at("/v1/models"))?.arg(0).to_owned();
+            Path::new(&log).is_absolute().then_some(log)
         }),
         _ => None,
     };
@@ -66,10 +63,12 @@ pub(in crate::edge::check) fn file(site: &Site, reading: &Reading) -> Option<Pat
 
 pub(super) async fn look(context: &Context<'_>) -> Said {
     let written = written(context).await;
-    let format = places::of(context).and_then(|places| format(&places));
+    let places = places::of(context);
+    let format = places.as_ref().map_err(Clone::clone).and_then(format);
+    let every = places.as_ref().map(|places| every_format(context.site, places)).map_err(Clone::clone);
     vec![
         ("log.lines", lines(&written, &format)),
-        ("log.secrets", secrets(&written, &format)),
+        ("log.secrets", secrets(&written, &every)),
         ("log.request-id", request_id(context, &written).await),
     ]
 }
@@ -112,14 +111,51 @@ struct Format {
 
 fn format(places: &Places<'_>) -> Result<Format, String> {
     let place = places.api.first().unwrap_or(&places.server);
-    let log = place.many("access_log").into_iter().find(|line| line.arg(0) != "off");
-    let Some(log) = log else { return Err("the log is off".to_owned()) };
+    let log = main_log(places.read, place).ok_or("the log is off")?;
+    format_of(places.read, log)
+}
+
+/// The log that people search: of several the one in JSON, wherever it stands.
+fn main_log<'t>(read: &'t Read, place: &Scope<'t>) -> Option<&'t Directive> {
+    let logs: Vec<&Directive> =
+        place.many("access_log").into_iter().filter(|line| line.arg(0) != "off").collect();
+    let json = |log: &&&Directive| format_of(read, log).is_ok_and(|format| format.json);
+    logs.iter().find(json).or(logs.first()).copied()
+}
+
+/// Those of every log of every place of our servers: a place with one of its own has lost the ones around it.
+fn every_format(site: &Site, places: &Places<'_>) -> Vec<Format> {
+    let ports: Vec<u16> = site.http_listen.iter().chain(&site.https_listen).map(|at| at.port()).collect();
+    let file = places.server.own("server_name").map(|line| Arc::clone(&line.file));
+    let ours = |server: &Scope<'_>| {
+        let named = server.own("server_name");
+        named.is_some_and(|line| site.names.iter().any(|name| line.has(name.as_str())))
+            || server.below().first().map(|line| Arc::clone(&line.file)) == file
+    };
+    let mut logs: Vec<&Directive> = Vec::new();
+    for place in places.read.on_ports(&ports).iter().filter(|server| ours(server)).flat_map(Scope::places) {
+        for log in place.many("access_log") {
+            if log.arg(0) != "off" && !logs.iter().any(|known| std::ptr::eq(*known, log)) {
+                logs.push(log);
+            }
+        }
+    }
+    let mut all: Vec<Format> = Vec::new();
+    for format in logs.into_iter().filter_map(|log| format_of(places.read, log).ok()) {
+        if !all.iter().any(|known| known.shown == format.shown) {
+            all.push(format);
+        }
+    }
+    all
+}
+
+fn format_of(read: &Read, log: &Directive) -> Result<Format, String> {
     let name = if log.arg(1).is_empty() || log.arg(1).contains('=') { "combined" } else { log.arg(1) };
     if name == "combined" {
         let text = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
         return Ok(Format { json: false, text: text.to_owned(), shown: log.shown() });
     }
-    let defined = places.read.http_blocks("log_format").find(|line| line.arg(0) == name);
+    let defined = read.http_blocks("log_format").find(|line| line.arg(0) == name);
     let defined = defined.ok_or_else(|| format!("no `log_format {name}`"))?;
     let text: String =
         defined.args.iter().skip(1).filter(|arg| !arg.starts_with("escape=")).cloned().collect();
@@ -181,16 +217,21 @@ fn lines(written: &Result<Written, String>, format: &Result<Format, String>) -> 
     Verdict::of(&wrong, seen)
 }
 
-fn secrets(written: &Result<Written, String>, format: &Result<Format, String>) -> Verdict {
+fn secrets(written: &Result<Written, String>, formats: &Result<Vec<Format>, String>) -> Verdict {
     let line = written.as_ref().ok().map(|written| written.line.as_str()).filter(|line| !line.is_empty());
     let mut wrong = Vec::new();
     if line.is_some_and(|line| line.contains(CANARY)) {
         wrong.push("the query or the key of a request stands in its line".to_owned());
     }
-    match format {
-        Ok(format) => {
-            let used = SECRET.iter().filter(|variable| uses(&format.text, variable));
-            wrong.extend(used.map(|variable| format!("{} holds {variable}", format.shown)));
+    match formats {
+        Ok(formats) => {
+            for format in formats {
+                let used = SECRET.iter().filter(|variable| uses(&format.text, variable));
+                wrong.extend(used.map(|variable| format!("{} holds {variable}", format.shown)));
+            }
+            if line.is_none() && formats.is_empty() {
+                return Verdict::skip("the log is off");
+            }
         }
         Err(why) if line.is_none() => return Verdict::skip(why),
         Err(_) => {}
@@ -200,7 +241,7 @@ fn secrets(written: &Result<Written, String>, format: &Result<Format, String>) -
         if line.is_some() {
             "neither in the line of a request that had both"
         } else {
-            "neither in the format"
+            "neither in any format"
         },
     )
 }

@@ -33,7 +33,7 @@ use super::{Context, Ledger};
 /// Everything that needs a site that answers; each group's verdicts are kept as soon as it has them.
 pub(super) async fn all(context: &Context<'_>, ledger: &Ledger) {
     ledger.add(headers::look(context));
-    ledger.add(reach::behind(context));
+    ledger.add(Box::pin(reach::behind(context)).await);
     // Without these two options its facts are read, and cost nothing.
     let asks_more = context.asking.burst || context.asking.slow;
     if !asks_more {
@@ -56,6 +56,7 @@ pub(super) async fn all(context: &Context<'_>, ledger: &Ledger) {
         // Last, and alone: it takes from everybody behind the same address.
         ledger.add(Box::pin(bounds::look(context)).await);
     }
+    reach::step_back(&mut ledger.0.borrow_mut());
 }
 
 /// On the heap: all groups side by side are too much for one thread's stack.

@@ -152,7 +152,21 @@ async fn api_first(context: &Context<'_>) -> Verdict {
             Err(trouble) => wrong.push(format!("{path}: {trouble}")),
         }
     }
+    if let Ok(places) = places::of(context) {
+        let before = places.server.expressions_before("/v1/models");
+        let before = before.into_iter().filter(|location| may_be_of_api(location.args.last()));
+        wrong.extend(
+            before.map(|location| format!("{} is tried before the API's location", location.shown())),
+        );
+    }
     Verdict::of(&wrong, "the gateway answers all of them")
+}
+
+/// Whether an expression may fit a path below /v1/, as far as its beginning tells.
+fn may_be_of_api(expression: Option<&String>) -> bool {
+    let text = expression.map_or("", String::as_str).trim_start_matches(['~', '*']);
+    let Some(path) = text.strip_prefix("^/") else { return true };
+    !path.starts_with(|c: char| c.is_ascii_alphanumeric() && c != 'v')
 }
 
 async fn closed(context: &Context<'_>) -> Verdict {
@@ -218,6 +232,13 @@ mod tests {
     fn a_path_behind_the_name_counts() {
         assert!(has_path("http://g/") && has_path("http://g/api/"));
         assert!(!has_path("http://g") && !has_path("$variable"));
+    }
+
+    #[test]
+    fn expressions_that_fit_no_path_of_the_api() {
+        let may = |text: &str| may_be_of_api(Some(&text.to_owned()));
+        assert!(may(r"\.(svg|gguf)$") && may("^/(.*)") && may("^/v1/x"));
+        assert!(!may("^/assets/.*$") && !may("~^/img"));
     }
 
     #[test]

@@ -6,11 +6,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use futures_util::future::join_all;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
 use super::upstream;
 use crate::config::edge::Tls;
 use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
-use crate::edge::check::probe::{Answer, Door, Sni};
+use crate::edge::check::probe::{Answer, Conn, Door, PATIENCE, Request, Sni};
 use crate::edge::check::reading::{Read, Reading, first_line, foreign};
 use crate::edge::ports::Ports;
 use crate::edge::site::{Page, Site};
@@ -82,7 +86,7 @@ fn included(site: &Site, read: &Read) -> Verdict {
 }
 
 /// What stands behind the site.
-pub(super) fn behind(context: &Context<'_>) -> Said {
+pub(super) async fn behind(context: &Context<'_>) -> Said {
     let samples = &context.samples;
     let api = match &samples.models {
         Err(trouble) => Verdict::fail(trouble),
@@ -92,9 +96,64 @@ pub(super) fn behind(context: &Context<'_>) -> Said {
             answer.status,
             gateways(context.site)
         )),
+        Ok(answer) if matches!(answer.status, 401 | 403) => Verdict::fail(format!(
+            "nginx itself answers {} on GET /v1/models: `allow`, `deny` or `auth_basic` in the API's location",
+            answer.status
+        )),
         Ok(answer) => Verdict::fail(format!("{} on GET /v1/models, and not by the gateway", answer.status)),
     };
-    vec![("api.answers", api), ("page.answers", page(context))]
+    vec![("api.answers", each(context, api).await), ("page.answers", page(context))]
+}
+
+/// Where there are several, one that is gone or that is none hides behind the others.
+async fn each(context: &Context<'_>, through: Verdict) -> Verdict {
+    let all = &context.site.gateways;
+    if all.len() < 2 || !context.here {
+        return through;
+    }
+    let (mut gone, mut others) = (Vec::new(), Vec::new());
+    for (at, answer) in all.iter().zip(join_all(all.iter().map(|at| direct(*at))).await) {
+        match answer {
+            Ok(answer) if is_gateways(&answer) => {}
+            Ok(answer) => {
+                others.push(format!("{at} answers {} to GET /v1/models, and {NO_GATEWAY}", answer.status));
+            }
+            Err(why) => gone.push(format!("{at} does not answer: {why}")),
+        }
+    }
+    match through {
+        _ if !others.is_empty() => Verdict::fail([others, gone].concat().join("\n")),
+        Verdict::Fail(seen) => Verdict::fail([vec![seen], gone].concat().join("\n")),
+        through if gone.is_empty() => through,
+        _ => Verdict::warn(format!("{}\nthe others take its requests", gone.join("\n"))),
+    }
+}
+
+/// Past the site.
+async fn direct(at: SocketAddr) -> Result<Answer, String> {
+    let asked = timeout(PATIENCE, async {
+        let wire = TcpStream::connect(at).await?;
+        Conn::over(Box::new(wire), &at.to_string()).ask(&Request::get("/v1/models")).await
+    });
+    asked.await.map_err(|_| "too late".to_owned())?.map_err(|trouble| trouble.to_string())
+}
+
+const NO_GATEWAY: &str = "is no gateway";
+/// Groups whose questions go through to the gateway.
+const BEHIND: [&str; 9] =
+    ["path.", "api.", "size.", "stream.", "upstream.", "address.", "log.", "http2.", "names.own"];
+
+/// Every second answer of a mixed upstream is another program's: what was asked through it proves nothing.
+pub(super) fn step_back(said: &mut Said) {
+    let mixed = said.iter().any(|(id, verdict)| {
+        *id == "api.answers" && matches!(verdict, Verdict::Fail(seen) if seen.contains(NO_GATEWAY))
+    });
+    for (id, verdict) in said.iter_mut().filter(|_| mixed) {
+        let asked = BEHIND.iter().any(|group| id.starts_with(group));
+        if asked && *id != "api.answers" && matches!(verdict, Verdict::Fail(_)) {
+            *verdict = Verdict::skip("one of the gateways is none: see api.answers");
+        }
+    }
 }
 
 fn gateways(site: &Site) -> String {

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::places;
+use super::reach::is_gateways;
 use crate::edge::check::Context;
 use crate::edge::check::facts::{Said, Verdict};
 use crate::edge::check::probe::{Answer, Conn, Request, Trouble, ask_h2};
@@ -36,7 +37,7 @@ pub(super) async fn look(context: &Context<'_>) -> Said {
             let (h1, h2) = tokio::join!(over_http1(context, &request), over_http2(context, &request));
             (judged(context, h1, &request).await, Some(judged(context, h2, &request).await))
         }
-        Err(why) => (Verdict::skip(why), None),
+        Err(why) => (why, None),
     };
     let h2 = match asked.1 {
         _ if !context.door.tls => Verdict::skip("HTTP/2 needs TLS: see tls.on"),
@@ -90,12 +91,23 @@ fn cached(place: &Scope<'_>) -> Option<String> {
 }
 
 /// The question, when there is a key and a model.
-fn request(context: &Context<'_>) -> Result<Request, String> {
-    let key = context.asking.key.as_ref().ok_or(HOW)?;
+fn request(context: &Context<'_>) -> Result<Request, Verdict> {
+    let key = context.asking.key.as_ref().ok_or_else(|| Verdict::skip(HOW))?;
+    // Whoever gives a key wants to know: one that opens nothing is no reason to be silent.
+    if let Some(Ok(answer)) = &context.samples.models_with_key
+        && matches!(answer.status, 401 | 403)
+        && is_gateways(answer)
+    {
+        return Err(Verdict::fail(format!(
+            "the gateway refuses the key of `--key-file` ({}: {}): give one that it knows",
+            answer.status,
+            told(answer)
+        )));
+    }
     let named = context.asking.model.clone();
     let model = match named {
         Some(model) => model,
-        None => first_model(context)?,
+        None => first_model(context).map_err(Verdict::Skip)?,
     };
     let body = json!({
         "model": model,
@@ -132,6 +144,18 @@ async fn over_http2(context: &Context<'_>, request: &Request) -> Result<Answer, 
 async fn judged(context: &Context<'_>, answer: Result<Answer, Trouble>, request: &Request) -> Verdict {
     let answer = match answer {
         Ok(answer) if answer.status == 200 => answer,
+        // Who named the model has to hear that there is none; a busy gateway is nobody's mistake.
+        Ok(answer)
+            if context.asking.model.is_some()
+                && is_gateways(&answer)
+                && matches!(answer.status, 400 | 403 | 404 | 422) =>
+        {
+            return Verdict::fail(format!(
+                "the gateway refuses the model of `--model` ({}): {}",
+                answer.status,
+                told(&answer)
+            ));
+        }
         Ok(answer) => {
             return Verdict::skip(format!("{} instead of an answer: {}", answer.status, told(&answer)));
         }

@@ -23,6 +23,8 @@ const POOR: [u16; 58] = [
     0xc051, 0xc052, 0xc053, 0xc05c, 0xc05d, 0xc060, 0xc061, 0xc072, 0xc073, 0xc076, 0xc077, 0x0041, 0x0084,
     0xccaa, 0x0018, 0x0034, 0x003a, 0x0001, 0x0002,
 ];
+/// Of TLS 1.3: a tag of 16 bytes that nobody needs, and one of 8.
+const POOR_13: [u16; 2] = [0x1304, 0x1305];
 /// P-521, X448, brainpool, finite fields.
 const POOR_CURVES: [u16; 10] =
     [0x0019, 0x001e, 0x001f, 0x0020, 0x0021, 0x0100, 0x0101, 0x0102, 0x0103, 0x0104];
@@ -130,10 +132,19 @@ async fn suites(door: &Door) -> Verdict {
             Err(trouble) => return Verdict::skip(trouble.to_string()),
         }
     }
+    match Hello::for_suites13(&POOR_13).say(door).await {
+        Ok(Heard::Taken { suite, .. }) => taken.push(format!("{} is taken", suite_name(suite))),
+        Ok(_) => {}
+        Err(trouble) => return Verdict::skip(trouble.to_string()),
+    }
     if let Err(wrong) = some_good(door).await {
+        // Without the version there is nothing to choose from: that is its own fact.
+        if taken.is_empty() && door.tls(Sni::Own, &[], &[&rustls::version::TLS12], None).await.is_err() {
+            return Verdict::skip("TLS 1.2 is not spoken: see tls.versions");
+        }
         taken.push(wrong);
     }
-    Verdict::of(&taken, format!("{} poor suites offered, none taken", POOR.len()))
+    Verdict::of(&taken, format!("{} poor suites offered, none taken", POOR.len() + POOR_13.len()))
 }
 
 async fn some_good(door: &Door) -> Result<u16, String> {

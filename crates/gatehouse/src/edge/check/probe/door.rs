@@ -71,6 +71,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 pub(crate) struct Door {
     pub https: SocketAddr,
     pub http: SocketAddr,
+    /// Every listener, the first of which is usually asked.
+    pub https_all: Vec<SocketAddr>,
+    pub http_all: Vec<SocketAddr>,
     /// The canonical name.
     pub name: String,
     /// The name as browsers send it: with the port where that is not the usual one.
@@ -108,12 +111,25 @@ impl Door {
             let first = all.first().copied().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             SocketAddr::new(at.unwrap_or_else(|| reached(first.ip())), first.port())
         };
+        let every = |all: &[SocketAddr]| {
+            let mut every: Vec<SocketAddr> = Vec::new();
+            for one in
+                all.iter().map(|one| SocketAddr::new(at.unwrap_or_else(|| reached(one.ip())), one.port()))
+            {
+                if !every.contains(&one) {
+                    every.push(one);
+                }
+            }
+            every
+        };
         let tls = site.tls != Tls::Off;
         let name = site.canonical().map_or_else(String::new, |name| name.as_str().to_owned());
         let authority = format!("{name}{}", site.shown_port());
         Self {
             https: listener(&site.https_listen, 443),
             http: listener(&site.http_listen, 80),
+            https_all: every(&site.https_listen),
+            http_all: every(&site.http_listen),
             name,
             authority,
             tls,
@@ -190,7 +206,19 @@ impl Door {
         versions: &[&'static SupportedProtocolVersion],
         from: Option<IpAddr>,
     ) -> Result<Open<'_, TlsStream<TcpStream>>, Trouble> {
-        let open = self.tcp(self.https, from).await?;
+        self.tls_at(self.https, sni, alpn, versions, from).await
+    }
+
+    /// The same at one of the other listeners.
+    pub(crate) async fn tls_at(
+        &self,
+        at: SocketAddr,
+        sni: Sni<'_>,
+        alpn: &[&[u8]],
+        versions: &[&'static SupportedProtocolVersion],
+        from: Option<IpAddr>,
+    ) -> Result<Open<'_, TlsStream<TcpStream>>, Trouble> {
+        let open = self.tcp(at, from).await?;
         let (config, name) = self.handshake(sni, alpn, versions)?;
         let shaken = timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, open.wire)).await;
         match shaken {

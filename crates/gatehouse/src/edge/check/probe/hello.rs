@@ -53,6 +53,11 @@ impl Hello {
         Self { version: TLS13, suites: vec![0x1301, 0x1302, 0x1303], curves: curves.to_vec(), ticket: false }
     }
 
+    /// Suites of TLS 1.3.
+    pub(crate) fn for_suites13(suites: &[u16]) -> Self {
+        Self { version: TLS13, suites: suites.to_vec(), curves: vec![0x001d, 0x0017, 0x0018], ticket: false }
+    }
+
     pub(crate) async fn say(&self, door: &Door) -> Result<Heard, Trouble> {
         let mut open = door.tcp(door.https, None).await?;
         let heard = timeout(PATIENCE, async {
@@ -96,9 +101,11 @@ impl Hello {
     fn extensions(&self, name: &str) -> Vec<u8> {
         let mut host = vec![0];
         host.extend(prefixed16(name.as_bytes()));
-        // Signatures: everything from SHA-1 to PSS, so that none of the other offers fails for their sake.
-        let signatures =
-            [0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201];
+        // Signatures: everything from SHA-1 to PSS and Ed25519, so that none of the other offers fails for their sake.
+        let signatures = [
+            0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0203,
+            0x0201,
+        ];
         let mut all = extension(0, &prefixed16(&host));
         all.extend(extension(10, &prefixed16(&words(&self.curves))));
         all.extend(extension(11, &[1, 0]));
@@ -184,7 +191,7 @@ pub(crate) fn suite_name(suite: u16) -> String {
     known.unwrap_or_else(|| format!("suite 0x{suite:04x}"))
 }
 
-const KNOWN: [(u16, &str); 14] = [
+const KNOWN: [(u16, &str); 16] = [
     (0x0004, "RC4-MD5"),
     (0x000a, "3DES-CBC"),
     (0x002f, "AES128-SHA"),
@@ -192,6 +199,8 @@ const KNOWN: [(u16, &str); 14] = [
     (0x009c, "AES128-GCM without forward secrecy"),
     (0x009d, "AES256-GCM without forward secrecy"),
     (0x009e, "DHE-RSA-AES128-GCM-SHA256"),
+    (0x1304, "AES128-CCM"),
+    (0x1305, "AES128-CCM-8"),
     (0x009f, "DHE-RSA-AES256-GCM-SHA384"),
     (0xc009, "ECDHE-ECDSA-AES128-SHA"),
     (0xc00a, "ECDHE-ECDSA-AES256-SHA"),

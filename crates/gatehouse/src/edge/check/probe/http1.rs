@@ -118,7 +118,12 @@ impl<'d> Conn<'d> {
 
     /// On plain HTTP, also where the site has HTTPS.
     pub(crate) async fn plain(door: &'d Door) -> Result<Self, Trouble> {
-        let open = door.tcp(door.http, None).await?;
+        Self::plain_at(door, door.http).await
+    }
+
+    /// The same at one of the other listeners.
+    pub(crate) async fn plain_at(door: &'d Door, at: SocketAddr) -> Result<Self, Trouble> {
+        let open = door.tcp(at, None).await?;
         let open = Open::boxed(open);
         Ok(Self { open, paced_by: None, authority: door.name.clone(), rest: Vec::new() })
     }

@@ -17,7 +17,7 @@ use crate::edge::site::Site;
 use crate::edge::{nginx, program};
 
 pub(crate) use foreign::{Foreign, foreign, is_foreign};
-pub(crate) use parse::Directive;
+pub(crate) use parse::{Directive, parse};
 pub(crate) use scope::Scope;
 pub(crate) use tree::Files;
 

@@ -42,8 +42,13 @@ impl<'t> Scope<'t> {
     /// Directives of which the innermost level that has any replaces all around it (`add_header`, `proxy_set_header`,
     /// `error_page`, `limit_req`, ...).
     pub(crate) fn many(&self, name: &str) -> Vec<&'t Directive> {
+        self.many_of(&[name])
+    }
+
+    /// The same for names that make one list together (`allow` and `deny`).
+    pub(crate) fn many_of(&self, names: &[&str]) -> Vec<&'t Directive> {
         let level = |block: &&'t [Directive]| -> Vec<&'t Directive> {
-            block.iter().filter(|d| d.name == name).collect()
+            block.iter().filter(|d| names.contains(&d.name.as_str())).collect()
         };
         self.blocks.iter().rev().map(level).find(|found| !found.is_empty()).unwrap_or_default()
     }
@@ -58,6 +63,26 @@ impl<'t> Scope<'t> {
         let mut all = Vec::new();
         collect(self.blocks.last().copied().unwrap_or_default(), &mut all);
         all
+    }
+
+    /// This place and all inside of it.
+    pub(crate) fn places(&self) -> Vec<Self> {
+        let mut all = vec![self.clone()];
+        for block in self.blocks.last().copied().unwrap_or_default() {
+            if ["location", "if", "limit_except"].contains(&block.name.as_str()) {
+                all.extend(self.inner(block).places());
+            }
+        }
+        all
+    }
+
+    /// Expressions that are tried before the location of a path: all of a server, unless that location is exact or `^~`.
+    pub(crate) fn expressions_before(&self, path: &str) -> Vec<&'t Directive> {
+        let block = self.blocks.last().copied().unwrap_or_default();
+        match choose(block, path).map(|chosen| sign(chosen).0) {
+            Some("=" | "^~") => Vec::new(),
+            _ => block.iter().filter(|d| d.name == "location" && sign(d).0.starts_with('~')).collect(),
+        }
     }
 
     /// What a header is set to on the way to an upstream; `None` where nginx's own default counts.
