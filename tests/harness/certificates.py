@@ -28,6 +28,17 @@ class Authority:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.root = self.folder / "root.pem"
         self.key = self.folder / "root.key"
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        extensions = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        openssl(
+            "req", "-x509", *curve, "-days", 3650, "-subj", f"/CN={name}", *extensions, "-out", self.root, "-keyout", self.key,
+            cwd=self.folder,
+        )  # fmt: skip
+
+    def leaf(self, *names, stem="leaf", days=90, kind="ec"):
+        """A certificate for these names (addresses too), its chain in one file and its key in another."""
+        self.count = getattr(self, "count", 0) + 1
+        chain, key, request = (self.folder / f"{stem}-{self.count}.{end}" for end in ("pem", "key", "csr"))
         curve = {"ec": "prime256v1"}.get(kind, kind)
         wanted = {"rsa": ["rsa:2048"], "ed25519": ["ed25519"]}.get(kind, ["ec", "-pkeyopt", f"ec_paramgen_curve:{curve}"])
         openssl("req", "-new", "-newkey", *wanted, "-nodes", "-subj", f"/CN={names[0]}", "-out", request, "-keyout", key, cwd=self.folder)
