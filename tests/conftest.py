@@ -1,4 +1,4 @@
-"""Fixtures: a played Ollama and a gateway in front of it, for one test or for a whole file.
+"""Fixtures: a played Ollama, and a gateway or a whole house in front of it, for one test or for a whole file.
 
 Why here: pytest finds it here. Never here: expectations.
 """
@@ -11,6 +11,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from harness.certificates import Authority  # noqa: E402
+from harness.front import Front  # noqa: E402
 from harness.gateway import Gateway  # noqa: E402
 from harness.packages import Packages  # noqa: E402
 from harness.play import PlayedOllama  # noqa: E402
@@ -87,3 +89,39 @@ def asked(shared):
 def packages(tmp_path_factory):
     """Debian packages of the binary under test, built once."""
     return Packages(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def standing_front(tmp_path_factory, authority):
+    """A house without nginx, for all tests of a file that only ask."""
+    folder = tmp_path_factory.mktemp("front")
+    play = PlayedOllama(folder / "play.log")
+    front = Front(folder / "house", play, authority=authority, gateway={"input": {"body_bytes": 100_000}})
+    try:
+        yield front.start()
+    finally:
+        front.stop()
+        play.stop()
+
+
+@pytest.fixture
+def front(standing_front):
+    standing_front.play.reset()
+    return standing_front
+
+
+@pytest.fixture
+def fronts(start, play, authority):
+    """Houses without nginx of the test's own."""
+
+    def made(ready=True, **changes):
+        front = Front(start.folder / f"front-{len(start.running)}", play, authority=authority, **changes)
+        start.running.append(front)
+        return front.start(ready)
+
+    return made

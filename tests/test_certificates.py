@@ -26,7 +26,6 @@ from harness.edge import serve, settled
 from harness.house import NAME, House, gatehouse
 from harness.play import PlayedOllama, line
 from harness.play import stream as played
-from harness.processes import wait_until
 
 acme.require()
 
@@ -124,11 +123,6 @@ def issued(standing):
     assert standing.red() == {}, "an earlier test left it broken"
     standing.play.reset()
     return standing
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ import httpx
 import pytest
 
 from harness.client import KEY, Raw, bearer, chat_body, http, post_bytes
-from harness.certificates import Authority
 from harness.edge import program, serve
 from harness.gateway import Gateway
 from harness.house import NAME, House, gatehouse
@@ -35,11 +34,6 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "strict-transport-security": "max-age=63072000",
 }
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 
-from harness.certificates import Authority
 from harness.client import KEY
 from harness.edge import main_configuration, program
 from harness.gateway import digest
@@ -40,11 +38,6 @@ class Answer(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer((sys.argv[1], 11434), Answer).serve_forever()
 """
 CLOSED = {"OLLAMA_HOST": "127.0.0.1:11434", "OLLAMA_NO_CLOUD": "1", "OLLAMA_ORIGINS": "http://127.0.0.1:11434"}
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 class Server:

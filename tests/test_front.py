@@ -18,12 +18,10 @@ import h2.events
 import httpx
 import pytest
 
-from harness.certificates import Authority
 from harness.client import KEY, Raw, bearer, chat_body, http, post_bytes
 from harness.edge import program as nginx_program
 from harness.front import Front
 from harness.house import NAME, gatehouse
-from harness.play import PlayedOllama
 from harness.play import stream as played
 from harness.processes import wait_until
 from harness.secured import Secured, ask, context_of, h2_request, once, secured, trust
@@ -35,42 +33,6 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "strict-transport-security": "max-age=63072000",
 }
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def standing(tmp_path_factory, authority):
-    """One house for all tests that only ask."""
-    folder = tmp_path_factory.mktemp("front")
-    play = PlayedOllama(folder / "play.log")
-    front = Front(folder / "house", play, authority=authority, gateway={"input": {"body_bytes": 100_000}})
-    try:
-        yield front.start()
-    finally:
-        front.stop()
-        play.stop()
-
-
-@pytest.fixture
-def front(standing):
-    standing.play.reset()
-    return standing
-
-
-@pytest.fixture
-def build(start, play, authority):
-    """A house of the test's own."""
-
-    def made(ready=True, **changes):
-        front = Front(start.folder / f"front-{len(start.running)}", play, authority=authority, **changes)
-        start.running.append(front)
-        return front.start(ready)
-
-    return made
 
 
 def record_of(front, answer):
@@ -221,9 +183,9 @@ def test_a_stream_comes_piece_by_piece(front, version):
     assert b"second" in seen and seen.rstrip().endswith(b"[DONE]")
 
 
-def test_a_stream_that_breaks_off_behind_gets_no_proper_end(build, play):
+def test_a_stream_that_breaks_off_behind_gets_no_proper_end(fronts, play):
     """What the gateway says last arrives; and when it is killed, nobody is told that all was well."""
-    front = build()
+    front = fronts()
     # Slowly: nobody reads the stream of HTTP/2 until the end, and its window has to have room for the last word.
     play.pace(tokens=10_000_000, tokens_per_s=20)
     connection, wire = h2_request(front, chat_body(stream=True))
@@ -256,8 +218,8 @@ def replace(front, leaf):
         (old.parent / "next").rename(old)
 
 
-def test_a_new_certificate_is_served_and_running_streams_do_not_notice(build, play, authority):
-    front = build()
+def test_a_new_certificate_is_served_and_running_streams_do_not_notice(fronts, play, authority):
+    front = fronts()
     play.chat(played(line("first"), {"gate": "more"}, line("second"), END), sticky=True)
     first = served(front)
     with Secured(front) as raw:
@@ -280,10 +242,10 @@ def test_a_new_certificate_is_served_and_running_streams_do_not_notice(build, pl
     assert "A new certificate is in force" in front.told() and front.log().count("a new certificate is in force") == 2
 
 
-def test_a_chain_that_leads_to_no_root_is_served_and_told(build, play, authority):
+def test_a_chain_that_leads_to_no_root_is_served_and_told(fronts, play, authority):
     """At the start, and again when the files change."""
     middle, ended = authority.below("above"), authority.below("ended", days=0)
-    front = build(edge={"acme": {"ca_file": str(authority.root)}})
+    front = fronts(edge={"acme": {"ca_file": str(authority.root)}})
     assert "certificate will be refused" not in front.told()
     replace(front, middle.leaf(NAME))
     wait_until(lambda: "the chain ends with the certificate itself" in front.told(), 10, "the missing one is told")
@@ -326,25 +288,25 @@ def test_what_cannot_be_served_is_said_before_anything_runs(start, play, authori
         assert taken.up.exited(20) == 3 and f"cannot listen on 127.0.0.1:{taken.https}" in taken.told()
 
 
-def test_names_come_from_flags_or_from_the_certificate(build, authority):
+def test_names_come_from_flags_or_from_the_certificate(fronts, authority):
     leaf = authority.leaf(NAME, "other.example")
     flags = ("--tls-cert", leaf.chain, "--tls-key", leaf.key)
-    front = build(arguments=flags, edge={"domain": None, "tls": None, "certificate": None, "certificate_key": None})
+    front = fronts(arguments=flags, edge={"domain": None, "tls": None, "certificate": None, "certificate_key": None})
     assert ask(front, "/v1/models", headers=bearer()).status_code == 200
     assert ask(front, "/", headers={"host": "other.example"}).status_code == 200, "the page answers to all of them"
-    front = build(arguments=(*flags, "--domain", "other.example"))
+    front = fronts(arguments=(*flags, "--domain", "other.example"))
     with pytest.raises(httpx.ConnectError, match="(?i)unrecognized"):
         ask(front, "/v1/models")
 
 
-def test_the_page_behind_a_list(build):
-    front = build(edge={"page": {"allow": ["127.0.0.4", "10.9.9.0/24"]}})
+def test_the_page_behind_a_list(fronts):
+    front = fronts(edge={"page": {"allow": ["127.0.0.4", "10.9.9.0/24"]}})
     assert ask(front, "/").status_code == 403 and ask(front, "/api/chats").status_code == 403
     assert ask(front, "/v1/models", headers=bearer()).status_code == 200, "the API asks for keys"
     setup = ask(front, "/api/setup", source="127.0.0.4")
     assert setup.status_code == 200 and not setup.json().get("notice"), "the page does not say that it is open when it is not"
     assert "asks nobody" not in front.told()
-    alone = build(edge={"page": {"address": "off"}})
+    alone = fronts(edge={"page": {"address": "off"}})
     assert ask(alone, "/").status_code == 404 and ask(alone, "/v1/models", headers=bearer()).status_code == 200
 
 
@@ -355,9 +317,9 @@ def test_sslyze_finds_mozillas_intermediate_profile(front):
     assert done.returncode == 0 and "OK - Compliant." in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
 
 
-def test_the_page_behind_a_password(build):
+def test_the_page_behind_a_password(fronts):
     """The lines that nginx reads, asked for by the browser's own question; and a changed file counts at once."""
-    front = build(ready=False, edge={"page": {"password_file": "people"}})
+    front = fronts(ready=False, edge={"page": {"password_file": "people"}})
     assert front.up.exited(20) == 3 and "people cannot be read" in front.told()
     crypted = lambda word: subprocess.run(["openssl", "passwd", "-6", word], capture_output=True, text=True, check=True).stdout.strip()  # noqa: E731
     people = front.folder / "people"
@@ -399,11 +361,11 @@ def test_the_program_s_own_check_finds_nothing_wrong(front, tmp_path):
     assert [row["mark"] for row in json.loads(done.stdout)["findings"]] == ["skip"], done.stdout
 
 
-def test_an_nginx_that_is_installed_beside_it_is_not_judged(build, tmp_path):
+def test_an_nginx_that_is_installed_beside_it_is_not_judged(fronts, tmp_path):
     """Debian's own main file has 768 connections and no site of ours: red lines about a program that does not serve here."""
     main = tmp_path / "nginx.conf"
     main.write_text("events { worker_connections 768; }\nhttp { }\n")
-    front = build(edge={"nginx": {"program": nginx_program(), "main_file": str(main), "site_file": str(tmp_path / "gatehouse.conf")}})
+    front = fronts(edge={"nginx": {"program": nginx_program(), "main_file": str(main), "site_file": str(tmp_path / "gatehouse.conf")}})
     found = check_of(front, tmp_path)
     for name in ("config.loads", "config.included", "main.connections", "main.files", "main.shutdown", "main.stop"):
         assert found[name]["mark"] == "skip" and "`gatehouse up` serves here" in found[name]["seen"], found[name]

@@ -16,7 +16,6 @@ import h2.exceptions
 import httpx
 import pytest
 
-from harness.certificates import Authority
 from harness.client import KEY, bearer, chat_body, post_bytes
 from harness.corpus import CASES, bytes_of, say
 from harness.front import Front
@@ -25,42 +24,6 @@ from harness.play import PlayedOllama
 from harness.play import stream as played
 from harness.processes import wait_until
 from harness.secured import Secured, ask, context_of, h2_opened, h2_request, once, secured, trust
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def standing(tmp_path_factory, authority):
-    """One house for all tests that only ask."""
-    folder = tmp_path_factory.mktemp("front")
-    play = PlayedOllama(folder / "play.log")
-    front = Front(folder / "house", play, authority=authority, gateway={"input": {"body_bytes": 100_000}})
-    try:
-        yield front.start()
-    finally:
-        front.stop()
-        play.stop()
-
-
-@pytest.fixture
-def front(standing):
-    standing.play.reset()
-    return standing
-
-
-@pytest.fixture
-def build(start, play, authority):
-    """A house of the test's own."""
-
-    def made(ready=True, **changes):
-        front = Front(start.folder / f"front-{len(start.running)}", play, authority=authority, **changes)
-        start.running.append(front)
-        return front.start(ready)
-
-    return made
 
 
 def line(text, **more):
@@ -112,9 +75,9 @@ def deaf(front, protocols):
     return context.wrap_socket(plain, server_hostname=NAME)
 
 
-def test_unread_streams_block_the_upstream_hold_little_and_are_cut(build, play):
+def test_unread_streams_block_the_upstream_hold_little_and_are_cut(fronts, play):
     """On HTTP/1 the socket is full, on HTTP/2 the window is shut and the connection speaks on: both end, and in time."""
-    front = build(gateway={"timeouts": {"client_write_ms": 1_500}})
+    front = fronts(gateway={"timeouts": {"client_write_ms": 1_500}})
     assert ask(front, "/v1/chat/completions", "POST", headers=bearer(), json=chat_body()).status_code == 200
     before = memory_kib(front.pid)
     play.pace(tokens=10_000_000, frames_per_write=64)
@@ -147,9 +110,9 @@ def test_unread_streams_block_the_upstream_hold_little_and_are_cut(build, play):
     assert ask(front, "/v1/models", headers=bearer()).status_code == 200
 
 
-def test_a_body_that_is_refused_early_is_told_so(build):
+def test_a_body_that_is_refused_early_is_told_so(fronts):
     """The gateway says 401 without reading ten megabytes; the word arrives although the bytes do not."""
-    front = build()
+    front = fronts()
     for version in (1, 2):
         for _ in range(5):
             answer = ask(front, "/v1/chat/completions", "POST", version=version, content=b"x" * (10 << 20), headers={"content-type": "application/json"})
@@ -186,8 +149,8 @@ def test_bodies_have_one_length(front):
     assert not front.play.chats()
 
 
-def test_of_a_burst_as_many_pass_as_fit_and_each_address_has_its_own(build):
-    front = build(edge={"rates": {"requests_per_second": 1, "burst": 5, "connections": 3}})
+def test_of_a_burst_as_many_pass_as_fit_and_each_address_has_its_own(fronts):
+    front = fronts(edge={"rates": {"requests_per_second": 1, "burst": 5, "connections": 3}})
     wait_until(lambda: front.told().count("is ready"), 10, "ready")
     with httpx.Client(verify=trust(front), trust_env=False) as client:
         url = f"https://127.0.0.1:{front.https}/v1/models"
@@ -203,9 +166,9 @@ def test_of_a_burst_as_many_pass_as_fit_and_each_address_has_its_own(build):
     assert ask(front, "/v1/models", source="127.0.0.2").status_code == 401
 
 
-def test_requests_at_once_and_connections_of_one_address_are_bounded(build):
+def test_requests_at_once_and_connections_of_one_address_are_bounded(fronts):
     """The fourth request is told so; beyond twice as many connections none is even heard."""
-    front = build(edge={"rates": {"requests_per_second": 1000, "burst": 1000, "connections": 3}})
+    front = fronts(edge={"rates": {"requests_per_second": 1000, "burst": 1000, "connections": 3}})
     source = ("127.0.0.3", 0)
 
     def asked():
@@ -367,10 +330,10 @@ def test_floods_of_http_2_end_and_others_are_served(front, flood):
     assert ask(front, "/v1/models", headers=bearer()).status_code == 200
 
 
-def test_it_ends_in_good_order_with_every_kind_of_client_on_it(build, play):
+def test_it_ends_in_good_order_with_every_kind_of_client_on_it(fronts, play):
     """A stream runs to its end; nobody who is silent, dribbles or never reads holds the process."""
     # The stream has to be let go on before this time is over.
-    front = build(gateway={"timeouts": {"drain_ms": 3_000}})
+    front = fronts(gateway={"timeouts": {"drain_ms": 3_000}})
     play.chat(played(line("first"), {"gate": "end"}, line("last"), END))
     held = [secured(front), secured(front), socket.create_connection(("127.0.0.1", front.https)), socket.create_connection(("127.0.0.1", front.http))]
     held[0].sendall(b"GET /v1/models HT")
