@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness.client import KEY, Raw, bearer, chat_body, http, post_bytes
+from harness.client import KEY, Raw, chat_body
 from harness.corpus import CASES, bytes_of, say
 from harness.edge import Nginx
 from harness.gateway import Gateway

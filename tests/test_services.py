@@ -8,7 +8,7 @@ import pytest
 from harness.client import KEY, chat_body
 from harness.gateway import digest
 from harness.machine import Machine, impossible
-from harness.processes import BINARY, PLAYER, wait_until
+from harness.processes import PLAYER, wait_until
 
 reason = impossible()
 pytestmark = [

@@ -11,7 +11,7 @@ import pytest
 from harness.client import bearer, chat_body, http, stream
 from harness.gateway import Gateway, settings
 from harness.play import line, stream as lines
-from harness.processes import BINARY, Process, accepts, free_port, wait_until
+from harness.processes import BINARY, accepts, free_port, wait_until
 
 UPGRADES = int(os.environ.get("GATEHOUSE_TEST_UPGRADES", "20"))
 
